@@ -1,0 +1,159 @@
+"""One model in PyTorch as the commands and the trainer drive it: NumPy arrays in, NumPy arrays out."""
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from common import yolact
+from common.config import Settings
+from common.results import Instances
+from common.weights import check_fit
+from torch_impl import device as devices
+from torch_impl import distributed
+from torch_impl.layers import unfolded
+from torch_impl.yolact import Yolact
+
+
+class Learner:
+    framework = "torch"
+
+    def __init__(self, settings: Settings, device: str = "auto", training: bool = False):
+        self.settings = settings
+        self.rank, self.world = distributed.start()
+        self._device = devices.select(device)
+        self.device = str(self._device)
+        per_device = settings.schedule.batch_size // self.world
+        frozen_norm = not training or per_device < settings.network.freeze_norm_below
+        self.network = Yolact(settings, frozen_norm).to(self._device, memory_format=torch.channels_last)
+        self.network.train(training)
+        self._state = dict(self.network.named_parameters()) | dict(self.network.named_buffers())
+        self._trainable = {name: p for name, p in self.network.named_parameters() if p.requires_grad}
+        self._optimizer = _optimizer(settings, list(self._trainable.values())) if training else None
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shape of every parameter and statistic by its canonical name."""
+        return {name: tuple(value.shape) for name, value in self._state.items()}
+
+    def trainable(self) -> list[str]:
+        """The names of what the optimizer moves."""
+        return list(self._trainable)
+
+    def weights(self) -> dict[str, np.ndarray]:
+        return {name: value.detach().cpu().numpy().copy() for name, value in self._state.items()}
+
+    def load_weights(self, weights: dict[str, np.ndarray], origin: str = "weights") -> None:
+        check_fit(weights, self.shapes(), origin)
+        with torch.no_grad():
+            for name, value in self._state.items():
+                value.copy_(torch.from_numpy(np.ascontiguousarray(weights[name])))
+
+    def optimizer_state(self) -> dict[str, np.ndarray]:
+        """What the optimizer remembers, as `QUANTITY/PARAMETER`."""
+        names = {id(parameter): name for name, parameter in self._trainable.items()}
+        return {
+            f"{quantity}/{names[id(parameter)]}": value.detach().cpu().numpy().copy()
+            for parameter, memory in self._optimizer.state.items()
+            for quantity, value in memory.items()
+            if value is not None
+        }
+
+    def load_optimizer_state(self, state: dict[str, np.ndarray]) -> None:
+        self._optimizer.state.clear()
+        for key, value in state.items():
+            quantity, name = key.split("/", 1)
+            parameter = self._trainable[name]
+            memory = torch.from_numpy(np.array(value))
+            if memory.shape == parameter.shape:
+                memory = memory.to(self._device, memory_format=torch.preserve_format).clone()
+            self._optimizer.state[parameter][quantity] = memory
+
+    def train_step(self, batch: dict[str, np.ndarray], learning_rate: float) -> dict[str, float]:
+        """One update on this rank's share of a batch; the losses are those of the whole batch."""
+        losses = self._backward(batch)
+        parameters = list(self._trainable.values())
+        if self.settings.schedule.clip_norm is not None:
+            nn.utils.clip_grad_norm_(parameters, self.settings.schedule.clip_norm)
+        for group in self._optimizer.param_groups:
+            group["lr"] = learning_rate
+        self._optimizer.step()
+        return losses
+
+    def gradients(self, batch: dict[str, np.ndarray]) -> tuple[dict[str, float], dict[str, np.ndarray]]:
+        """The losses, and the gradient of their sum by parameter name; nothing is updated."""
+        losses = self._backward(batch)
+        return losses, {name: p.grad.detach().cpu().numpy().copy() for name, p in self._trainable.items()}
+
+    def predict(
+        self, images: np.ndarray, image_sizes: list[tuple[int, int]], score_threshold: float = 0.0
+    ) -> list[Instances]:
+        """(N, 3, S, S) float32, prepared -> for each image its instances in the pixels of its size (height, width)."""
+        self.network.eval()
+        with torch.inference_mode():
+            return self.network.predict(self._image(images), image_sizes, score_threshold)
+
+    def trace(
+        self, inputs: dict[str, np.ndarray], layers: bool = False, gradients: bool = False
+    ) -> dict[str, np.ndarray]:
+        """Every named stage on the inputs; `layer.PATH` a module's output, `loss.TERM`, `grad.PARAMETER` on request.
+
+        inputs: `image` (N, 3, H, W); for gradients the rest of a training batch too. Stages and modules are taken in
+        evaluation mode, gradients in training mode.
+        """
+        outputs = {}
+        hooks = [
+            module.register_forward_hook(_recorder(outputs, f"layer.{path}"))
+            for path, module in self.network.named_modules()
+            if layers and path
+        ]
+        self.network.eval()
+        with torch.inference_mode(), unfolded():
+            stages = self.network(self._image(inputs["image"]))
+        for hook in hooks:
+            hook.remove()
+        outputs |= {name: value.cpu().numpy() for name, value in stages.items()}
+        outputs["priors"] = yolact.priors(self.settings, inputs["image"].shape[2:])
+        if gradients:
+            self.network.train()
+            losses, by_name = self.gradients(inputs)
+            outputs |= {f"loss.{name}": np.float32(value) for name, value in losses.items()}
+            outputs |= {f"grad.{name}": value for name, value in by_name.items()}
+        return outputs
+
+    def _image(self, images: np.ndarray) -> Tensor:
+        return torch.from_numpy(images).to(self._device, memory_format=torch.channels_last)
+
+    def _backward(self, batch: dict[str, np.ndarray]) -> dict[str, float]:
+        self.network.zero_grad(set_to_none=True)
+        arrays = {name: torch.from_numpy(np.asarray(value)).to(self._device) for name, value in batch.items()}
+        arrays["image"] = self._image(batch["image"])
+        normalisers = [name for name in arrays if name.startswith("normaliser.")]
+        totals = distributed.sum_over_ranks([arrays[name] for name in normalisers])
+        losses = self.network.losses(arrays | dict(zip(normalisers, totals, strict=True)))
+        torch.stack(list(losses.values())).sum().backward()
+        for parameter in self._trainable.values():
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+        if self.world > 1:
+            summed = distributed.sum_over_ranks([p.grad for p in self._trainable.values()])
+            for parameter, gradient in zip(self._trainable.values(), summed, strict=True):
+                parameter.grad.copy_(gradient)
+        terms = distributed.sum_over_ranks([torch.stack(list(losses.values())).detach()])[0]
+        return dict(zip(losses, terms.tolist(), strict=True))
+
+
+def _optimizer(settings: Settings, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+    schedule = settings.schedule
+    decay = {"lr": schedule.learning_rate, "weight_decay": schedule.weight_decay}
+    if schedule.optimizer == "sgd":
+        return torch.optim.SGD(parameters, momentum=schedule.momentum, **decay)
+    if schedule.optimizer == "adam":
+        return torch.optim.Adam(parameters, **decay)
+    return torch.optim.AdamW(parameters, **decay)
+
+
+def _recorder(outputs: dict[str, np.ndarray], name: str):
+    def record(module: nn.Module, inputs: tuple, output) -> None:
+        if isinstance(output, Tensor):
+            outputs[name] = output.detach().cpu().numpy()
+
+    return record
