@@ -1,0 +1,115 @@
+"""Canonical weights on disk: a safetensors file, and beside it a card (JSON) with the facts that belong to it.
+
+A parameter's name is its path in the network with PyTorch's leaf names (weight, bias, running_mean, running_var); every
+array is float32. `x.safetensors` has its card in `x.json`.
+"""
+
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from common.config import Preprocessing, Settings
+from common.errors import UserError
+from common.files import atomic_path, existing_file
+
+_NAMED_IN_AN_ERROR = 3
+
+
+class Card(BaseModel):
+    """What must be known of a set of weights to use it rightly."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    model: str  # a variant's name
+    source: str  # where the weights come from: a file's name, or what trained them
+    sha256: str | None = None  # of the source, where that is a file
+    licence: str  # of the weights
+    preprocessing: Preprocessing
+    classes: tuple[str, ...]  # without the background
+    iteration: int | None = None
+    ap: dict[str, float] | None = None  # by metric, as COCO's "segm AP"; None where nobody measured it
+
+
+def save(path: str | os.PathLike, weights: Mapping[str, np.ndarray], card: Card) -> None:
+    """Writes `path` and its card; a reader never meets half of either."""
+    path = Path(path)
+    # safetensors writes the bytes as they lie in memory, so a view would come out in the wrong order.
+    whole = {name: np.ascontiguousarray(array) for name, array in weights.items()}
+    _check_dtypes(whole, str(path))
+    with atomic_path(card_path(path)) as temporary:
+        temporary.write_text(card.model_dump_json(indent=2) + "\n")
+    with atomic_path(path) as temporary:
+        save_file(whole, temporary)
+
+
+def load(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], Card]:
+    """The weights and the card of a canonical file."""
+    path = existing_file(path, "weights")
+    try:
+        weights = load_file(path)
+    except (SafetensorError, KeyError, ValueError, TypeError) as error:  # TypeError: a dtype that NumPy lacks
+        raise UserError(f"{path}: not a whole safetensors file ({error})") from None
+    _check_dtypes(weights, str(path))
+    return weights, load_card(path)
+
+
+def card_path(path: str | os.PathLike) -> Path:
+    """Where the card of a weights file lies."""
+    return Path(path).with_suffix(".json")
+
+
+def load_card(path: str | os.PathLike) -> Card:
+    """The card beside the weights file `path`."""
+    place = existing_file(card_path(path), f"the card of {path}")
+    try:
+        return Card.model_validate_json(place.read_text())
+    except (ValidationError, UnicodeDecodeError) as error:
+        reason = error.errors()[0] if isinstance(error, ValidationError) else None
+        where = f"{'.'.join(map(str, reason['loc'])) or 'the file'}: {reason['msg']}" if reason else "not text"
+        raise UserError(f"{place}: not a card of weights: {where}") from None
+
+
+def file_sha256(path: str | os.PathLike) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def check_fit(weights: Mapping[str, np.ndarray], shapes: Mapping[str, Sequence[int]], origin: str) -> None:
+    """Refuses weights that are not exactly the network's: the names that are missing, left over or of another shape."""
+    missing = [name for name in shapes if name not in weights]
+    unexpected = [name for name in weights if name not in shapes]
+    misshapen = [
+        f"{name} {tuple(weights[name].shape)} instead of {tuple(shape)}"
+        for name, shape in shapes.items()
+        if name in weights and tuple(weights[name].shape) != tuple(shape)
+    ]
+    kinds = {"missing": missing, "unexpected": unexpected, "of another shape": misshapen}
+    faults = [f"{kind}: {shorten(names)}" for kind, names in kinds.items() if names]
+    if faults:
+        raise UserError(f"{origin}: the weights do not fit the model; {'; '.join(faults)}")
+
+
+def check_card(card: Card, settings: Settings, origin: str) -> None:
+    """Refuses to run weights under another variant's settings, also where the shapes would fit."""
+    if card.model != settings.model:
+        raise UserError(f"{origin}: these are weights of {card.model}, not of {settings.model}")
+    if len(card.classes) != settings.num_classes:
+        raise UserError(f"{origin}: the weights know {len(card.classes)} classes, the settings {settings.num_classes}")
+
+
+def shorten(names: Sequence[str]) -> str:
+    """The first few names, and how many more there are."""
+    text = ", ".join(names[:_NAMED_IN_AN_ERROR])
+    return text if len(names) <= _NAMED_IN_AN_ERROR else f"{text} and {len(names) - _NAMED_IN_AN_ERROR} more"
+
+
+def _check_dtypes(weights: Mapping[str, np.ndarray], origin: str) -> None:
+    for name, array in weights.items():
+        if array.dtype != np.float32:
+            raise UserError(f"{origin}: {name} is {array.dtype}; canonical weights are float32")
