@@ -1,0 +1,42 @@
+"""What happens just before a framework is first imported, and what is said when it is not installed."""
+
+import importlib.util
+import sys
+from collections.abc import Callable
+from importlib.abc import MetaPathFinder
+
+from common.errors import UserError
+
+
+class MissingFramework(UserError, ModuleNotFoundError):
+    """A wing was asked for and its framework is not installed."""
+
+
+def before_import(module: str, name: str, extra: str, prepare: Callable[[], None]) -> None:
+    """Has `prepare` called when `module` is first imported; where it is missing, names the command that installs it.
+
+    A wing's package is imported in every worker process of the loader, which needs no framework: so nothing of this
+    may happen when the package itself is imported.
+    """
+    if module not in sys.modules:
+        sys.meta_path.insert(0, _BeforeImport(module, name, extra, prepare))
+
+
+class _BeforeImport(MetaPathFinder):
+    """Finds nothing itself: the import system asks it first, and then those that do."""
+
+    def __init__(self, module: str, name: str, extra: str, prepare: Callable[[], None]):
+        self.module, self.name, self.extra, self.prepare = module, name, extra, prepare
+
+    def find_spec(self, fullname, path=None, target=None):
+        if fullname != self.module:
+            return None
+        sys.meta_path.remove(self)
+        try:
+            if importlib.util.find_spec(self.module) is None:
+                raise MissingFramework(f'{self.name} is not installed: pip install ".[{self.extra}]"', name=self.module)
+            self.prepare()
+        except UserError:
+            sys.meta_path.insert(0, self)
+            raise
+        return None

@@ -1,0 +1,55 @@
+"""Where the Jittor wing computes: choosing the device, compiling ahead of time, and what the doctor says of it.
+
+Jittor is imported inside the functions: its first import compiles for minutes, and the doctor asks before that.
+`python -m jittor_impl.device` does that one-time compilation; where it is done it takes a second.
+"""
+
+from importlib.metadata import version
+
+from common.errors import UserError, run_command
+from jittor_impl import _core_is_compiled
+
+
+def select(name: str = "auto") -> str:
+    """Sets Jittor's device and returns its name; "auto" is the best there is."""
+    import jittor as jt
+
+    if name not in ("auto", "cpu", "cuda"):
+        raise UserError(f"device {name}: Jittor runs on cpu or cuda here")
+    if name == "cuda" and not jt.has_cuda:
+        raise UserError("device cuda: this Jittor sees no GPU, or no nvcc to compile for it")
+    chosen = "cuda" if name != "cpu" and jt.has_cuda else "cpu"
+    jt.flags.use_cuda = int(chosen == "cuda")
+    return chosen
+
+
+def describe() -> dict:
+    """version, device, `works` (a list), `lacks` (what is missing or slow -> the command or step that mends it)."""
+    if not _core_is_compiled():
+        lacks = {"core not compiled yet, three minutes": "python -m jittor_impl.device"}
+        return {"version": version("jittor"), "device": "cpu", "works": [], "lacks": lacks}
+    import jittor as jt
+
+    works, lacks = ["core compiled"], {}
+    if jt.compile_extern.mkl_ops is not None:
+        works.append("oneDNN on")
+    else:
+        lacks["oneDNN off, convolutions are 200 times slower"] = (
+            "pip install onednn-cpu-gomp==2021.4.0 onednn-devel-cpu-gomp==2021.4.0"
+        )
+    if jt.has_cuda:
+        works.append("GPU")
+    else:
+        lacks["no GPU"] = ""
+    return {"version": jt.__version__, "device": "cuda" if jt.has_cuda else "cpu", "works": works, "lacks": lacks}
+
+
+def prepare() -> None:
+    """Does ahead of time what the first command would wait for: compiles Jittor's core and its oneDNN operators."""
+    import jittor as jt
+
+    jt.zeros((1,)).numpy()
+
+
+if __name__ == "__main__":
+    run_command(prepare)

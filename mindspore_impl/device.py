@@ -1,0 +1,31 @@
+"""Where the MindSpore wing computes: choosing the device, and what the doctor says of it."""
+
+import mindspore as ms
+
+from common.errors import UserError
+
+
+def select(name: str = "auto") -> str:
+    """Sets MindSpore's device and mode and returns the device's name; "auto" is the best there is."""
+    if name not in ("auto", "cpu", "ascend"):
+        raise UserError(f"device {name}: MindSpore runs on cpu or ascend here")
+    if name == "ascend" and not _ascend():
+        raise UserError("device ascend: this MindSpore sees no Ascend processor")
+    chosen = "ascend" if name != "cpu" and _ascend() else "cpu"
+    ms.set_device({"cpu": "CPU", "ascend": "Ascend"}[chosen])
+    ms.set_context(mode=ms.PYNATIVE_MODE)
+    return chosen
+
+
+def describe() -> dict:
+    """version, device, `works` (a list), `lacks` (what is missing or slow -> the command or step that mends it)."""
+    works, lacks = ([], {"no Ascend processor": ""}) if not _ascend() else (["Ascend processor"], {})
+    return {"version": ms.__version__, "device": "ascend" if _ascend() else "cpu", "works": works, "lacks": lacks}
+
+
+def prepare() -> None:
+    """Does ahead of time what the first command would wait for."""
+
+
+def _ascend() -> bool:
+    return ms.hal.is_available("Ascend")

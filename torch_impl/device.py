@@ -1,0 +1,41 @@
+"""Where the PyTorch wing computes: choosing the device, and what the doctor says of it."""
+
+import os
+
+import torch
+
+from common.errors import UserError
+
+
+def select(name: str = "auto") -> str:
+    """The device's name for PyTorch; "auto" is the best there is. One launched process of several takes its own GPU."""
+    if name not in ("auto", "cpu", "cuda"):
+        raise UserError(f"device {name}: PyTorch runs on cpu or cuda here")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UserError("device cuda: this PyTorch sees no GPU")
+    if name == "cpu" or not torch.cuda.is_available():
+        return "cpu"
+    index = int(os.environ.get("LOCAL_RANK", "0"))
+    torch.cuda.set_device(index)
+    return f"cuda:{index}"
+
+
+def describe() -> dict:
+    """version, device, `works` (a list), `lacks` (what is missing or slow -> the command or step that mends it)."""
+    gpu = torch.cuda.is_available()
+    works, lacks = [], {}
+    if gpu:
+        works.append(torch.cuda.get_device_name())
+    else:
+        lacks["no GPU"] = ""
+    try:
+        import torchvision  # a build that does not fit this PyTorch fails at its import
+
+        works.append(f"torchvision {torchvision.__version__}")
+    except (ImportError, RuntimeError):
+        lacks["no torchvision, own kernels serve"] = "pip install torchvision" if gpu else ""
+    return {"version": torch.__version__, "device": "cuda" if gpu else "cpu", "works": works, "lacks": lacks}
+
+
+def prepare() -> None:
+    """Does ahead of time what the first command would wait for."""
