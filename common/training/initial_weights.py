@@ -18,7 +18,7 @@ def initial_weights(shapes: Shapes, settings: Settings, seed: int) -> Weights:
 
 
 def _yolact(name: str, shape: tuple[int, ...], seed: int) -> np.ndarray:
-    """Xavier-uniform convolutions; in the backbone Kaiming-normal ones over the outputs, as torchvision's ResNet has."""
+    """Xavier-uniform convolutions; in the backbone Kaiming-normal ones by their outputs, as in torchvision's ResNet."""
     if len(shape) < 2:
         return _constant(name, shape)
     if ".offset_mask." in name:  # a deformable convolution starts as a plain one

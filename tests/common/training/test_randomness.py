@@ -18,7 +18,17 @@ def test_the_numbers_stay_what_they_are():
 
 
 def test_each_key_matters():
-    keys = [(0, 0, "a"), (1, 0, "a"), (0, 1, "a"), (0, 0, "b"), (10, 1, "a"), (1, 1, "0/a"), (-1, 0, "a"), (1, 11, "a"), (11, 1, "a")]
+    keys = [
+        (0, 0, "a"),
+        (1, 0, "a"),
+        (0, 1, "a"),
+        (0, 0, "b"),
+        (10, 1, "a"),
+        (1, 1, "0/a"),
+        (-1, 0, "a"),
+        (1, 11, "a"),
+        (11, 1, "a"),
+    ]
     first = {stream(*key).integers(0, 2**63) for key in keys}
     assert len(first) == len(keys)
 

@@ -1,0 +1,182 @@
+"""The training loop, one for the three frameworks: it drives a wing's Learner and owns everything around the step."""
+
+import math
+import signal
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from common import weights as weight_files
+from common.config import Settings
+from common.errors import UserError
+from common.training import checkpoints
+from common.training.logs import Progress, RunLog
+from common.training.schedules import learning_rate
+
+# A resumed run may go on longer, log and save otherwise; anything else would make it another run.
+FREE_TO_CHANGE = {f"schedule.{key}" for key in ("iterations", "evaluate_every", "checkpoint_every", "log_every")}
+
+
+class NonFiniteLoss(UserError):
+    """A loss became infinite or not a number."""
+
+
+@dataclass
+class Trainer:
+    """One run in the folder `output`: `begin` or `resume` it, then `run` it over the loader's batches.
+
+    learner: a wing's Learner, made for training. data: what tells these training data from others, for resuming.
+    evaluate: the figures of the weights as they are, by name; every `schedule.evaluate_every` steps and at the end.
+    """
+
+    learner: Any
+    settings: Settings
+    seed: int
+    output: Path
+    card: weight_files.Card
+    data: dict[str, Any]
+    evaluate: Callable[[], dict[str, float]] | None = None
+    keep: int = 3
+    step: int = 0
+
+    @property
+    def folder(self) -> Path:
+        return self.output / "checkpoints"
+
+    def begin(self, weights: dict[str, np.ndarray], step: int = 0) -> None:
+        """Starts afresh; a folder that already holds a run is refused."""
+        if checkpoints.existing(self.folder):
+            raise UserError(f"{self.output} already holds a run: continue it with --resume or name another --output")
+        self.learner.load_weights(weights)
+        self.step = step
+
+    def resume(self) -> None:
+        """Takes up the last checkpoint of this folder."""
+        found = checkpoints.existing(self.folder)
+        if not found:
+            raise UserError(f"nothing to resume: no checkpoint in {self.folder}")
+        checkpoint = checkpoints.read(found[-1])
+        self._check_same_run(checkpoint.state, found[-1])
+        self.learner.load_weights(checkpoint.weights)
+        self.learner.load_optimizer_state(checkpoint.optimizer)
+        self.step = checkpoint.state.step
+
+    def run(self, batches: Iterable[tuple[int, dict[str, np.ndarray]]]) -> None:
+        """Trains to the schedule's end. `batches` starts at `self.step` and has no end of its own."""
+        is_first = self.learner.rank == 0
+        iterations = self.settings.schedule.iterations
+        if is_first:
+            checkpoints.clear_remains(self.folder)
+        log = RunLog(self.output, self.step) if is_first else None
+        progress = Progress(iterations, self.step, silent=not is_first)
+        try:
+            self._evaluate_if_due(log, progress)
+            with _stop_requests() as stop:
+                self._steps(iter(batches), log, progress, stop)
+        finally:
+            progress.close()
+            if log:
+                log.close()
+
+    def _steps(self, batches: Iterator, log: RunLog | None, progress: Progress, stop: list[int]) -> None:
+        schedule = self.settings.schedule
+        while self.step < schedule.iterations:
+            began = time.perf_counter()
+            step, batch = next(batches)
+            if step != self.step:
+                raise RuntimeError(f"the loader gave the batch of step {step} at step {self.step}")
+            waited = time.perf_counter() - began
+            rate = learning_rate(schedule, step)
+            losses = self.learner.train_step(batch, rate)
+            self._check_finite(losses, batch)
+            self.step += 1
+            progress.step(losses, rate)
+            is_last = self.step == schedule.iterations
+            if log and (step % schedule.log_every == 0 or is_last):
+                log.training(step, rate, losses, seconds=time.perf_counter() - began, data_seconds=waited)
+            if self.step % schedule.checkpoint_every == 0 or is_last or stop:
+                self._save(is_last)
+            if stop:
+                progress.say(f"stopped after step {self.step}; continue with --resume")
+                raise KeyboardInterrupt
+            self._evaluate_if_due(log, progress)
+
+    def _check_finite(self, losses: dict[str, float], batch: dict[str, np.ndarray]) -> None:
+        if all(math.isfinite(value) for value in losses.values()):
+            return
+        terms = ", ".join(f"{name} {value:g}" for name, value in losses.items())
+        images = ", ".join(str(image_id) for image_id in batch["image_id"])
+        last = checkpoints.existing(self.folder)
+        good = f"the last checkpoint before it is {last[-1]}" if last else "there is no checkpoint before it"
+        raise NonFiniteLoss(f"the loss at step {self.step} is not finite ({terms}); image ids {images}; {good}")
+
+    def _save(self, is_last: bool) -> None:
+        if self.learner.rank != 0:
+            return
+        weights = self.learner.weights()
+        card = self.card.model_copy(update={"iteration": self.step})
+        state = checkpoints.RunState(
+            self.step, self.seed, self.learner.framework, self.settings.model_dump(mode="json"), self.data
+        )
+        checkpoint = checkpoints.Checkpoint(state, weights, self.learner.optimizer_state())
+        checkpoints.write(self.folder, checkpoint, card, self.keep)
+        if is_last:
+            weight_files.save(self.output / checkpoints.WEIGHTS, weights, card)
+
+    def _evaluate_if_due(self, log: RunLog | None, progress: Progress) -> None:
+        """After the checkpoint of its step; a run killed between the two does it on resuming."""
+        schedule = self.settings.schedule
+        is_due = self.step == schedule.iterations or (
+            schedule.evaluate_every > 0 and self.step > 0 and self.step % schedule.evaluate_every == 0
+        )
+        if log is None or self.evaluate is None or not is_due or log.has_evaluation(self.step):
+            return
+        figures = self.evaluate()
+        log.evaluation(self.step, figures)
+        progress.say(f"step {self.step}: " + ", ".join(f"{name} {value:.1f}" for name, value in figures.items()))
+
+    def _check_same_run(self, state: checkpoints.RunState, path: Path) -> None:
+        if state.framework != self.learner.framework:
+            raise UserError(f"{path} was written by {state.framework}, this is {self.learner.framework}")
+        now = {"seed": self.seed, "data": self.data, **self.settings.model_dump(mode="json")}
+        then = {"seed": state.seed, "data": state.data, **state.settings}
+        for key, before, after in _differences(then, now):
+            if key not in FREE_TO_CHANGE:
+                raise UserError(f"{path} was written with {key} = {before}, this run has {after}")
+        if state.step > self.settings.schedule.iterations:
+            raise UserError(f"{path} is beyond this run's {self.settings.schedule.iterations} iterations")
+
+
+def _differences(before: Any, after: Any, key: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """The leaves in which two nested dictionaries differ, as (dotted key, before, after)."""
+    if isinstance(before, dict) and isinstance(after, dict):
+        for name in before | after:
+            yield from _differences(before.get(name), after.get(name), f"{key}.{name}" if key else name)
+    elif before != after:
+        yield key, before, after
+
+
+@contextmanager
+def _stop_requests() -> Iterator[list[int]]:
+    """Collects Ctrl-C and termination, so that the step at hand is finished and saved before the run stops.
+
+    A second request stops at once.
+    """
+    received: list[int] = []
+
+    def receive(number: int, _frame: Any) -> None:
+        if received:
+            raise KeyboardInterrupt
+        received.append(number)
+
+    previous = {number: signal.signal(number, receive) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield received
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
