@@ -1,0 +1,111 @@
+"""roi_align, nms and deform_conv2d for the CPU in plain C++, compiled once for this machine.
+
+PyTorch reaches the compiled library through `library()`, MindSpore's custom operators through `library_path()`, and
+Jittor compiles `header(name)` into its own operators. Without a compiler the first two are None and `problem()` says
+in one line why; each wing then falls back to operations of its framework.
+"""
+
+import ctypes
+import functools
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+from pathlib import Path
+
+from common.files import atomic_path
+
+SOURCES = Path(__file__).parent
+FLAGS = ("-std=c++17", "-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-fopenmp", "-fPIC", "-shared")
+
+_POINTER, _INT, _INT64, _FLOAT = ctypes.c_void_p, ctypes.c_int, ctypes.c_int64, ctypes.c_float
+_ROI_ALIGN = [_POINTER, _POINTER, _POINTER, _FLOAT, _INT, _INT, _POINTER]
+_ARGUMENTS = {
+    "triseg_roi_align": _ROI_ALIGN,
+    "triseg_roi_align_grad": _ROI_ALIGN,
+    "triseg_nms": [_POINTER, _POINTER, _INT64, _FLOAT, _FLOAT, _POINTER],
+    "triseg_deform_columns": [_POINTER] * 5,
+    "triseg_deform_columns_grad_input": [_POINTER] * 5,
+    "triseg_deform_columns_grad_offset": [_POINTER] * 7,
+}
+
+
+def header(name: str) -> str:
+    """The source text of `roi_align`, `nms` or `deform_conv2d`: functions in the namespace `triseg`."""
+    return (SOURCES / f"{name}.h").read_text()
+
+
+def library() -> ctypes.CDLL | None:
+    """The compiled kernels with their argument types declared, or None where they cannot be had."""
+    return _load()[0]
+
+
+def library_path() -> Path | None:
+    """The compiled kernels' file, or None where they cannot be had."""
+    path = _build()
+    return path if isinstance(path, Path) else None
+
+
+def problem() -> str | None:
+    """Why there are no compiled kernels, in one line; None when they work."""
+    return _load()[1]
+
+
+def int64s(*values: int) -> ctypes.Array:
+    """A shape as the kernels take it."""
+    return (ctypes.c_int64 * len(values))(*values)
+
+
+@functools.cache
+def _load() -> tuple[ctypes.CDLL | None, str | None]:
+    built = _build()
+    if isinstance(built, str):
+        return None, built
+    try:
+        loaded = ctypes.CDLL(str(built))
+    except OSError as error:
+        return None, f"the compiled kernels do not load: {error}"
+    for name, arguments in _ARGUMENTS.items():
+        function = getattr(loaded, name)
+        function.argtypes, function.restype = arguments, None
+    return loaded, None
+
+
+@functools.cache
+def _build() -> Path | str:
+    """The library's path, compiled on the first call on this machine, or the reason why it cannot be."""
+    wanted = os.environ.get("CXX") or "g++"
+    compiler = shutil.which(wanted)
+    if compiler is None:
+        return f"no C++ compiler: {wanted} not found"
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "triseg"
+    try:
+        path = cache / f"kernels-{_fingerprint(compiler)}.so"
+        if not path.exists():
+            with atomic_path(path) as temporary:
+                command = [compiler, *FLAGS, str(SOURCES / "kernels.cpp"), "-o", str(temporary)]
+                subprocess.run(command, check=True, capture_output=True, text=True)
+    except subprocess.CalledProcessError as error:
+        lines = error.stderr.strip().splitlines() or ["no message"]
+        reason = next((line for line in lines if "error" in line), lines[-1])
+        return f"{wanted} could not compile the kernels: {reason}"
+    except OSError as error:
+        return f"the kernels' cache folder cannot be used: {error}"
+    return path
+
+
+def _fingerprint(compiler: str) -> str:
+    """Differs where another library is needed: other sources, compiler, flags or instruction set."""
+    parts = [compiler, *FLAGS, platform.machine(), _instruction_set()]
+    parts.append(subprocess.run([compiler, "--version"], check=True, capture_output=True, text=True).stdout)
+    parts += [path.read_text() for path in sorted(SOURCES.glob("*.h")) + [SOURCES / "kernels.cpp"]]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+
+
+def _instruction_set() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line for line in lines if line.startswith(("flags", "Features"))), "")

@@ -1,0 +1,125 @@
+// The kernels with C linkage, twice: for ctypes (triseg_NAME), and as MindSpore calls ahead-of-time custom operators
+// (triseg_NAME_aot: the inputs, then the outputs, with their shapes; settings travel in a small input).
+//
+// shape is RoiAlignShape or DeformShape, field after field. All arrays are contiguous; float32 unless int32 is said.
+#include <cstdint>
+
+#include "deform_conv2d.h"
+#include "nms.h"
+#include "roi_align.h"
+
+using triseg::DeformShape;
+using triseg::RoiAlignRule;
+using triseg::RoiAlignShape;
+
+namespace {
+
+RoiAlignShape roi_align_shape(const int64_t* s) { return {s[0], s[1], s[2], s[3], s[4], s[5], s[6]}; }
+
+DeformShape deform_shape(const int64_t* s) {
+    return {s[0], s[1], s[2], s[3], s[4], s[5], s[6], s[7], s[8], s[9], s[10], s[11], s[12], s[13]};
+}
+
+template <class T = float>
+T* array(void** params, int index) {
+    return static_cast<T*>(params[index]);
+}
+
+// settings (3,) float32: scale, sampling_ratio, aligned
+RoiAlignRule roi_align_rule(const float* settings) { return {settings[0], (int)settings[1], settings[2] != 0.0f}; }
+
+RoiAlignShape roi_align_shape(const int64_t* features, const int64_t* bins) {
+    return {bins[0], features[0], features[1], features[2], features[3], bins[2], bins[3]};
+}
+
+// settings (8,) int32: kernel height and width, stride y and x, padding y and x, dilation y and x
+DeformShape deform_shape(const int64_t* x, const int64_t* offset, const int32_t* settings) {
+    const int32_t* k = settings;
+    return {x[0], x[1], x[2], x[3], k[0], k[1], k[2], k[3], k[4], k[5], k[6], k[7], offset[2], offset[3]};
+}
+
+}  // namespace
+
+extern "C" {
+
+void triseg_roi_align(const float* features, const float* rois, const int64_t* shape, float scale, int sampling_ratio,
+                      int aligned, float* output) {
+    triseg::roi_align_forward(features, rois, roi_align_shape(shape), {scale, sampling_ratio, aligned != 0}, output);
+}
+
+void triseg_roi_align_grad(const float* grad_output, const float* rois, const int64_t* shape, float scale,
+                           int sampling_ratio, int aligned, float* grad_features) {
+    const RoiAlignRule rule{scale, sampling_ratio, aligned != 0};
+    triseg::roi_align_backward(grad_output, rois, roi_align_shape(shape), rule, grad_features);
+}
+
+// classes (N,) int32 or null; keep (N,) int32
+void triseg_nms(const float* boxes, const int32_t* classes, int64_t count, float threshold, float offset,
+                int32_t* keep) {
+    triseg::nms(boxes, classes, count, threshold, offset, keep);
+}
+
+// mask may be null
+void triseg_deform_columns(const float* x, const float* offset, const float* mask, const int64_t* shape,
+                           float* columns) {
+    triseg::deform_columns(x, offset, mask, deform_shape(shape), columns);
+}
+
+void triseg_deform_columns_grad_input(const float* grad_columns, const float* offset, const float* mask,
+                                      const int64_t* shape, float* grad_x) {
+    triseg::deform_columns_grad_input(grad_columns, offset, mask, deform_shape(shape), grad_x);
+}
+
+// mask and grad_mask may be null
+void triseg_deform_columns_grad_offset(const float* grad_columns, const float* x, const float* offset,
+                                       const float* mask, const int64_t* shape, float* grad_offset, float* grad_mask) {
+    triseg::deform_columns_grad_offset(grad_columns, x, offset, mask, deform_shape(shape), grad_offset, grad_mask);
+}
+
+// features (N, C, H, W), rois (K, 5), settings -> (K, C, h, w)
+int triseg_roi_align_aot(int, void** params, int*, int64_t** shapes, const char**, void*, void*) {
+    const RoiAlignRule rule = roi_align_rule(array(params, 2));
+    const RoiAlignShape shape = roi_align_shape(shapes[0], shapes[3]);
+    triseg::roi_align_forward(array(params, 0), array(params, 1), shape, rule, array(params, 3));
+    return 0;
+}
+
+// grad_output (K, C, h, w), rois (K, 5), settings, features (N, C, H, W; only its shape counts) -> (N, C, H, W)
+int triseg_roi_align_grad_aot(int, void** params, int*, int64_t** shapes, const char**, void*, void*) {
+    const RoiAlignRule rule = roi_align_rule(array(params, 2));
+    const RoiAlignShape shape = roi_align_shape(shapes[3], shapes[0]);
+    triseg::roi_align_backward(array(params, 0), array(params, 1), shape, rule, array(params, 4));
+    return 0;
+}
+
+// boxes (N, 4), classes (N,) int32, settings (2,) float32: threshold, offset -> keep (N,) int32
+int triseg_nms_aot(int, void** params, int*, int64_t** shapes, const char**, void*, void*) {
+    const float* settings = array(params, 2);
+    triseg::nms(array(params, 0), array<int32_t>(params, 1), shapes[0][0], settings[0], settings[1],
+                array<int32_t>(params, 3));
+    return 0;
+}
+
+// x (N, C, H, W), offset, mask, settings -> columns (N, C * taps, pixels)
+int triseg_deform_columns_aot(int, void** params, int*, int64_t** shapes, const char**, void*, void*) {
+    const DeformShape shape = deform_shape(shapes[0], shapes[1], array<int32_t>(params, 3));
+    triseg::deform_columns(array(params, 0), array(params, 1), array(params, 2), shape, array(params, 4));
+    return 0;
+}
+
+// grad_columns, offset, mask, settings, x (only its shape counts) -> grad_x
+int triseg_deform_columns_grad_input_aot(int, void** params, int*, int64_t** shapes, const char**, void*, void*) {
+    const DeformShape shape = deform_shape(shapes[4], shapes[1], array<int32_t>(params, 3));
+    triseg::deform_columns_grad_input(array(params, 0), array(params, 1), array(params, 2), shape, array(params, 5));
+    return 0;
+}
+
+// grad_columns, x, offset, mask, settings -> grad_offset, grad_mask
+int triseg_deform_columns_grad_offset_aot(int, void** params, int*, int64_t** shapes, const char**, void*, void*) {
+    const DeformShape shape = deform_shape(shapes[1], shapes[2], array<int32_t>(params, 4));
+    triseg::deform_columns_grad_offset(array(params, 0), array(params, 1), array(params, 2), array(params, 3), shape,
+                                       array(params, 5), array(params, 6));
+    return 0;
+}
+
+}  // extern "C"
