@@ -1,0 +1,53 @@
+"""Boxes as arrays (..., 4), on the array contract.
+
+A box is xyxy, its corners, unless a name says otherwise. `offset` is what a side counts beyond x2 - x1: 0, or 1 in
+the legacy convention of maskrcnn-benchmark and Caffe2, where x2 is the last pixel inside. See docs/conventions.md.
+"""
+
+from common.array import Array, namespace
+
+
+def to_centres(boxes: Array, offset: float = 0.0) -> Array:
+    """(..., 4) xyxy -> (..., 4) centre x, centre y, width, height"""
+    sizes = boxes[..., 2:] - boxes[..., :2] + offset
+    return namespace(boxes).concatenate([boxes[..., :2] + 0.5 * sizes, sizes], axis=-1)
+
+
+def to_corners(centres: Array, offset: float = 0.0) -> Array:
+    """(..., 4) centre x, centre y, width, height -> (..., 4) xyxy"""
+    middle, sizes = centres[..., :2], centres[..., 2:]
+    low = middle - 0.5 * sizes
+    return namespace(centres).concatenate([low, middle + 0.5 * sizes - offset], axis=-1)
+
+
+def area(boxes: Array, offset: float = 0.0) -> Array:
+    """(..., 4) xyxy -> (...)"""
+    return (boxes[..., 2] - boxes[..., 0] + offset) * (boxes[..., 3] - boxes[..., 1] + offset)
+
+
+def intersection(a: Array, b: Array, offset: float = 0.0) -> Array:
+    """(..., N, 4) and (..., M, 4) xyxy -> (..., N, M) areas, each box of `a` with each of `b`"""
+    xp = namespace(a, b)
+    sides = [
+        xp.maximum(
+            xp.minimum(a[..., :, None, k + 2], b[..., None, :, k + 2])
+            - xp.maximum(a[..., :, None, k], b[..., None, :, k])
+            + offset,
+            0.0,
+        )
+        for k in (0, 1)
+    ]
+    return sides[0] * sides[1]
+
+
+def pairwise_iou(a: Array, b: Array, offset: float = 0.0) -> Array:
+    """(..., N, 4) and (..., M, 4) xyxy -> (..., N, M) intersection over union; two boxes of no area have 0"""
+    xp = namespace(a, b)
+    overlap = intersection(a, b, offset)
+    union = area(a, offset)[..., :, None] + area(b, offset)[..., None, :] - overlap
+    return overlap / xp.where(union > 0, union, 1.0)
+
+
+def pairwise_ioa(a: Array, b: Array) -> Array:
+    """(..., N, 4) and (..., M, 4) xyxy -> (..., N, M) intersection over the area of the box of `a`"""
+    return intersection(a, b) / area(a)[..., :, None]

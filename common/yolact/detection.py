@@ -1,0 +1,144 @@
+"""From YOLACT's outputs to instances: suppression on the array contract, masks in the image's pixels."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from common.array import Array, namespace
+from common.box_coder import decode_centres
+from common.boxes import pairwise_iou, to_corners
+from common.config import YolactDetection, YolactSettings
+from common.masks import resize_binary, window
+from common.results import Instances
+from common.yolact.priors import BOX_WEIGHTS, CROP_MARGIN, Geometry
+
+
+@dataclass
+class Detections:
+    """One image's boxes (N, 4), scores (N,), labels (N,) and coefficients (N, K) after suppression, best first."""
+
+    boxes: np.ndarray
+    scores: np.ndarray
+    labels: np.ndarray
+    coefficients: np.ndarray
+
+
+def predict(
+    outputs: dict[str, Array],
+    image_sizes: list[tuple[int, int]],
+    settings: YolactSettings,
+    score_threshold: float = 0.0,
+    mask_iou_net: Callable[[Array], Array] | None = None,
+) -> list[Instances]:
+    """The network's outputs -> for each image its instances, in the pixels of `image_sizes` (height, width)."""
+    return [
+        postprocess(found, outputs["proto"][i], image_sizes[i], score_threshold, mask_iou_net)
+        for i, found in enumerate(detect(outputs, settings))
+    ]
+
+
+def detect(outputs: dict[str, Array], settings: YolactSettings) -> list[Detections]:
+    """The network's outputs for images of the settings' size -> one Detections an image."""
+    xp = namespace(outputs["conf"])
+    anchors = xp.asarray(Geometry.of(settings).priors, like=outputs["loc"])
+    probabilities = xp.softmax(outputs["conf"], 2)
+    return [
+        select(outputs["loc"][i], probabilities[i], outputs["mask"][i], anchors, settings)
+        for i in range(outputs["loc"].shape[0])
+    ]
+
+
+def select(
+    offsets: Array, probabilities: Array, coefficients: Array, anchors: Array, settings: YolactSettings
+) -> Detections:
+    """One image: offsets (P, 4), probabilities (P, C + 1), coefficients (P, K), anchors (P, 4) -> what stays of them.
+
+    A prior takes part, with all its classes, when its best one is above the threshold.
+    """
+    xp = namespace(offsets)
+    rules = settings.detection
+    scores = probabilities[:, 1:]
+    candidates = xp.nonzero(xp.max(scores, axis=1) > rules.score_threshold)
+    if candidates.shape[0] == 0:
+        no_coefficients = np.zeros((0, coefficients.shape[1]), np.float32)
+        return Detections(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64), no_coefficients)
+    boxes = to_corners(decode_centres(xp.take(offsets, candidates), xp.take(anchors, candidates), BOX_WEIGHTS))
+    scores = xp.take(scores, candidates)
+    if rules.nms == "cross_class":
+        # One NMS over the best class of each; as in the original only top_k limits their number.
+        rows, _, values = _fast_nms(boxes, xp.max(scores, axis=1)[None], rules)
+        labels = xp.to_numpy(xp.argmax(scores, 1))[rows]
+    else:
+        fast = rules.nms == "fast"
+        found = _fast_nms(boxes, xp.transpose(scores, (1, 0)), rules) if fast else _exact_nms(boxes, scores, settings)
+        rows, labels, values = (part[: rules.max_detections] for part in found)
+    kept = xp.asarray(rows.astype(np.int32), like=candidates)
+    chosen = xp.to_numpy(xp.take(coefficients, xp.take(candidates, kept)))
+    return Detections(xp.to_numpy(xp.take(boxes, kept)), values, labels.astype(np.int64), chosen)
+
+
+def _fast_nms(boxes: Array, scores: Array, rules: YolactDetection) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """boxes (N, 4), scores (C, N) -> rows, classes and scores of what stays, best first (of equals the first class).
+
+    Of a class the best `top_k` take part. A box goes when any better one overlaps it too much, also one that goes
+    itself; that is what makes it one matrix operation, and a little stricter than NMS.
+    """
+    xp = namespace(boxes)
+    classes, count = scores.shape[0], min(rules.top_k, scores.shape[1])
+    values, order = xp.topk(scores, count)
+    ordered = xp.reshape(xp.take(boxes, xp.reshape(order, (-1,))), (classes, count, 4))
+    place = xp.arange(count, like=order)
+    better = xp.astype(place[:, None] < place[None, :], "float32")
+    stays = xp.to_numpy(xp.max(pairwise_iou(ordered, ordered) * better, axis=1) <= rules.iou_threshold)
+    labels, places = np.nonzero(stays)
+    values, rows = xp.to_numpy(values)[labels, places], xp.to_numpy(order)[labels, places]
+    best = np.argsort(-values, kind="stable")
+    return rows[best], labels[best], values[best]
+
+
+def _exact_nms(boxes: Array, scores: Array, settings: YolactSettings) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """boxes (N, 4), scores (N, C) -> as `_fast_nms`; the original's sides count one pixel more here."""
+    xp = namespace(boxes)
+    rules = settings.detection
+    table = xp.to_numpy(scores).T
+    labels, rows = np.nonzero(table > rules.score_threshold)
+    values = table[labels, rows]
+    pixels = xp.take(boxes, xp.asarray(rows.astype(np.int32), like=boxes, dtype="int32")) * settings.preprocessing.size
+    classes = xp.asarray(labels.astype(np.int32), like=boxes, dtype="int32")
+    kept = xp.nms(pixels, xp.asarray(values, like=boxes), rules.iou_threshold, classes=classes, offset=1.0)
+    kept = xp.to_numpy(kept)
+    return rows[kept], labels[kept], values[kept]
+
+
+def postprocess(
+    detections: Detections,
+    prototypes: Array,
+    image_size: tuple[int, int],
+    score_threshold: float = 0.0,
+    mask_iou_net: Callable[[Array], Array] | None = None,
+) -> Instances:
+    """One image's detections and prototypes (h, w, K) -> instances in the pixels of `image_size` (height, width).
+
+    Boxes are whole pixels. mask_iou_net: (N, 1, h, w) -> (N, C); `mask_scores` are then scores times predicted IoU.
+    """
+    height, width = image_size
+    keep = detections.scores > score_threshold if score_threshold > 0 else slice(None)
+    boxes, scores, labels = detections.boxes[keep], detections.scores[keep], detections.labels[keep]
+    sides = np.array([width, height, width, height], np.float32)
+    corners = np.stack([np.minimum(boxes[:, :2], boxes[:, 2:]), np.maximum(boxes[:, :2], boxes[:, 2:])], axis=1)
+    pixels = np.trunc(np.clip(corners.reshape(-1, 4) * sides, 0, sides)).astype(np.float32)
+    if len(scores) == 0:
+        empty = np.zeros(0, np.float32) if mask_iou_net else None
+        return Instances(image_size, pixels, scores, labels, np.zeros((0, height, width), bool), empty)
+    xp = namespace(prototypes)
+    h, w, channels = prototypes.shape
+    coefficients = xp.asarray(detections.coefficients[keep], like=prototypes)
+    logits = xp.matmul(coefficients, xp.transpose(xp.reshape(prototypes, (h * w, channels)), (1, 0)))
+    inside = window(xp.asarray(boxes, like=prototypes), (h, w), CROP_MARGIN)
+    masks = xp.sigmoid(xp.reshape(logits, (len(scores), h, w))) * inside
+    mask_scores = None
+    if mask_iou_net is not None:
+        predicted = xp.to_numpy(mask_iou_net(masks[:, None]))
+        mask_scores = scores * predicted[np.arange(len(scores)), labels]
+    return Instances(image_size, pixels, scores, labels, resize_binary(xp.to_numpy(masks), image_size), mask_scores)
