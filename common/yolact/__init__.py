@@ -13,9 +13,9 @@ Boxes are relative to the image, xyxy; priors are relative centre x, centre y, w
 """
 
 from common.yolact.detection import Detections, detect, postprocess, predict, select
-from common.yolact.losses import losses
-from common.yolact.priors import Geometry, priors
-from common.yolact.targets import collate, targets
+from common.yolact.geometry import Geometry, priors
+from common.yolact.loss import losses
+from common.yolact.target import collate, targets
 
 __all__ = [
     "Detections",

@@ -11,7 +11,7 @@ from common.boxes import pairwise_iou, to_corners
 from common.config import YolactDetection, YolactSettings
 from common.masks import resize_binary, window
 from common.results import Instances
-from common.yolact.priors import BOX_WEIGHTS, CROP_MARGIN, Geometry
+from common.yolact.geometry import BOX_WEIGHTS, CROP_MARGIN, Geometry
 
 
 @dataclass

@@ -6,7 +6,7 @@ from common.array import Array, namespace
 from common.config import YolactSettings
 from common.losses import smooth_l1
 from common.masks import window
-from common.yolact.priors import CROP_MARGIN
+from common.yolact.geometry import CROP_MARGIN
 
 # What a true pixel outside of the window costs: the original takes log(0) as -100.
 LOST_PIXEL = 100.0

@@ -9,7 +9,7 @@ from common.boxes import pairwise_ioa, pairwise_iou, to_centres, to_corners
 from common.config import YolactLosses, YolactSettings
 from common.masks import resize_binary
 from common.matching import claim_best
-from common.yolact.priors import BOX_WEIGHTS, Geometry
+from common.yolact.geometry import BOX_WEIGHTS, Geometry
 
 # Numbers of objects and positives are padded to multiples of this, so that batches have few different shapes.
 PADDING = 16
