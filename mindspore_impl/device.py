@@ -2,6 +2,7 @@
 
 import mindspore as ms
 
+from common import kernels
 from common.errors import UserError
 
 
@@ -19,12 +20,17 @@ def select(name: str = "auto") -> str:
 
 def describe() -> dict:
     """version, device, `works` (a list), `lacks` (what is missing or slow -> the command or step that mends it)."""
-    works, lacks = ([], {"no Ascend processor": ""}) if not _ascend() else (["Ascend processor"], {})
+    works, lacks = ["Ascend processor"] if _ascend() else [], {} if _ascend() else {"no Ascend processor": ""}
+    if kernels.problem() is None:
+        works.append("own kernels compiled")
+    else:
+        lacks[f"{kernels.problem()}, some operations are slow"] = "apt-get install g++"
     return {"version": ms.__version__, "device": "ascend" if _ascend() else "cpu", "works": works, "lacks": lacks}
 
 
 def prepare() -> None:
-    """Does ahead of time what the first command would wait for."""
+    """Does ahead of time what the first command would wait for: compiles the C++ kernels."""
+    kernels.library()
 
 
 def _ascend() -> bool:

@@ -4,6 +4,7 @@ import os
 
 import torch
 
+from common import kernels
 from common.errors import UserError
 
 
@@ -23,19 +24,20 @@ def select(name: str = "auto") -> str:
 def describe() -> dict:
     """version, device, `works` (a list), `lacks` (what is missing or slow -> the command or step that mends it)."""
     gpu = torch.cuda.is_available()
-    works, lacks = [], {}
-    if gpu:
-        works.append(torch.cuda.get_device_name())
-    else:
-        lacks["no GPU"] = ""
+    works, lacks = [torch.cuda.get_device_name()] if gpu else [], {} if gpu else {"no GPU": ""}
     try:
         import torchvision  # a build that does not fit this PyTorch fails at its import
 
         works.append(f"torchvision {torchvision.__version__}")
     except (ImportError, RuntimeError):
-        lacks["no torchvision, own kernels serve"] = "pip install torchvision" if gpu else ""
+        lacks["no torchvision"] = "pip install torchvision" if gpu else ""
+    if kernels.problem() is None:
+        works.append("own kernels compiled")
+    else:
+        lacks[f"{kernels.problem()}, some operations are slow"] = "apt-get install g++"
     return {"version": torch.__version__, "device": "cuda" if gpu else "cpu", "works": works, "lacks": lacks}
 
 
 def prepare() -> None:
-    """Does ahead of time what the first command would wait for."""
+    """Does ahead of time what the first command would wait for: compiles the C++ kernels."""
+    kernels.library()

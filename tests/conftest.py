@@ -1,0 +1,65 @@
+"""One framework a process: `pytest --framework torch` runs what concerns a wing, plain `pytest` all that is neutral.
+
+tests/wings      what each wing must do; runs once a framework
+tests/contract   the array contract; runs once a framework, and for NumPy, its reference
+tests/goldens    the answers of the reference implementations; as the contract
+anything else    neutral; runs once, with no framework imported
+"""
+
+import importlib
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+TESTS = Path(__file__).parent
+FRAMEWORKS = ("numpy", "torch", "jittor", "mindspore")
+WINGS_ONLY = {"wings", "goldens"}
+WINGS_TOO = {"contract"}
+
+
+def pytest_addoption(parser):
+    parser.addoption("--framework", choices=FRAMEWORKS, default="numpy", help="the framework of this process")
+
+
+def pytest_ignore_collect(collection_path, config):
+    if TESTS not in collection_path.parents:
+        return None
+    room = collection_path.relative_to(TESTS).parts[0]
+    if config.getoption("--framework") == "numpy":
+        return True if room in WINGS_ONLY else None
+    return None if room in WINGS_ONLY | WINGS_TOO else True
+
+
+@pytest.fixture(scope="session")
+def framework(request) -> str:
+    """The name of this process's framework."""
+    return request.config.getoption("--framework")
+
+
+@pytest.fixture(scope="session")
+def xp(framework) -> ModuleType:
+    """The array contract in this process's framework."""
+    if framework == "numpy":
+        return importlib.import_module("common.numpy_ops")
+    importlib.import_module(f"{framework}_impl.device").select("cpu")
+    return importlib.import_module(f"{framework}_impl.ops")
+
+
+@pytest.fixture(scope="session")
+def like(framework, xp):
+    """An array of this process's framework, for the contract's functions that create others."""
+    if framework == "torch":
+        return importlib.import_module("torch").zeros(1)
+    if framework == "jittor":
+        return importlib.import_module("jittor").zeros((1,))
+    if framework == "mindspore":
+        return importlib.import_module("mindspore").Tensor(np.zeros(1, np.float32))
+    return np.zeros(1, np.float32)
+
+
+@pytest.fixture(scope="session")
+def wing(framework, xp):
+    """wing("learner") is this framework's learner module, and so on."""
+    return lambda module: importlib.import_module(f"{framework}_impl.{module}")
