@@ -1,0 +1,172 @@
+import json
+
+import numpy as np
+import pytest
+
+from common.errors import UserError
+from common.evaluation.coco import CocoAP, coco_results, encode, lines, metric_names
+from common.results import Instances
+
+CATEGORY_IDS = [3, 7, 20]
+SIZE = (240, 320)
+
+
+def box_mask(x1, y1, x2, y2):
+    mask = np.zeros(SIZE, bool)
+    mask[y1:y2, x1:x2] = True
+    return mask
+
+
+def write(path, annotations, images=(1,)):
+    content = {
+        "images": [{"id": i, "height": SIZE[0], "width": SIZE[1], "file_name": f"{i}.png"} for i in images],
+        "categories": [{"id": c, "name": str(c)} for c in CATEGORY_IDS],
+        "annotations": annotations,
+    }
+    path.write_text(json.dumps(content))
+    return path
+
+
+def annotation(number, image_id, category, box, **more):
+    x1, y1, x2, y2 = (int(value) for value in box)
+    outline = [[x1, y1, x2, y1, x2, y2, x1, y2]]
+    width, height = x2 - x1, y2 - y1
+    shape = {"bbox": [x1, y1, width, height], "segmentation": outline, "area": width * height, "iscrowd": 0}
+    return {"id": number, "image_id": image_id, "category_id": category} | shape | more
+
+
+def random_case(seed):
+    """Objects of all three areas, some of them crowds, and detections around them with many equal scores."""
+    rng = np.random.default_rng(seed)
+    annotations, found = [], {}
+    for image_id in range(1, 13):
+        boxes, labels = [], rng.integers(0, len(CATEGORY_IDS), rng.integers(0, 9))
+        for label in labels:
+            width, height = rng.choice([12, 25, 60, 130], 2)
+            x1, y1 = rng.integers(0, SIZE[1] - width), rng.integers(0, SIZE[0] - height)
+            boxes.append((x1, y1, x1 + width, y1 + height))
+            mask = encode(box_mask(*boxes[-1])[None])[0]
+            crowd = {"iscrowd": 1, "segmentation": mask} if rng.random() < 0.15 else {}
+            number = len(annotations) + 1
+            annotations.append(annotation(number, image_id, CATEGORY_IDS[label], boxes[-1], **crowd))
+        found[image_id] = detections(rng, boxes, labels, others=130 if image_id == 1 else 3)
+    return annotations, found
+
+
+def detections(rng, boxes, labels, others):
+    """Some around each object, mostly of its class, and `others` anywhere."""
+    times = rng.integers(0, 4, len(boxes))
+    around = np.repeat(np.array(boxes, int).reshape(-1, 4), times, axis=0) + rng.integers(-6, 7, (times.sum(), 4))
+    classes = np.where(rng.random(times.sum()) < 0.8, np.repeat(labels, times), 0)
+    anywhere = np.array([5, 5, 60, 70]) + rng.integers(0, 150, (others, 1))
+    moved = np.clip(np.concatenate([around, anywhere]), 0, [SIZE[1], SIZE[0], SIZE[1], SIZE[0]])
+    moved[:, 2:] = np.maximum(moved[:, 2:], moved[:, :2] + 1)
+    classes = np.concatenate([classes, rng.integers(0, len(CATEGORY_IDS), others)])
+    masks = np.stack([box_mask(x1, y1, x2, y2 - (y2 - y1) // 10) for x1, y1, x2, y2 in moved])
+    order = rng.permutation(len(moved))
+    scores = rng.choice([0.9, 0.5, 0.3, 0.1], len(moved)).astype(np.float32)
+    return Instances(SIZE, moved[order].astype(np.float32), scores, classes[order], masks[order])
+
+
+def results_of(found, kind):
+    return [entry for image_id, one in found.items() for entry in coco_results(image_id, one, CATEGORY_IDS, kind)]
+
+
+@pytest.mark.parametrize("kind", ["box", "mask"])
+@pytest.mark.parametrize("seed", range(4))
+def test_the_fast_path_equals_the_judge_in_all_figures(tmp_path, seed, kind):
+    annotations, found = random_case(seed)
+    path = write(tmp_path / "a.json", annotations, range(1, 13))
+    results = results_of(found, kind)
+    fast, judge = CocoAP(path).rate(results, kind), CocoAP(path, judge=True).rate(results, kind)
+    assert fast == pytest.approx(judge, abs=1e-9, nan_ok=True)
+    values = np.array(list(judge.values()))
+    # The case says something: no figure is trivial and the areas differ.
+    assert np.all((values > 0) & (values < 100))
+    assert len(set(values[3:6])) == 3
+
+
+def test_figures_of_a_case_worked_by_hand(tmp_path):
+    """Two objects; the better detection overlaps one by 0.8, the other detection hits nothing.
+
+    Up to IoU 0.80 the precision is 1 up to recall 0.5: 51 of 101 recall points. Above, nothing is found.
+    """
+    path = write(
+        tmp_path / "a.json", [annotation(1, 1, 3, (0, 0, 100, 100)), annotation(2, 1, 3, (150, 100, 250, 200))]
+    )
+    found = Instances(
+        SIZE,
+        np.float32([[0, 0, 100, 80], [10, 150, 60, 220]]),
+        np.float32([0.9, 0.8]),
+        np.array([0, 0]),
+        np.stack([box_mask(0, 0, 100, 80), box_mask(10, 150, 60, 220)]),
+    )
+    for kind in ("box", "mask"):
+        for judge in (False, True):
+            figures = CocoAP(path, judge).rate(coco_results(1, found, CATEGORY_IDS, kind), kind)
+            names = metric_names(kind)
+            assert figures[names[1]] == pytest.approx(100 * 51 / 101)
+            assert figures[names[0]] == pytest.approx(100 * 51 / 101 * 7 / 10)  # 0.50, 0.55 ... 0.80
+            assert figures[names[6]] == pytest.approx(50 * 7 / 10)
+            assert np.isnan(figures[names[3]])  # nothing small
+
+
+def test_masks_are_rated_by_their_own_scores_and_boxes_by_theirs(tmp_path):
+    found = Instances(
+        SIZE,
+        np.float32([[0, 0, 10, 10]]),
+        np.float32([0.9]),
+        np.array([1]),
+        box_mask(0, 0, 10, 10)[None],
+        mask_scores=np.float32([0.25]),
+    )
+    (box,) = coco_results(5, found, CATEGORY_IDS, "box")
+    (mask,) = coco_results(5, found, CATEGORY_IDS, "mask")
+    assert box == {"image_id": 5, "category_id": 7, "bbox": [0, 0, 10, 10], "score": pytest.approx(0.9)}
+    assert mask["score"] == 0.25
+    assert "bbox" not in mask
+
+
+def test_every_line_names_its_metric(tmp_path):
+    path = write(tmp_path / "a.json", [annotation(1, 1, 3, (0, 0, 100, 100))])
+    printed = lines(CocoAP(path).rate([], "mask"))
+    assert printed[0] == "mask AP (COCO segm, IoU 0.50:0.95, area all, 100 detections) 0.0"
+    assert printed[3] == "mask AP (COCO segm, IoU 0.50:0.95, area small, 100 detections) no objects of this kind"
+    assert printed[6] == "mask AR (COCO segm, IoU 0.50:0.95, area all, 1 detections) 0.0"
+    assert len(printed) == len(set(printed)) == 12
+
+
+@pytest.mark.parametrize("judge", [False, True])
+def test_nothing_found_is_zero(tmp_path, judge):
+    path = write(tmp_path / "a.json", [annotation(1, 1, 3, (0, 0, 100, 100))])
+    for kind in ("box", "mask"):
+        figures = CocoAP(path, judge).rate([], kind)
+        assert figures[metric_names(kind)[0]] == 0
+
+
+@pytest.mark.parametrize("judge", [False, True])
+def test_incomplete_annotations_count_as_objects_not_found(tmp_path, judge):
+    whole = annotation(1, 1, 3, (0, 0, 100, 100))
+    bare = {"id": 2, "image_id": 1, "category_id": 3, "bbox": [150, 50, 40, 40], "segmentation": [[1, 2, 3, 4]]}
+    path = write(tmp_path / "a.json", [whole, bare])
+    found = Instances(
+        SIZE, np.float32([[0, 0, 100, 100]]), np.float32([1]), np.array([0]), box_mask(0, 0, 100, 100)[None]
+    )
+    figures = CocoAP(path, judge).rate(coco_results(1, found, CATEGORY_IDS, "mask"), "mask")
+    assert figures[metric_names("mask")[0]] == pytest.approx(100 * 51 / 101)
+
+
+def test_unusable_files_are_refused_by_name(tmp_path):
+    path = write(tmp_path / "image_info_test.json", [])
+    with pytest.raises(UserError, match=r"image_info_test\.json: there are no annotations"):
+        CocoAP(path)
+    with pytest.raises(UserError, match=r"annotations not found: .*absent\.json"):
+        CocoAP(tmp_path / "absent.json")
+    (tmp_path / "cut.json").write_text('{"images": [')
+    with pytest.raises(UserError, match=r"cut\.json: not valid JSON"):
+        CocoAP(tmp_path / "cut.json")
+    with pytest.raises(UserError, match="annotation 1 is of an image that is not listed"):
+        CocoAP(write(tmp_path / "b.json", [annotation(1, 2, 3, (0, 0, 9, 9))]))
+    path = write(tmp_path / "c.json", [annotation(1, 1, 3, (0, 0, 9, 9))])
+    with pytest.raises(UserError, match="no image 8"):
+        CocoAP(path).rate([{"image_id": 8, "category_id": 3, "bbox": [0, 0, 1, 1], "score": 1.0}], "box")
