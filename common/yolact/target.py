@@ -34,7 +34,7 @@ def targets(
     geometry = geometry or Geometry.of(settings)
     counted = ~crowd
     boxes, labels, masks, crowds = boxes[counted], labels[counted], masks[counted], boxes[crowd]
-    box_targets, class_targets, matched = _match(boxes, labels, crowds, geometry.priors, settings.losses)
+    box_targets, class_targets, matched = match(boxes, labels, crowds, geometry.priors, settings.losses)
     object_masks = resize_binary(masks, geometry.prototypes)
     semantic = np.zeros((settings.num_classes, *geometry.semantic), bool)
     np.logical_or.at(semantic, labels, resize_binary(masks, geometry.semantic))
@@ -66,7 +66,7 @@ def targets(
     return made
 
 
-def _match(
+def match(
     boxes: np.ndarray, labels: np.ndarray, crowds: np.ndarray, prior_boxes: np.ndarray, settings: YolactLosses
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Objects (M, 4), (M,) and crowds (N, 4) -> box targets (P, 4), class targets (P,) and matched objects (P,)"""

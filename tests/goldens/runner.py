@@ -1,0 +1,53 @@
+"""Holds this process's framework against the golden cases: one function a kind, and one rule for every answer.
+
+A case of a kind that stands in no table here is a failure, not a skip.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+
+from common.array import Array
+from tests.goldens import golden, roi_align_kind, yolact_kinds
+
+Answers = dict[str, np.ndarray]
+
+# A kind is called with the case's folder, the framework's name, its array operations, an array to place others beside,
+# and a folder to write in.
+KINDS: dict[str, Callable[[Path, str, ModuleType, Array, Path], Answers]] = {
+    "yolact_forward": yolact_kinds.forward,
+    "yolact_detect": yolact_kinds.detect,
+    "yolact_maskiou": yolact_kinds.detect,
+    "yolact_loss": yolact_kinds.loss,
+    "roi_align": roi_align_kind.roi_align,
+}
+
+
+def hold(case: Path, framework: str, xp: ModuleType, like: Array, folder: Path) -> dict[str, float]:
+    """The distance of every stored output of a case; raises AssertionError naming the outputs that are too far."""
+    manifest, reference = golden.manifest(case), golden.arrays(case)
+    kind = manifest["kind"]
+    assert kind in KINDS, f"{case.name}: no runner for the kind {kind}"
+    answers = KINDS[kind](case, framework, xp, like, folder)
+    distances, far = {}, []
+    for name, output in manifest["outputs"].items():
+        assert name in answers, f"{case.name}: {name} was not answered"
+        stored = reference[f"out.{name}"]
+        if name.endswith("mask_bits"):
+            distance, tolerance = _bits_apart(answers[name], stored), 1e-3
+        else:
+            distance = golden.distance(golden.as_stored(answers[name], output), stored)
+            tolerance = manifest.get("tolerance", 1e-4)
+        distances[name] = distance
+        if not distance <= tolerance:
+            far.append(f"{name}: {distance:.2e} > {tolerance:.2e}")
+    assert not far, f"{case.name} in {framework}: " + "; ".join(far)
+    return distances
+
+
+def _bits_apart(answer: np.ndarray, reference: np.ndarray) -> float:
+    """The share of packed bits that differ."""
+    assert answer.shape == reference.shape, f"shape {answer.shape}, the reference has {reference.shape}"
+    return float(np.unpackbits(answer ^ reference).mean()) if reference.size else 0.0

@@ -1,0 +1,21 @@
+"""Every golden case of tests/goldens, or of the folder that the environment variable GOLDENS names."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.goldens import runner
+
+FOLDER = Path(os.environ.get("GOLDENS", Path(__file__).parent))
+CASES = sorted(manifest.parent for manifest in FOLDER.glob("*/manifest.json"))
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_golden_case(case: Path, framework: str, xp, like, tmp_path: Path):
+    distances = runner.hold(case, framework, xp, like, tmp_path)
+    assert distances, "the case holds no output"
+
+
+def test_there_are_cases():
+    assert CASES, f"no golden case in {FOLDER}"

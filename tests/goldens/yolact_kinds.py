@@ -1,0 +1,156 @@
+"""The kinds of YOLACT: the network through the wing's own commands, detection and losses on the array contract."""
+
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+
+from common import yolact
+from common.array import Array
+from common.commands import trace
+from common.commands.wing import learner_class
+from common.config import YolactSettings, load_settings
+from common.yolact.geometry import Geometry
+from common.yolact.target import match
+from tests.goldens import golden
+from weights_convert import open_weights
+from weights_convert.writers import write_pth
+
+Answers = dict[str, np.ndarray]
+
+
+def forward(case: Path, framework: str, xp: ModuleType, like: Array, folder: Path) -> Answers:
+    """The checkpoint as the original wrote it, through the converter and the wing's trace command."""
+    manifest = golden.manifest(case)
+    image = manifest["inputs"]["image"]
+    np.savez(folder / "inputs.npz", image=golden.image(image["seed"], image["shape"]))
+    weights, inputs, outputs = _checkpoint(case, folder), folder / "inputs.npz", folder / "outputs.npz"
+    arguments = [manifest["model"], "--weights", weights, "--inputs", inputs, "--outputs", outputs, "--device", "cpu"]
+    trace.main(framework, list(map(str, arguments)))
+    return dict(np.load(outputs))
+
+
+def detect(case: Path, framework: str, xp: ModuleType, like: Array, folder: Path) -> Answers:
+    """Suppression and masks, in each of the case's settings; with a mask IoU net where the case has weights for it."""
+    manifest, arrays = golden.manifest(case), golden.arrays(case)
+    settings = load_settings(manifest["model"])
+    net = _mask_iou_net(case, framework, settings, folder) if manifest.get("keys") else None
+    prototypes = arrays["in.proto"]
+    if "repeated 3 times" in manifest["inputs"]["proto"]:
+        prototypes = prototypes.repeat(3, axis=0).repeat(3, axis=1)
+    answers = {}
+    for name, run in manifest["cases"].items():
+        conf = _confidences(run["conf"], arrays["in.conf"])
+        inputs = [_squeezed(x) for x in (arrays["in.loc"], conf, arrays["in.mask"], arrays["in.priors"])]
+        rules = _rules(settings, manifest["settings"], run)
+        found = yolact.select(*(xp.asarray(x, like) for x in inputs), rules)
+        size = (manifest["settings"]["image_height"], manifest["settings"]["image_width"])
+        shown = yolact.postprocess(found, xp.asarray(_squeezed(prototypes, 3), like), size, run["score_threshold"], net)
+        answers |= {
+            f"{name}.box": found.boxes,
+            f"{name}.score": found.scores,
+            f"{name}.class": found.labels,
+            f"{name}.mask": found.coefficients,
+            f"{name}.post.class": shown.labels,
+            f"{name}.post.score": shown.scores,
+            # The reference answers with an empty list, of no shape, where nothing is left.
+            f"{name}.post.box": shown.boxes if len(shown) else np.zeros(0),
+            f"{name}.post.mask_bits": np.packbits(shown.masks.reshape(len(shown), -1), axis=1)
+            if len(shown)
+            else np.zeros((0, 0), np.uint8),
+        }
+        if net is not None:
+            answers[f"{name}.post.mask_score"] = shown.mask_scores
+    return answers
+
+
+def loss(case: Path, framework: str, xp: ModuleType, like: Array, folder: Path) -> Answers:
+    """The terms, the gradients of their sum, and the matching that they stand on."""
+    manifest, arrays = golden.manifest(case), golden.arrays(case)
+    settings = load_settings(manifest["model"])
+    net = _mask_iou_net(case, framework, settings, folder) if manifest.get("keys") else None
+    outputs = {name: _crafted(manifest["inputs"][name]) for name in ("loc", "conf", "mask", "proto", "segm")}
+    grid, semantic = outputs["proto"].shape[1:3], outputs["segm"].shape[2:]
+    geometry = Geometry(arrays["in.priors"], grid, semantic)
+    samples, matches = [], []
+    for index in range(len(outputs["loc"])):
+        objects = arrays[f"in.targets.{index}"]
+        crowd = np.arange(len(objects)) >= len(objects) - int(arrays["in.num_crowds"][index])
+        masks = np.unpackbits(arrays[f"in.masks.{index}"], axis=1)[:, : 138 * 138].reshape(-1, 138, 138)
+        boxes, labels = objects[:, :4], objects[:, 4].astype(np.int64)
+        rng = np.random.default_rng(0)  # no image has so many positives that it would be drawn from
+        samples.append(yolact.targets(boxes, labels, crowd, masks, settings, rng, geometry))
+        matches.append(match(boxes[~crowd], labels[~crowd], boxes[crowd], geometry.priors, settings.losses))
+    batch = {name: xp.asarray(value, like) for name, value in yolact.collate(samples).items()}
+    names = list(outputs)
+
+    def total(*values: Array) -> Array:
+        return sum(yolact.losses(dict(zip(names, values, strict=True)), batch, settings, net).values())
+
+    values = [xp.asarray(outputs[name], like) for name in names]
+    terms = yolact.losses(dict(zip(names, values, strict=True)), batch, settings, net)
+    _, gradients = xp.value_and_grad(total, *values)
+    answers = {f"loss.{name}": xp.to_numpy(value).reshape(()) for name, value in terms.items()}
+    answers |= {f"grad.{name}": xp.to_numpy(gradient) for name, gradient in zip(names, gradients, strict=True)}
+    for name, values in zip(("loc", "conf", "idx"), zip(*matches, strict=True), strict=True):
+        answers[f"match.{name}"] = np.stack(values)
+    return answers
+
+
+def _checkpoint(case: Path, folder: Path) -> Path:
+    """The case's weights as a file in the original's format, under the original's kind of name."""
+    path = folder / f"{golden.manifest(case)['model']}_1_100.pth"
+    write_pth(path, golden.checkpoint(case))
+    return path
+
+
+def _mask_iou_net(case: Path, framework: str, settings: YolactSettings, folder: Path):
+    """The network's mask IoU part with the case's weights; the case holds no others, so the rest are zeros."""
+    learner = learner_class(framework)(settings, "cpu")
+    weights = {name: np.zeros(shape, np.float32) for name, shape in learner.shapes().items()}
+    for key, value in golden.checkpoint(case).items():
+        _, position, leaf = key.removeprefix("maskiou_net.").split(".")
+        weights[f"mask_iou_net.conv{int(position) // 2 + 1}.{leaf}"] = value
+    learner.load_weights(weights)
+    return learner.network.mask_iou_net
+
+
+def _rules(settings: YolactSettings, given: dict, run: dict) -> YolactSettings:
+    detection = settings.detection.model_copy(
+        update={
+            "score_threshold": given["conf_thresh"],
+            "iou_threshold": given["nms_thresh"],
+            "top_k": given["top_k"],
+            "max_detections": given["max_num_detections"],
+            "nms": "cross_class" if run["cross_class_nms"] else "fast",
+        }
+    )
+    return settings.model_copy(update={"detection": detection})
+
+
+def _confidences(rule: str, conf: np.ndarray) -> np.ndarray:
+    if rule == "in.conf":
+        return conf
+    changed = np.zeros_like(conf)
+    changed[..., 0] = 1
+    if rule.startswith("one detection"):
+        changed[..., 137, :] = 0
+        changed[..., 137, 0], changed[..., 137, 1 + 5] = 0.3, 0.7
+    else:
+        assert rule == "background 1 everywhere", rule
+    return changed
+
+
+def _crafted(entry: dict) -> np.ndarray:
+    values = golden.image(entry["seed"], entry["shape"])
+    rule = entry.get("then", "x")
+    if rule == "x, with 2 added to class 0":
+        values[..., 0] += 2
+        return values
+    rules = {"x": values, "0.6 * x": np.float32(0.6) * values, "tanh(x)": np.tanh(values), "max(0, x)": values.clip(0)}
+    return rules[rule]
+
+
+def _squeezed(values: np.ndarray, axes: int = 2) -> np.ndarray:
+    """Without the axis of the one image, where the case keeps it."""
+    return values[0] if values.ndim > axes else values
