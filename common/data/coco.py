@@ -1,0 +1,259 @@
+"""A data set in COCO's format: instances, and persons with key points."""
+
+import mmap
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+import cv2
+import msgspec
+import numpy as np
+from pycocotools import mask as rle
+
+from common.data import segmentations
+from common.data.coco_index import map_file, read_index
+from common.data.shared import SharedArrays
+from common.errors import UserError
+
+
+@dataclass
+class Sample:
+    """One image with its objects.
+
+    image: (H, W, 3), RGB uint8 as read, float32 in the course of the transforms; boxes: (M, 4) xyxy float32;
+    labels: (M,) int32; crowd: (M,) bool; masks: (M, H, W) uint8 of 0 and 1; annotation_ids: (M,) int64;
+    keypoints: (M, K, 3) float32 x, y, visibility, where the data set has key points.
+    """
+
+    image_id: int
+    image: np.ndarray
+    boxes: np.ndarray
+    labels: np.ndarray
+    crowd: np.ndarray
+    masks: np.ndarray
+    annotation_ids: np.ndarray
+    keypoints: np.ndarray | None = None
+
+
+@dataclass
+class Objects:
+    """The annotations of one image before their masks are drawn; arrays as in `Sample`, `boxes` as in the file."""
+
+    annotation_ids: np.ndarray
+    boxes: np.ndarray
+    labels: np.ndarray
+    crowd: np.ndarray
+    rles: list[dict | None]  # packed; None where nothing of a segmentation can be used
+    mask_faults: list[str | None]
+    keypoints: np.ndarray | None
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+class CocoDataset:
+    """An annotation file and a folder of images, by position.
+
+    Opening reads the whole file into columns; a segmentation is parsed when its image is loaded. A copy that is sent
+    to a process being started shares the columns and the file's pages.
+    """
+
+    def __init__(self, annotations: str | os.PathLike, images: str | os.PathLike) -> None:
+        self.annotations, self.images = Path(annotations), Path(images)
+        if not self.images.is_dir():
+            raise UserError(f"folder of images not found: {images}")
+        index = read_index(self.annotations)
+        self.category_ids = index.category_ids
+        self.class_names = index.class_names
+        self.keypoint_names = index.keypoint_names
+        self.faults = index.faults
+        self._columns = SharedArrays(index.columns)
+        self._version = self._file_version()
+
+    def __len__(self) -> int:
+        return len(self.image_ids)
+
+    def __getstate__(self) -> dict:
+        return {name: value for name, value in self.__dict__.items() if name != "_text"}
+
+    @property
+    def image_ids(self) -> np.ndarray:
+        """(I,) int64, in the file's order."""
+        return self._columns["image_id"]
+
+    @property
+    def annotation_count(self) -> int:
+        return len(self._columns["label"])
+
+    def file_name(self, position: int) -> str:
+        begin = self._columns["name_end"][position - 1] if position else 0
+        return self._columns["names"][begin : self._columns["name_end"][position]].tobytes().decode()
+
+    def image_size(self, position: int) -> tuple[int, int]:
+        """(H, W) as the file tells it; zeros where it does not."""
+        height, width = self._columns["image_size"][position].tolist()
+        return height, width
+
+    def path(self, position: int) -> Path:
+        return self.images / self.file_name(position)
+
+    def image(self, position: int) -> np.ndarray:
+        """(H, W, 3) uint8 RGB, of the size that the annotations tell."""
+        what = f"image {self.image_ids[position]} ({self.path(position)})"
+        try:
+            encoded = np.fromfile(self.path(position), np.uint8)
+        except OSError as error:
+            raise UserError(f"{what}: {error.strerror}") from None
+        expected = self.image_size(position)
+        pixels = _decoded(encoded, cv2.IMREAD_COLOR)
+        if pixels is None:
+            raise UserError(f"{what}: cannot be decoded; the file is broken or no image")
+        if 0 not in expected and pixels.shape[:2] != expected:
+            # Some annotations were drawn on an image as it is stored, some as its EXIF data says to turn it.
+            pixels = _decoded(encoded, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+            if pixels.shape[:2] != expected:
+                raise UserError(f"{what}: is {_by(pixels.shape)}, while the annotations say {_by(expected)}")
+        return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
+
+    def objects(self, position: int, size: tuple[int, int] | None = None) -> Objects:
+        """All annotations of an image of `size` (H, W), sound or not, in the file's order."""
+        rows = slice(*self._columns["first"][position : position + 2].tolist())
+        boxes = self._columns["box"][rows].copy()
+        boxes[:, 2:] += boxes[:, :2]
+        encoded = [
+            segmentations.encode(self._text[begin:end], size or self.image_size(position))
+            for begin, end in self._columns["segmentation"][rows].tolist()
+        ]
+        return Objects(
+            annotation_ids=self._columns["annotation_id"][rows].copy(),
+            boxes=boxes,
+            labels=self._columns["label"][rows].copy(),
+            crowd=self._columns["crowd"][rows].copy(),
+            rles=[packed for packed, _ in encoded],
+            mask_faults=[fault for _, fault in encoded],
+            keypoints=self._keypoints(rows) if self.keypoint_names else None,
+        )
+
+    def load(self, position: int) -> Sample:
+        """The image with the objects that can be trained on: those whose box, cut to the image, and mask hold a pixel."""
+        image = self.image(position)
+        size = image.shape[:2]
+        objects = self.objects(position, size)
+        boxes = clipped(objects.boxes, size)
+        sound = np.array([packed is not None for packed in objects.rles], bool) & has_area(boxes)
+        kept = [packed for packed, keep in zip(objects.rles, sound, strict=True) if keep]
+        masks = np.ascontiguousarray(rle.decode(kept).transpose(2, 0, 1)) if kept else np.zeros((0, *size), np.uint8)
+        return Sample(
+            image_id=int(self.image_ids[position]),
+            image=image,
+            boxes=boxes[sound],
+            labels=objects.labels[sound],
+            crowd=objects.crowd[sound],
+            masks=masks,
+            annotation_ids=objects.annotation_ids[sound],
+            keypoints=None if objects.keypoints is None else objects.keypoints[sound],
+        )
+
+    def positions_with_objects(self) -> np.ndarray:
+        """The images that have an annotation which is no crowd and whose box holds a part of the image."""
+        column = self._columns
+        image = np.repeat(np.arange(len(self)), np.diff(column["first"]))
+        boxes = column["box"] + np.pad(column["box"][:, :2], ((0, 0), (2, 0)))
+        size = column["image_size"][image]
+        size = np.where(size > 0, size, np.iinfo(np.int32).max)
+        sound = (boxes[:, :2] < size[:, ::-1]).all(axis=1) & (boxes[:, 2:] > 0).all(axis=1)
+        sound &= (column["box"][:, 2:] > 0).all(axis=1) & ~column["crowd"]
+        return np.unique(image[sound])
+
+    def missing_images(self) -> np.ndarray:
+        """The positions whose file is not there; lists each folder once instead of asking for every file."""
+        present: dict[str, set[str]] = {}
+        missing = []
+        for position in range(len(self)):
+            folder, name = os.path.split(self.file_name(position))
+            if folder not in present:
+                path = self.images / folder
+                present[folder] = set(os.listdir(path)) if path.is_dir() else set()
+            if name not in present[folder]:
+                missing.append(position)
+        return np.array(missing, np.int64)
+
+    @cached_property
+    def _text(self) -> mmap.mmap:
+        if self._file_version() != self._version:
+            raise UserError(f"{self.annotations} has changed since it was opened")
+        return map_file(self.annotations)
+
+    def _file_version(self) -> tuple[int, int]:
+        status = self.annotations.stat()
+        return status.st_size, status.st_mtime_ns
+
+    def _keypoints(self, rows: slice) -> np.ndarray:
+        """(M, K, 3); an annotation without key points, or with a wrong number of them, has all at visibility 0."""
+        spans = self._columns["keypoints"][rows].tolist()
+        points = np.zeros((len(spans), len(self.keypoint_names), 3), np.float32)
+        for row, (begin, end) in enumerate(spans):
+            try:
+                flat = _keypoint_decoder.decode(self._text[begin:end] or b"null")
+            except msgspec.DecodeError:
+                continue
+            if flat is not None and len(flat) == points[row].size:
+                points[row] = np.reshape(flat, (-1, 3))
+        return points
+
+
+_keypoint_decoder = msgspec.json.Decoder(list[float] | None)
+
+
+def clipped(boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Boxes (M, 4) xyxy cut to an image of `size` (H, W)."""
+    height, width = size
+    return np.clip(boxes, 0, np.array([width, height, width, height], np.float32))
+
+
+def has_area(boxes: np.ndarray) -> np.ndarray:
+    """(M,) bool: which of the boxes (M, 4) xyxy are not empty."""
+    return (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
+
+
+def _decoded(encoded: np.ndarray, flags: int) -> np.ndarray | None:
+    try:
+        return cv2.imdecode(encoded, flags)
+    except cv2.error:  # an empty file, or a header that promises an impossible size
+        return None
+
+
+def _by(shape: Sequence[int]) -> str:
+    return f"{shape[1]}x{shape[0]}"
+
+
+def resolve(
+    root: str | os.PathLike,
+    split: Literal["train", "val"],
+    kind: Literal["instances", "person_keypoints"] = "instances",
+) -> CocoDataset:
+    """The data set of a split under `root`, in any of the layouts that people have.
+
+    ROOT/annotations/instances_train2017.json with ROOT/train2017, ROOT/annotations/[instances_]train.json with ROOT/train
+    or ROOT/images, ROOT/annotations.json (for both splits) with ROOT/images.
+    """
+    root = Path(root)
+    if not root.is_dir():
+        raise UserError(f"data folder not found: {root}")
+    layouts = (
+        (f"annotations/{kind}_{split}2017.json", (f"{split}2017", f"images/{split}2017")),
+        (f"annotations/{kind}_{split}.json", (split, f"images/{split}", "images")),
+        (f"annotations/{split}.json", (split, f"images/{split}", "images")),
+        ("annotations.json", ("images",)),
+    )
+    for annotations, folders in layouts:
+        if (root / annotations).is_file():
+            folder = next((root / folder for folder in folders if (root / folder).is_dir()), None)
+            if folder is None:
+                raise UserError(f"{root}: {annotations} is there, but no folder of images ({', '.join(folders)})")
+            return CocoDataset(root / annotations, folder)
+    looked_for = ", ".join(annotations for annotations, _ in layouts)
+    raise UserError(f"{root}: no annotations of the split {split}; looked for {looked_for}")

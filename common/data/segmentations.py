@@ -1,0 +1,86 @@
+"""COCO's segmentations, from the text of the annotation file to pycocotools' packed RLE."""
+
+import msgspec
+import numpy as np
+from pycocotools import mask as rle
+
+# What can be wrong; each completes "annotations ...".
+ABSENT = "without a segmentation"
+UNREADABLE = "with a segmentation that cannot be read"
+SHORT_POLYGON = "with a polygon of fewer than three points"
+FAR_POLYGON = "with a polygon far outside the image"
+WRONG_SIZE = "with an RLE mask that does not fit the image"
+EMPTY = "with a mask without a pixel"
+
+_FARTHEST = 100_000.0  # pixels; pycocotools walks along a polygon's edges, and would for minutes along such a one
+
+
+class _Rle(msgspec.Struct):
+    size: tuple[int, int]
+    counts: list[int] | str
+
+
+_decoder = msgspec.json.Decoder(list[list[float]] | _Rle | None)
+
+
+def encode(text: bytes | memoryview, size: tuple[int, int]) -> tuple[dict | None, str | None]:
+    """The packed RLE of one segmentation in an image of `size` (H, W), and what is wrong with it.
+
+    Polygons that are no polygons are left out; there is no RLE when nothing remains.
+    """
+    try:
+        segmentation = _decoder.decode(text) if text else None
+    except msgspec.DecodeError:
+        return None, UNREADABLE
+    if not segmentation:
+        return None, ABSENT
+    packed, fault = _from_rle(segmentation, size) if isinstance(segmentation, _Rle) else _from_polygons(segmentation, size)
+    if packed is not None and not rle.area(packed):
+        return None, fault or EMPTY
+    return packed, fault
+
+
+def _from_polygons(polygons: list[list[float]], size: tuple[int, int]) -> tuple[dict | None, str | None]:
+    fault, kept = None, []
+    for polygon in polygons:
+        # pycocotools takes a list of four numbers for a box.
+        if len(polygon) < 6:
+            fault = SHORT_POLYGON
+        elif max(polygon) > _FARTHEST or min(polygon) < -_FARTHEST:
+            fault = FAR_POLYGON
+        else:
+            kept.append(polygon)
+    return (rle.merge(rle.frPyObjects(kept, *size)) if kept else None), fault
+
+
+def _from_rle(mask: _Rle, size: tuple[int, int]) -> tuple[dict | None, str | None]:
+    # pycocotools leaves memory unwritten where the counts end too early, so they are added up first.
+    try:
+        counts = unpack_counts(mask.counts) if isinstance(mask.counts, str) else np.array(mask.counts, np.int64)
+    except (ValueError, OverflowError):
+        return None, UNREADABLE
+    if mask.size != tuple(size) or (counts < 0).any() or counts.sum() != size[0] * size[1]:
+        return None, WRONG_SIZE
+    if isinstance(mask.counts, str):
+        return {"size": list(size), "counts": mask.counts.encode("ascii")}, None
+    return rle.frPyObjects({"size": list(size), "counts": mask.counts}, *size), None
+
+
+def unpack_counts(text: str) -> np.ndarray:
+    """The run lengths that COCO's packed RLE holds, int64; ValueError where `text` is none."""
+    # Five bits a character, least first; the sixth says that more follow, the fifth of the last is the sign.
+    codes = np.frombuffer(text.encode("ascii"), np.uint8).astype(np.int64) - 48
+    last = np.flatnonzero((codes & 32) == 0)
+    if (codes < 0).any() or (codes > 63).any() or (codes.size and (not last.size or last[-1] != codes.size - 1)):
+        raise ValueError("not a packed RLE")
+    first = np.append(0, last[:-1] + 1)[: last.size]
+    if (last - first > 6).any():
+        raise ValueError("not a packed RLE")
+    places = np.arange(codes.size) - np.repeat(first, last - first + 1)
+    values = np.add.reduceat((codes & 31) << (5 * places), first) if codes.size else codes
+    negative = (codes[last] & 16) != 0
+    values = values - np.where(negative, np.int64(1) << (5 * (last - first + 1)), 0)
+    # From the fourth on, a count is stored as its difference to the one before the last.
+    values[1::2] = np.cumsum(values[1::2])
+    values[2::2] = np.cumsum(values[2::2])
+    return values
