@@ -2,7 +2,10 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 
-.PHONY: test test-quick clean
+.PHONY: demo test test-quick clean
+
+demo: .venv/compiled
+	$(BIN)/python -m benchmarks.demo
 
 test: .venv/compiled
 	$(BIN)/python -m tests.run
