@@ -33,11 +33,13 @@ def targets(
     """
     geometry = geometry or Geometry.of(settings)
     counted = ~crowd
-    boxes, labels, masks, crowds = boxes[counted], labels[counted], masks[counted], boxes[crowd]
+    crowds = boxes[crowd]
+    boxes, labels, masks = boxes[counted], labels[counted], masks[counted] if crowd.any() else masks
     box_targets, class_targets, matched = match(boxes, labels, crowds, geometry.priors, settings.losses)
     object_masks = resize_binary(masks, geometry.prototypes)
     semantic = np.zeros((settings.num_classes, *geometry.semantic), bool)
-    np.logical_or.at(semantic, labels, resize_binary(masks, geometry.semantic))
+    for label, mask in zip(labels, resize_binary(masks, geometry.semantic), strict=True):
+        semantic[label] |= mask
 
     positives = np.nonzero(class_targets > 0)[0]
     negatives = min(settings.losses.negatives_per_positive * len(positives), len(class_targets) - 1)
