@@ -1,6 +1,6 @@
 """An annotation file as large as COCO train2017's, without images, to measure how such a file opens.
 
-    python -m benchmarks.annotations OUT.json
+python -m benchmarks.annotations OUT.json
 """
 
 import argparse
@@ -51,7 +51,7 @@ def _annotation(rng: np.random.Generator) -> dict:
     outline = np.stack([320 + radius * np.cos(angles), 240 + radius * np.sin(angles)], axis=1).round(2)
     low, high = outline.min(axis=0), outline.max(axis=0)
     crowd = bool(rng.random() < 0.012)
-    counts = [int(320 * 480 + 100), *[7, 473] * 200]
+    counts = [320 * 480 + 100, *[7, 473] * 200]
     counts.append(640 * 480 - sum(counts))
     return {
         "segmentation": {"counts": counts, "size": [480, 640]} if crowd else [outline.ravel().tolist()],

@@ -18,6 +18,9 @@ from common.data.coco_index import map_file, read_index
 from common.data.shared import SharedArrays
 from common.errors import UserError
 
+Split = Literal["train", "val"]
+Kind = Literal["instances", "person_keypoints"]
+
 
 @dataclass
 class Sample:
@@ -49,6 +52,7 @@ class Objects:
     rles: list[dict | None]  # packed; None where nothing of a segmentation can be used
     mask_faults: list[str | None]
     keypoints: np.ndarray | None
+    keypoints_sound: np.ndarray  # (M,) bool; False where they cannot be read
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -123,6 +127,7 @@ class CocoDataset:
         rows = slice(*self._columns["first"][position : position + 2].tolist())
         boxes = self._columns["box"][rows].copy()
         boxes[:, 2:] += boxes[:, :2]
+        keypoints, keypoints_sound = self._keypoints(rows)
         encoded = [
             segmentations.encode(self._text[begin:end], size or self.image_size(position))
             for begin, end in self._columns["segmentation"][rows].tolist()
@@ -134,11 +139,12 @@ class CocoDataset:
             crowd=self._columns["crowd"][rows].copy(),
             rles=[packed for packed, _ in encoded],
             mask_faults=[fault for _, fault in encoded],
-            keypoints=self._keypoints(rows) if self.keypoint_names else None,
+            keypoints=keypoints if self.keypoint_names else None,
+            keypoints_sound=keypoints_sound,
         )
 
     def load(self, position: int) -> Sample:
-        """The image with the objects that can be trained on: those whose box, cut to the image, and mask hold a pixel."""
+        """The image with the objects that can be trained on: box and mask hold a part of the image; boxes cut to it."""
         image = self.image(position)
         size = image.shape[:2]
         objects = self.objects(position, size)
@@ -191,18 +197,22 @@ class CocoDataset:
         status = self.annotations.stat()
         return status.st_size, status.st_mtime_ns
 
-    def _keypoints(self, rows: slice) -> np.ndarray:
-        """(M, K, 3); an annotation without key points, or with a wrong number of them, has all at visibility 0."""
+    def _keypoints(self, rows: slice) -> tuple[np.ndarray, np.ndarray]:
+        """(M, K, 3), at visibility 0 where an annotation has none; and (M,) whether they are as they should be."""
         spans = self._columns["keypoints"][rows].tolist()
         points = np.zeros((len(spans), len(self.keypoint_names), 3), np.float32)
+        sound = np.ones(len(spans), bool)
+        if not self.keypoint_names:
+            return points, sound
         for row, (begin, end) in enumerate(spans):
             try:
                 flat = _keypoint_decoder.decode(self._text[begin:end] or b"null")
             except msgspec.DecodeError:
-                continue
-            if flat is not None and len(flat) == points[row].size:
+                flat = []
+            sound[row] = flat is None or len(flat) == points[row].size
+            if flat and sound[row]:
                 points[row] = np.reshape(flat, (-1, 3))
-        return points
+        return points, sound
 
 
 _keypoint_decoder = msgspec.json.Decoder(list[float] | None)
@@ -230,15 +240,16 @@ def _by(shape: Sequence[int]) -> str:
     return f"{shape[1]}x{shape[0]}"
 
 
-def resolve(
-    root: str | os.PathLike,
-    split: Literal["train", "val"],
-    kind: Literal["instances", "person_keypoints"] = "instances",
-) -> CocoDataset:
-    """The data set of a split under `root`, in any of the layouts that people have.
+def resolve(root: str | os.PathLike, split: Split, kind: Kind = "instances") -> CocoDataset:
+    """The data set of a split under `root`, in any of the layouts that people have."""
+    return CocoDataset(*locate(root, split, kind))
 
-    ROOT/annotations/instances_train2017.json with ROOT/train2017, ROOT/annotations/[instances_]train.json with ROOT/train
-    or ROOT/images, ROOT/annotations.json (for both splits) with ROOT/images.
+
+def locate(root: str | os.PathLike, split: Split, kind: Kind = "instances") -> tuple[Path, Path]:
+    """The annotation file and the folder of images of a split.
+
+    ROOT/annotations/instances_train2017.json with ROOT/train2017; ROOT/annotations/[instances_]train.json with
+    ROOT/train or ROOT/images; ROOT/annotations.json, for both splits, with ROOT/images.
     """
     root = Path(root)
     if not root.is_dir():
@@ -254,6 +265,6 @@ def resolve(
             folder = next((root / folder for folder in folders if (root / folder).is_dir()), None)
             if folder is None:
                 raise UserError(f"{root}: {annotations} is there, but no folder of images ({', '.join(folders)})")
-            return CocoDataset(root / annotations, folder)
+            return root / annotations, folder
     looked_for = ", ".join(annotations for annotations, _ in layouts)
     raise UserError(f"{root}: no annotations of the split {split}; looked for {looked_for}")

@@ -16,7 +16,6 @@ from common.data.faults import Fault, collect
 from common.errors import UserError
 from common.files import existing_file
 
-
 _Id = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 _Side = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
 

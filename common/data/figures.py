@@ -11,8 +11,10 @@ KEYPOINT_NAMES = (
       for side in ("left", "right")),
 )  # fmt: skip
 # Pairs of key points that a bone joins, counted from 1 as COCO counts them.
-SKELETON = ((16, 14), (14, 12), (17, 15), (15, 13), (12, 13), (6, 12), (7, 13), (6, 7), (6, 8), (7, 9), (8, 10), (9, 11),
-            (2, 3), (1, 2), (1, 3), (2, 4), (3, 5), (4, 6), (5, 7))  # fmt: skip
+SKELETON = (
+    (16, 14), (14, 12), (17, 15), (15, 13), (12, 13), (6, 12), (7, 13), (6, 7), (6, 8), (7, 9), (8, 10), (9, 11),
+    (2, 3), (1, 2), (1, 3), (2, 4), (3, 5), (4, 6), (5, 7),
+)  # fmt: skip
 
 _HEAD_RADIUS = 0.12
 _LIMB_WIDTH = 0.12
@@ -48,7 +50,7 @@ def rectangle(size: float, rng: np.random.Generator) -> Figure:
 
 
 def triangle(size: float, rng: np.random.Generator) -> Figure:
-    """A turned triangle with its corners near a circle of diameter 1.15 * `size`, so that its area is not much the least."""
+    """A turned triangle, its corners on a circle of diameter 1.15 * `size`: its area is then not much the least."""
     angles = np.array([0.0, 2.0, 4.0]) * np.pi / 3 - np.pi / 2 + rng.uniform(-0.2, 0.2, 3)
     corners = 0.575 * size * np.stack([np.cos(angles), np.sin(angles)], axis=1)
     return Figure([_turned(corners, rng.uniform(-0.6, 0.6))])

@@ -34,7 +34,8 @@ def encode(text: bytes | memoryview, size: tuple[int, int]) -> tuple[dict | None
         return None, UNREADABLE
     if not segmentation:
         return None, ABSENT
-    packed, fault = _from_rle(segmentation, size) if isinstance(segmentation, _Rle) else _from_polygons(segmentation, size)
+    from_either = _from_rle if isinstance(segmentation, _Rle) else _from_polygons
+    packed, fault = from_either(segmentation, size)
     if packed is not None and not rle.area(packed):
         return None, fault or EMPTY
     return packed, fault

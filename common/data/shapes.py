@@ -218,7 +218,7 @@ def _annotations(placed: list[_Placed], size: tuple[int, int], rng: np.random.Ge
 
 
 def _segmentation(placed: _Placed, mask: np.ndarray, encoded: dict) -> list | dict:
-    """Polygons where the whole figure is seen, else RLE: plain counts for a crowd, as in COCO's files, packed otherwise."""
+    """Polygons where the whole figure is seen, else RLE: plain counts for a crowd, as in COCO's files, else packed."""
     if placed.crowd:
         changes = np.flatnonzero(np.diff(mask.ravel(order="F"), prepend=False))
         counts = np.diff(changes, prepend=0, append=mask.size)
