@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors import numpy as safetensors_numpy
 
-from common.config import Preprocessing, Settings
+from common.config import Preprocessing, Settings, load_settings, model_names
 from common.errors import UserError
 from common.files import atomic_path, existing_file
 
@@ -40,19 +40,19 @@ def save(path: str | os.PathLike, weights: Mapping[str, np.ndarray], card: Card)
     """Writes `path` and its card; a reader never meets half of either."""
     path = Path(path)
     # safetensors writes the bytes as they lie in memory, so a view would come out in the wrong order.
-    whole = {name: np.ascontiguousarray(array) for name, array in weights.items()}
+    whole = {name: np.asarray(array, order="C") for name, array in weights.items()}
     _check_dtypes(whole, str(path))
-    with atomic_path(card_path(path)) as temporary:
-        temporary.write_text(card.model_dump_json(indent=2) + "\n")
+    save_card(path, card)
     with atomic_path(path) as temporary:
-        save_file(whole, temporary)
+        # Its own save_file makes a file that its owner alone may read.
+        temporary.write_bytes(safetensors_numpy.save(whole))
 
 
 def load(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], Card]:
     """The weights and the card of a canonical file."""
     path = existing_file(path, "weights")
     try:
-        weights = load_file(path)
+        weights = safetensors_numpy.load_file(path)
     except (SafetensorError, KeyError, ValueError, TypeError) as error:  # TypeError: a dtype that NumPy lacks
         raise UserError(f"{path}: not a whole safetensors file ({error})") from None
     _check_dtypes(weights, str(path))
@@ -62,6 +62,12 @@ def load(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], Card]:
 def card_path(path: str | os.PathLike) -> Path:
     """Where the card of a weights file lies."""
     return Path(path).with_suffix(".json")
+
+
+def save_card(path: str | os.PathLike, card: Card) -> None:
+    """Writes the card beside the weights file `path`."""
+    with atomic_path(card_path(path)) as temporary:
+        temporary.write_text(card.model_dump_json(indent=2) + "\n")
 
 
 def load_card(path: str | os.PathLike) -> Card:
@@ -80,31 +86,57 @@ def file_sha256(path: str | os.PathLike) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def check_fit(weights: Mapping[str, np.ndarray], shapes: Mapping[str, Sequence[int]], origin: str) -> None:
-    """Refuses weights that are not exactly the network's: the names that are missing, left over or of another shape."""
+def differences(weights: Mapping[str, np.ndarray], shapes: Mapping[str, Sequence[int]]) -> str:
+    """What is missing, left over or of another shape, by name (the first few of each); empty where all fits."""
     missing = [name for name in shapes if name not in weights]
-    unexpected = [name for name in weights if name not in shapes]
+    left_over = [name for name in weights if name not in shapes]
     misshapen = [
-        f"{name} {tuple(weights[name].shape)} instead of {tuple(shape)}"
+        f"{name} {weights[name].shape} instead of {tuple(shape)}"
         for name, shape in shapes.items()
-        if name in weights and tuple(weights[name].shape) != tuple(shape)
+        if name in weights and weights[name].shape != tuple(shape)
     ]
-    kinds = {"missing": missing, "unexpected": unexpected, "of another shape": misshapen}
-    faults = [f"{kind}: {shorten(names)}" for kind, names in kinds.items() if names]
+    kinds = {"missing": missing, "left over": left_over, "of another shape": misshapen}
+    return "; ".join(f"{kind}: {_shortened(names)}" for kind, names in kinds.items() if names)
+
+
+def check_fit(weights: Mapping[str, np.ndarray], shapes: Mapping[str, Sequence[int]], origin: str) -> None:
+    """Refuses weights that are not exactly the network's."""
+    faults = differences(weights, shapes)
     if faults:
-        raise UserError(f"{origin}: the weights do not fit the model; {'; '.join(faults)}")
+        raise UserError(f"{origin}: the weights do not fit the model: {faults}")
+
+
+def compare_weights(first: Mapping[str, np.ndarray], second: Mapping[str, np.ndarray]) -> str:
+    """The first difference by name, to the bit; empty where the two are equal."""
+    faults = differences(first, {name: array.shape for name, array in second.items()})
+    if faults:
+        return faults
+    for name, array in first.items():
+        other = second[name]
+        if array.dtype != other.dtype:
+            return f"{name} is {array.dtype} in one and {other.dtype} in the other"
+        if array.tobytes() != other.tobytes():
+            return f"{name} differs by up to {np.abs(array.astype(np.float64) - other).max():.3g}"
+    return ""
 
 
 def check_card(card: Card, settings: Settings, origin: str) -> None:
     """Refuses to run weights under another variant's settings, also where the shapes would fit."""
-    if card.model != settings.model:
+    if card.model != settings.model and not _same_network(card, settings):
         raise UserError(f"{origin}: these are weights of {card.model}, not of {settings.model}")
     if len(card.classes) != settings.num_classes:
         raise UserError(f"{origin}: the weights know {len(card.classes)} classes, the settings {settings.num_classes}")
 
 
-def shorten(names: Sequence[str]) -> str:
-    """The first few names, and how many more there are."""
+def _same_network(card: Card, settings: Settings) -> bool:
+    """Whether the two differ in name and training alone, as a variant's file and a user's copy of it do."""
+    if card.model not in model_names():
+        return False
+    other = load_settings(card.model)
+    return (other.network, other.preprocessing) == (settings.network, settings.preprocessing)
+
+
+def _shortened(names: Sequence[str]) -> str:
     text = ", ".join(names[:_NAMED_IN_AN_ERROR])
     return text if len(names) <= _NAMED_IN_AN_ERROR else f"{text} and {len(names) - _NAMED_IN_AN_ERROR} more"
 

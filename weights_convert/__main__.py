@@ -1,0 +1,52 @@
+"""Converts a checkpoint between the originals' formats, the canonical one and the frameworks' own."""
+
+import argparse
+from pathlib import Path
+
+from common.errors import UserError, run_command
+from weights_convert.conversion import SOURCE_FORMATS, TARGET_FORMATS, convert, write
+
+_EXAMPLES = """examples:
+  python -m weights_convert yolact_base_54_800000.pth yolact_base.safetensors
+  python -m weights_convert yolact_base.safetensors yolact_base.ckpt
+  python -m weights_convert yolact_base.safetensors back/yolact_base_54_800000.pth --to yolact
+  python -m weights_convert resnet50-19c8e357.pth backbone.safetensors --model yolact_resnet50
+"""
+
+
+def main() -> None:
+    arguments = _parser().parse_args()
+    target_format = arguments.to or _format_of_suffix(arguments.dest)
+    weights, card = convert(arguments.source, arguments.model, arguments.source_format)
+    write(arguments.dest, weights, card, target_format, arguments.model)
+    numbers = sum(array.size for array in weights.values())
+    trained = f", iteration {card.iteration}" if card.iteration is not None else ""
+    print(f"{arguments.source}: {card.model}{trained}, {len(weights)} arrays of {numbers / 1e6:.1f} M numbers")
+    print(f"{arguments.dest}: written for {target_format}, read back and compared")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m weights_convert",
+        description=__doc__,
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("source", type=Path, metavar="SOURCE", help="a checkpoint; .pth .pkl .ckpt .npz .safetensors")
+    parser.add_argument("dest", type=Path, metavar="DEST", help="the file to write; a card (.json) comes beside it")
+    parser.add_argument("--model", help="the variant, where neither the card, the file's name nor its arrays tell")
+    parser.add_argument("--from", dest="source_format", choices=SOURCE_FORMATS, help="default: told by its keys")
+    parser.add_argument("--to", choices=TARGET_FORMATS, help="default: told by DEST's ending")
+    return parser
+
+
+def _format_of_suffix(dest: Path) -> str:
+    fitting = [name for name, suffixes in TARGET_FORMATS.items() if dest.suffix in suffixes]
+    if len(fitting) != 1:
+        which = f"--to {' or --to '.join(fitting)}" if fitting else f"--to, one of {', '.join(TARGET_FORMATS)}"
+        raise UserError(f"{dest}: its ending does not say the format; give {which}")
+    return fitting[0]
+
+
+if __name__ == "__main__":
+    run_command(main)
