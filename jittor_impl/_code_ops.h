@@ -1,0 +1,363 @@
+// The bodies of the code operators in _code_ops.py, which Jittor compiles once for each type of its inputs.
+//
+// An array is seen as (outer, n, inner) around the axis in question, so that no rank and no axis compiles anew.
+// Every output element is summed by one thread in a fixed order: the same input gives the same bits.
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <limits>
+#include <numeric>
+#include <utility>
+#include <vector>
+
+namespace code_ops {
+
+// Jittor compiles with -Ofast, which may not compare NaN: integers of the same order may. NaN is the largest.
+inline int32_t sort_key(float value) {
+    if (value == 0.0f) return 0;  // -0.0 and 0.0 are equal
+    int32_t bits;
+    std::memcpy(&bits, &value, sizeof bits);
+    if ((bits & 0x7fffffff) > 0x7f800000) return std::numeric_limits<int32_t>::max();
+    return bits < 0 ? bits ^ 0x7fffffff : bits;
+}
+inline int32_t sort_key(int32_t value) { return value; }
+inline int32_t sort_key(bool value) { return value; }
+
+// The first `kept` positions of each row, ordered; of equals the first comes first.
+template <class T>
+void order(const T* x, int32_t* positions, long outer, long n, long inner, long kept, bool descending) {
+    #pragma omp parallel for schedule(static)
+    for (long row = 0; row < outer * inner; row++) {
+        const T* values = x + row / inner * n * inner + row % inner;
+        int32_t* out = positions + row / inner * kept * inner + row % inner;
+        std::vector<std::pair<int64_t, int32_t>> keys(n);
+        for (long i = 0; i < n; i++) {
+            int64_t key = sort_key(values[i * inner]);
+            keys[i] = {descending ? -key : key, (int32_t)i};
+        }
+        if (kept < n) std::nth_element(keys.begin(), keys.begin() + kept, keys.end());
+        std::sort(keys.begin(), keys.begin() + kept);
+        for (long i = 0; i < kept; i++) out[i * inner] = keys[i].second;
+    }
+}
+
+// The position of the largest (or smallest) of each row, the first of equals.
+template <class T>
+void extremum(const T* x, int32_t* positions, long outer, long n, long inner, bool largest) {
+    #pragma omp parallel for schedule(static)
+    for (long o = 0; o < outer; o++) {
+        std::vector<int32_t> best(inner);
+        int32_t* out = positions + o * inner;
+        const T* values = x + o * n * inner;
+        for (long j = 0; j < inner; j++) out[j] = 0, best[j] = sort_key(values[j]);
+        for (long i = 1; i < n; i++)
+            for (long j = 0; j < inner; j++) {
+                int32_t key = sort_key(values[i * inner + j]);
+                if (largest ? key > best[j] : key < best[j]) best[j] = key, out[j] = (int32_t)i;
+            }
+    }
+}
+
+// out (outer, k, inner) = x[:, indices, :]
+template <class T>
+void take(const T* x, const int32_t* indices, T* out, long outer, long n, long inner, long k) {
+    #pragma omp parallel for schedule(static)
+    for (long o = 0; o < outer; o++)
+        for (long i = 0; i < k; i++)
+            std::copy_n(x + (o * n + indices[i]) * inner, inner, out + (o * k + i) * inner);
+}
+
+// out (outer, n, inner) = zeros with values (outer, k, inner) added at the indices
+template <class T>
+void scatter_add(const int32_t* indices, const T* values, T* out, long outer, long n, long inner, long k) {
+    #pragma omp parallel for schedule(static)
+    for (long o = 0; o < outer; o++) {
+        std::fill_n(out + o * n * inner, n * inner, T(0));
+        for (long i = 0; i < k; i++)
+            for (long j = 0; j < inner; j++) out[(o * n + indices[i]) * inner + j] += values[(o * k + i) * inner + j];
+    }
+}
+
+// out (outer, k, inner): out[o, i, j] = x[o, indices[o, i, j], j]
+template <class T>
+void take_along(const T* x, const int32_t* indices, T* out, long outer, long n, long inner, long k) {
+    #pragma omp parallel for schedule(static)
+    for (long o = 0; o < outer; o++)
+        for (long i = 0; i < k; i++)
+            for (long j = 0; j < inner; j++) {
+                long at = (o * k + i) * inner + j;
+                out[at] = x[(o * n + indices[at]) * inner + j];
+            }
+}
+
+template <class T>
+void scatter_add_along(const int32_t* indices, const T* values, T* out, long outer, long n, long inner, long k) {
+    #pragma omp parallel for schedule(static)
+    for (long o = 0; o < outer; o++) {
+        std::fill_n(out + o * n * inner, n * inner, T(0));
+        for (long i = 0; i < k; i++)
+            for (long j = 0; j < inner; j++) {
+                long at = (o * k + i) * inner + j;
+                out[(o * n + indices[at]) * inner + j] += values[at];
+            }
+    }
+}
+
+// Sums from the first to each element; from each to the last when `reversed`.
+template <class T>
+void running_sum(const T* x, T* out, long outer, long n, long inner, bool reversed) {
+    #pragma omp parallel for schedule(static)
+    for (long o = 0; o < outer; o++)
+        for (long j = 0; j < inner; j++) {
+            T total = 0;
+            for (long i = 0; i < n; i++) {
+                long at = (o * n + (reversed ? n - 1 - i : i)) * inner + j;
+                out[at] = total += x[at];
+            }
+        }
+}
+
+inline long nonzero(const bool* mask, int32_t* positions, long n) {
+    long count = 0;
+    for (long i = 0; i < n; i++)
+        if (mask[i]) positions[count++] = (int32_t)i;
+    return count;
+}
+
+// softmax, or its logarithm, over n
+inline void softmax(const float* x, float* out, long outer, long n, long inner, bool logarithm) {
+    #pragma omp parallel for schedule(static)
+    for (long row = 0; row < outer * inner; row++) {
+        long start = row / inner * n * inner + row % inner;
+        const float* from = x + start;
+        float* to = out + start;
+        float largest = -std::numeric_limits<float>::max(), total = 0;
+        for (long i = 0; i < n; i++) largest = std::max(largest, from[i * inner]);
+        for (long i = 0; i < n; i++) total += to[i * inner] = std::exp(from[i * inner] - largest);
+        if (logarithm) {
+            float shift = largest + std::log(total);
+            for (long i = 0; i < n; i++) to[i * inner] = from[i * inner] - shift;
+        } else {
+            for (long i = 0; i < n; i++) to[i * inner] /= total;
+        }
+    }
+}
+
+// `out` is what softmax gave, `gradient` that of the loss with respect to it
+inline void softmax_gradient(
+    const float* out, const float* gradient, float* dx, long outer, long n, long inner, bool logarithm
+) {
+    #pragma omp parallel for schedule(static)
+    for (long row = 0; row < outer * inner; row++) {
+        long start = row / inner * n * inner + row % inner;
+        const float *y = out + start, *g = gradient + start;
+        float* to = dx + start;
+        float total = 0;
+        for (long i = 0; i < n; i++) total += logarithm ? g[i * inner] : g[i * inner] * y[i * inner];
+        for (long i = 0; i < n; i++) {
+            float share = y[i * inner];
+            to[i * inner] = logarithm ? g[i * inner] - std::exp(share) * total : share * (g[i * inner] - total);
+        }
+    }
+}
+
+// For each of `size` output positions along one side: the two input positions and the second one's weight.
+struct Side {
+    std::vector<long> first, second;
+    std::vector<float> weight;
+
+    Side(long from, long size, bool bilinear, bool corners) : first(size), second(size), weight(size) {
+        float scale = corners ? (size > 1 ? (float)(from - 1) / (size - 1) : 0.0f) : (float)from / size;
+        for (long i = 0; i < size; i++) {
+            float source = corners || !bilinear ? i * scale : std::max((i + 0.5f) * scale - 0.5f, 0.0f);
+            first[i] = std::min((long)source, from - 1);
+            second[i] = bilinear ? std::min(first[i] + 1, from - 1) : first[i];
+            weight[i] = bilinear ? source - first[i] : 0.0f;
+        }
+    }
+};
+
+// x (planes, h, w) -> out (planes, height, width)
+inline void resize(
+    const float* x, float* out, long planes, long h, long w, long height, long width, bool bilinear, bool corners
+) {
+    Side rows(h, height, bilinear, corners), columns(w, width, bilinear, corners);
+    #pragma omp parallel for schedule(static)
+    for (long p = 0; p < planes; p++)
+        for (long i = 0; i < height; i++) {
+            const float *upper = x + (p * h + rows.first[i]) * w, *lower = x + (p * h + rows.second[i]) * w;
+            float v = rows.weight[i];
+            for (long j = 0; j < width; j++) {
+                long a = columns.first[j], b = columns.second[j];
+                float u = columns.weight[j];
+                out[(p * height + i) * width + j] =
+                    (1 - v) * ((1 - u) * upper[a] + u * upper[b]) + v * ((1 - u) * lower[a] + u * lower[b]);
+            }
+        }
+}
+
+inline void resize_gradient(
+    const float* gradient, float* dx, long planes, long h, long w, long height, long width, bool bilinear, bool corners
+) {
+    Side rows(h, height, bilinear, corners), columns(w, width, bilinear, corners);
+    #pragma omp parallel for schedule(static)
+    for (long p = 0; p < planes; p++) {
+        std::fill_n(dx + p * h * w, h * w, 0.0f);
+        for (long i = 0; i < height; i++) {
+            float *upper = dx + (p * h + rows.first[i]) * w, *lower = dx + (p * h + rows.second[i]) * w;
+            float v = rows.weight[i];
+            for (long j = 0; j < width; j++) {
+                long a = columns.first[j], b = columns.second[j];
+                float u = columns.weight[j], g = gradient[(p * height + i) * width + j];
+                upper[a] += (1 - v) * (1 - u) * g;
+                upper[b] += (1 - v) * u * g;
+                lower[a] += v * (1 - u) * g;
+                lower[b] += v * u * g;
+            }
+        }
+    }
+}
+
+// The four pixels around a grid point, with their weights; those outside have position -1 and weigh nothing.
+struct Corners {
+    long at[4];
+    float weight[4], along_x[4], along_y[4];
+
+    Corners(float x, float y, long h, long w, bool corners) {
+        float scale_x = corners ? (w - 1) / 2.0f : w / 2.0f, scale_y = corners ? (h - 1) / 2.0f : h / 2.0f;
+        float px = (x + 1) * scale_x - (corners ? 0.0f : 0.5f), py = (y + 1) * scale_y - (corners ? 0.0f : 0.5f);
+        float left = std::floor(px), top = std::floor(py);
+        float u = px - left, v = py - top;
+        for (int k = 0; k < 4; k++) {
+            float column = left + k % 2, row = top + k / 2;
+            bool inside = column >= 0 && column < w && row >= 0 && row < h;
+            at[k] = inside ? (long)row * w + (long)column : -1;
+            float share_x = k % 2 ? u : 1 - u, share_y = k / 2 ? v : 1 - v;
+            weight[k] = share_x * share_y;
+            along_x[k] = (k % 2 ? 1 : -1) * share_y * scale_x;
+            along_y[k] = (k / 2 ? 1 : -1) * share_x * scale_y;
+        }
+    }
+};
+
+// x (n, c, h, w), grid (n, points, 2) -> out (n, c, points)
+inline void grid_sample(
+    const float* x, const float* grid, float* out, long n, long c, long h, long w, long points, bool corners
+) {
+    #pragma omp parallel for schedule(static)
+    for (long at = 0; at < n * points; at++) {
+        long image = at / points, point = at % points;
+        Corners around(grid[2 * at], grid[2 * at + 1], h, w, corners);
+        for (long channel = 0; channel < c; channel++) {
+            const float* plane = x + (image * c + channel) * h * w;
+            float total = 0;
+            for (int k = 0; k < 4; k++)
+                if (around.at[k] >= 0) total += around.weight[k] * plane[around.at[k]];
+            out[(image * c + channel) * points + point] = total;
+        }
+    }
+}
+
+inline void grid_sample_gradient_x(
+    const float* grid, const float* gradient, float* dx, long n, long c, long h, long w, long points, bool corners
+) {
+    #pragma omp parallel for schedule(static)
+    for (long p = 0; p < n * c; p++) {
+        float* plane = dx + p * h * w;
+        std::fill_n(plane, h * w, 0.0f);
+        for (long point = 0; point < points; point++) {
+            const float* place = grid + 2 * (p / c * points + point);
+            Corners around(place[0], place[1], h, w, corners);
+            for (int k = 0; k < 4; k++)
+                if (around.at[k] >= 0) plane[around.at[k]] += around.weight[k] * gradient[p * points + point];
+        }
+    }
+}
+
+inline void grid_sample_gradient_grid(
+    const float* x, const float* grid, const float* gradient, float* dgrid, long n, long c, long h, long w, long points,
+    bool corners
+) {
+    #pragma omp parallel for schedule(static)
+    for (long at = 0; at < n * points; at++) {
+        long image = at / points, point = at % points;
+        Corners around(grid[2 * at], grid[2 * at + 1], h, w, corners);
+        float along_x = 0, along_y = 0;
+        for (long channel = 0; channel < c; channel++) {
+            const float* plane = x + (image * c + channel) * h * w;
+            float g = gradient[(image * c + channel) * points + point];
+            for (int k = 0; k < 4; k++)
+                if (around.at[k] >= 0) {
+                    along_x += around.along_x[k] * plane[around.at[k]] * g;
+                    along_y += around.along_y[k] * plane[around.at[k]] * g;
+                }
+        }
+        dgrid[2 * at] = along_x;
+        dgrid[2 * at + 1] = along_y;
+    }
+}
+
+// Batch norm of x (n, channels, area) by the statistics of the batch, which go to `mean` and `variance` (biased).
+inline void batch_norm(
+    const float* x, const float* weight, const float* bias, float* out, float* mean, float* variance, long n,
+    long channels, long area, float eps
+) {
+    #pragma omp parallel for schedule(static)
+    for (long c = 0; c < channels; c++) {
+        double total = 0, squares = 0;
+        for (long i = 0; i < n; i++) {
+            const float* from = x + (i * channels + c) * area;
+            float sum = 0;
+            for (long j = 0; j < area; j++) sum += from[j];
+            total += sum;
+        }
+        float center = total / (n * area);
+        for (long i = 0; i < n; i++) {
+            const float* from = x + (i * channels + c) * area;
+            float sum = 0;
+            for (long j = 0; j < area; j++) sum += (from[j] - center) * (from[j] - center);
+            squares += sum;
+        }
+        mean[c] = center;
+        variance[c] = squares / (n * area);
+        float scale = weight[c] / std::sqrt(variance[c] + eps), shift = bias[c] - center * scale;
+        for (long i = 0; i < n; i++) {
+            long start = (i * channels + c) * area;
+            for (long j = 0; j < area; j++) out[start + j] = x[start + j] * scale + shift;
+        }
+    }
+}
+
+inline void batch_norm_gradient(
+    const float* x, const float* weight, const float* mean, const float* variance, const float* gradient, float* dx,
+    float* dweight, float* dbias, long n, long channels, long area, float eps
+) {
+    #pragma omp parallel for schedule(static)
+    for (long c = 0; c < channels; c++) {
+        float center = mean[c], inverse = 1.0f / std::sqrt(variance[c] + eps);
+        double total = 0, products = 0;
+        for (long i = 0; i < n; i++) {
+            long start = (i * channels + c) * area;
+            float sum = 0, product = 0;
+            for (long j = 0; j < area; j++) {
+                sum += gradient[start + j];
+                product += gradient[start + j] * (x[start + j] - center);
+            }
+            total += sum;
+            products += product;
+        }
+        dbias[c] = total;
+        dweight[c] = products * inverse;
+        float count = n * area, scale = weight[c] * inverse;
+        float mean_gradient = total / count, slope = products * inverse * inverse / count;
+        for (long i = 0; i < n; i++) {
+            long start = (i * channels + c) * area;
+            for (long j = 0; j < area; j++)
+                dx[start + j] = (gradient[start + j] - mean_gradient - (x[start + j] - center) * slope) * scale;
+        }
+    }
+}
+
+}  // namespace code_ops

@@ -1,0 +1,349 @@
+"""The array contract in Jittor; `common/array.py` says what each function does.
+
+Jittor has no zero-dimensional arrays: a scalar, the sum over everything for one, has the shape (1,) here. It takes part
+in arithmetic as a scalar does, and `reshape(x, (1,))` makes the same of it in every framework.
+Integers are int32, and an index out of range is an error nowhere.
+"""
+
+import builtins
+import sys
+from collections.abc import Callable, Sequence
+
+import jittor as jt
+import numpy as np
+from jittor import Var
+
+from common.array import register
+from jittor_impl import _code_ops as code_ops
+
+# Creation and conversion
+
+
+def asarray(values, like: Var, dtype: str | None = None) -> Var:
+    x = values if isinstance(values, Var) else jt.array(values)
+    return x if dtype is None else astype(x, dtype)
+
+
+def to_numpy(x: Var) -> np.ndarray:
+    return x.numpy()
+
+
+def astype(x: Var, dtype: str) -> Var:
+    return x if x.dtype == dtype else x.cast(dtype)
+
+
+def zeros(shape: Sequence[int], like: Var, dtype: str = "float32") -> Var:
+    return jt.zeros(_shape(shape), dtype)
+
+
+def full(shape: Sequence[int], value: float, like: Var, dtype: str = "float32") -> Var:
+    return jt.full(_shape(shape), value, dtype)
+
+
+def arange(count: int, like: Var) -> Var:
+    return jt.arange(count) if count else jt.zeros((0,), "int32")
+
+
+# Elementwise
+
+
+def exp(x: Var) -> Var:
+    return jt.exp(x)
+
+
+def log(x: Var) -> Var:
+    return jt.log(x)
+
+
+def sqrt(x: Var) -> Var:
+    return jt.sqrt(x)
+
+
+def abs(x: Var) -> Var:
+    # Jittor's own has gradient 1 at 0.
+    return x * stop_gradient(astype(x > 0, x.dtype) - astype(x < 0, x.dtype))
+
+
+def floor(x: Var) -> Var:
+    return jt.floor(x)
+
+
+def sigmoid(x: Var) -> Var:
+    return jt.sigmoid(x)
+
+
+def tanh(x: Var) -> Var:
+    return jt.tanh(x)
+
+
+def relu(x: Var) -> Var:
+    return jt.nn.relu(x)
+
+
+def softplus(x: Var) -> Var:
+    # Composed of relu and abs its gradient at 0 would not be 1/2.
+    return code_ops.Differentiable(_softplus, lambda gradient, output: gradient * jt.sigmoid(x))(x)
+
+
+def isfinite(x: Var) -> Var:
+    return jt.isfinite(x)
+
+
+def maximum(a: Var, b: Var | float) -> Var:
+    return _extreme_of_two(a, b, lambda a, b: a > b)
+
+
+def minimum(a: Var, b: Var | float) -> Var:
+    return _extreme_of_two(a, b, lambda a, b: a < b)
+
+
+def clip(x: Var, low: float, high: float) -> Var:
+    return where(x < low, low, where(x > high, high, x))
+
+
+def where(condition: Var, a: Var | float, b: Var | float) -> Var:
+    a, b = _same_type(a, b)
+    shape = np.broadcast_shapes(condition.shape, a.shape, b.shape)
+    return jt.ternary(broadcast_to(condition, shape), broadcast_to(a, shape), broadcast_to(b, shape))
+
+
+def logical_and(a: Var, b: Var) -> Var:
+    return jt.logical_and(a, b)
+
+
+def logical_or(a: Var, b: Var) -> Var:
+    return jt.logical_or(a, b)
+
+
+def logical_not(a: Var) -> Var:
+    return jt.logical_not(a)
+
+
+def binary_cross_entropy_with_logits(logits: Var, targets: Var) -> Var:
+    def forward(logits: Var, targets: Var) -> Var:
+        return _softplus(logits) - logits * targets
+
+    def backward(gradient: Var, output: Var) -> tuple[Var, Var]:
+        return gradient * (jt.sigmoid(logits) - targets), -gradient * logits
+
+    return code_ops.Differentiable(forward, backward)(logits, targets)
+
+
+# Reductions
+
+
+def sum(x: Var, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Var:
+    return x.sum(_axes(x, axis), keepdims=keepdims)
+
+
+def mean(x: Var, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Var:
+    count = 1
+    for one in _axes(x, axis):
+        count *= x.shape[one]
+    return sum(x, axis, keepdims) / builtins.max(count, 1)
+
+
+def max(x: Var, axis: int | None = None, keepdims: bool = False) -> Var:
+    return _extremum(x, axis, keepdims, largest=True)
+
+
+def min(x: Var, axis: int | None = None, keepdims: bool = False) -> Var:
+    return _extremum(x, axis, keepdims, largest=False)
+
+
+def any(x: Var, axis: int | None = None) -> Var:
+    return astype(x, "int32").sum(_axes(x, axis)) > 0
+
+
+def all(x: Var, axis: int | None = None) -> Var:
+    return astype(logical_not(x), "int32").sum(_axes(x, axis)) == 0
+
+
+def logsumexp(x: Var, axis: int) -> Var:
+    largest = stop_gradient(max(x, axis, keepdims=True))
+    total = log(sum(exp(x - largest), axis, keepdims=True)) + largest
+    return sum(total, axis)
+
+
+def argmax(x: Var, axis: int) -> Var:
+    return code_ops.extremum(x, axis, largest=True)
+
+
+def cumsum(x: Var, axis: int) -> Var:
+    return code_ops.running_sum(astype(x, "int32") if x.dtype == "bool" else x, axis)
+
+
+# Shape
+
+
+def reshape(x: Var, shape: Sequence[int]) -> Var:
+    return x.reshape(_shape(shape))
+
+
+def transpose(x: Var, axes: Sequence[int]) -> Var:
+    return x.transpose(tuple(axes))
+
+
+def broadcast_to(x: Var, shape: Sequence[int]) -> Var:
+    shape = _shape(shape)
+    return x if tuple(x.shape) == shape else x.broadcast(shape)
+
+
+def concatenate(arrays: Sequence[Var], axis: int = 0) -> Var:
+    return jt.concat(list(arrays), axis)
+
+
+def stack(arrays: Sequence[Var], axis: int = 0) -> Var:
+    return jt.stack(list(arrays), axis)
+
+
+# Indexing and order
+
+
+def take(x: Var, indices: Var, axis: int = 0) -> Var:
+    return code_ops.take(x, indices, axis)
+
+
+def take_along_axis(x: Var, indices: Var, axis: int) -> Var:
+    axis %= x.ndim
+    # As in NumPy the other axes broadcast.
+    sides = [builtins.max(a, b) for a, b in zip(x.shape, indices.shape, strict=True)]
+    from_shape = [*sides[:axis], x.shape[axis], *sides[axis + 1 :]]
+    at_shape = [*sides[:axis], indices.shape[axis], *sides[axis + 1 :]]
+    return code_ops.take_along(broadcast_to(x, from_shape), broadcast_to(indices, at_shape), axis)
+
+
+def scatter_add(x: Var, indices: Var, values: Var) -> Var:
+    return x + code_ops.scatter_add(values, indices, x.shape, 0)
+
+
+def nonzero(mask: Var) -> Var:
+    return code_ops.nonzero(mask)
+
+
+def one_hot(labels: Var, count: int) -> Var:
+    return astype(labels[..., None] == arange(count, labels), "float32")
+
+
+def argsort(x: Var, axis: int = -1, descending: bool = False) -> Var:
+    return code_ops.order(x, axis, x.shape[axis], descending)
+
+
+def topk(x: Var, k: int) -> tuple[Var, Var]:
+    indices = code_ops.order(x, -1, k, descending=True)
+    return take_along_axis(x, indices, -1), indices
+
+
+# Neural network
+
+
+def matmul(a: Var, b: Var) -> Var:
+    return jt.matmul(a, b)
+
+
+def softmax(x: Var, axis: int) -> Var:
+    return code_ops.softmax(x, axis, logarithm=False)
+
+
+def log_softmax(x: Var, axis: int) -> Var:
+    return code_ops.softmax(x, axis, logarithm=True)
+
+
+def resize(x: Var, size: tuple[int, int], mode: str = "bilinear", align_corners: bool = False) -> Var:
+    return code_ops.resize(x, tuple(size), mode == "bilinear", align_corners and mode == "bilinear")
+
+
+def grid_sample(x: Var, grid: Var, align_corners: bool = False) -> Var:
+    return code_ops.grid_sample(x, grid, align_corners)
+
+
+def roi_align(
+    x: Var, rois: Var, output_size: tuple[int, int], scale: float, sampling_ratio: int, aligned: bool
+) -> Var:
+    return code_ops.roi_align(x, rois, output_size, scale, sampling_ratio, aligned)
+
+
+def nms(boxes: Var, scores: Var, iou_threshold: float, classes: Var | None = None, offset: float = 0.0) -> Var:
+    by_score = argsort(scores, descending=True)
+    classes = None if classes is None else take(classes, by_score)
+    kept = code_ops.nms(take(boxes, by_score), classes, iou_threshold, offset)
+    return take(by_score, nonzero(kept > 0))
+
+
+def deform_conv2d(
+    x: Var,
+    offset: Var,
+    mask: Var | None,
+    weight: Var,
+    bias: Var | None,
+    stride: int,
+    padding: int,
+    dilation: int,
+) -> Var:
+    out_channels, channels, *kernel = weight.shape
+    if mask is None:
+        mask = jt.ones((x.shape[0], kernel[0] * kernel[1], *offset.shape[2:]))
+    columns = code_ops.deform_columns(x, offset, mask, tuple(kernel), stride, padding, dilation)
+    # What the taps read stands as channels, so a 1x1 convolution sums it.
+    y = code_ops.convolution(columns, weight.reshape((out_channels, channels * kernel[0] * kernel[1], 1, 1)))
+    return y if bias is None else y + bias.reshape((1, out_channels, 1, 1))
+
+
+# Gradient
+
+
+def stop_gradient(x: Var) -> Var:
+    return x.detach()
+
+
+def value_and_grad(function: Callable[..., Var], *arrays: Var) -> tuple[Var, tuple[Var, ...]]:
+    arrays = [array.copy() for array in arrays]
+    for array in arrays:
+        array.start_grad()
+    value = function(*arrays)
+    return value, tuple(jt.grad(value, arrays))
+
+
+def _shape(shape: Sequence[int]) -> tuple[int, ...]:
+    return tuple(int(side) for side in shape) or (1,)
+
+
+def _axes(x: Var, axis: int | Sequence[int] | None) -> tuple[int, ...]:
+    if axis is None:
+        return tuple(range(x.ndim))
+    return tuple(one % x.ndim for one in ((axis,) if isinstance(axis, int) else axis))
+
+
+def _same_type(a: Var | float, b: Var | float) -> tuple[Var, Var]:
+    """Numbers become arrays of the other's type."""
+    if not isinstance(a, Var):
+        a = jt.array(np.asarray([a], str(b.dtype) if isinstance(b, Var) else "float32"))
+    if not isinstance(b, Var):
+        b = jt.array(np.asarray([b], str(a.dtype)))
+    return a, b
+
+
+def _softplus(x: Var) -> Var:
+    return relu(x) + jt.log(1 + jt.exp(-jt.abs(x)))
+
+
+def _extreme_of_two(a: Var, b: Var | float, better: Callable[[Var, Var], Var]) -> Var:
+    """Elementwise; of equals each takes half of the gradient."""
+    a, b = _same_type(a, b)
+    best = where(better(a, b), a, b)
+    return best if a.dtype != "float32" else where(a == b, 0.5 * a + 0.5 * b, best)
+
+
+def _extremum(x: Var, axis: int | None, keepdims: bool, largest: bool) -> Var:
+    """The gradient goes to the first of equals."""
+    if axis is None:
+        best = _extremum(reshape(x, (-1,)), 0, False, largest)
+        return reshape(best, [1] * x.ndim) if keepdims else best
+    if x.shape[axis] == 0:
+        raise ValueError("max or min of nothing")
+    kept = [1 if one == axis % x.ndim else side for one, side in enumerate(x.shape)]
+    best = code_ops.take_along(x, reshape(code_ops.extremum(x, axis, largest), kept), axis)
+    return best if keepdims else reshape(best, kept[: axis % x.ndim] + kept[axis % x.ndim + 1 :])
+
+
+register(Var, sys.modules[__name__])
