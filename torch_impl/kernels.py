@@ -1,0 +1,257 @@
+"""roi_align, nms and deform_conv2d in PyTorch, each in the fastest way that is at hand.
+
+On the CPU that is this project's own kernel, which sums in a fixed order too; on a GPU it is torchvision where that
+loads. Elsewhere, and in other types than float32 on the CPU, operations of PyTorch do it.
+"""
+
+import ctypes
+import functools
+from collections.abc import Sequence
+from types import ModuleType
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from common import kernels
+
+
+def roi_align(
+    x: Tensor, rois: Tensor, output_size: Sequence[int], scale: float, sampling_ratio: int, aligned: bool
+) -> Tensor:
+    rois = rois.detach().to(x.dtype)
+    library = _library(x)
+    if library is not None:
+        return _RoiAlign.apply(library, x, rois, tuple(output_size), float(scale), int(sampling_ratio), bool(aligned))
+    vision = _torchvision()
+    if vision is not None:
+        return vision.roi_align(x, rois, tuple(output_size), scale, sampling_ratio, aligned)
+    return _roi_align(x, rois, output_size, scale, sampling_ratio, aligned)
+
+
+def nms(
+    boxes: Tensor, scores: Tensor, iou_threshold: float, classes: Tensor | None = None, offset: float = 0.0
+) -> Tensor:
+    order = torch.sort(scores.detach(), descending=True, stable=True).indices
+    boxes = boxes.detach().to(torch.float32)[order].contiguous()
+    classes = None if classes is None else classes[order].to(torch.int32).contiguous()
+    library = _library(boxes)
+    if library is not None:
+        keep = torch.empty(len(boxes), dtype=torch.int32)
+        library.triseg_nms(_address(boxes), _address(classes), len(boxes), iou_threshold, offset, _address(keep))
+        return order[keep.to(torch.bool)].to(torch.int32)
+    vision = _torchvision()
+    if vision is not None:
+        return order[_torchvision_nms(vision, boxes, iou_threshold, classes, offset)].to(torch.int32)
+    return order[_nms(boxes, iou_threshold, classes, offset)].to(torch.int32)
+
+
+def deform_conv2d(
+    x: Tensor,
+    offset: Tensor,
+    mask: Tensor | None,
+    weight: Tensor,
+    bias: Tensor | None,
+    stride: int,
+    padding: int,
+    dilation: int,
+) -> Tensor:
+    library, kernel = _library(x), tuple(weight.shape[2:])
+    if library is not None:
+        columns = _DeformColumns.apply(library, x, offset, mask, kernel, stride, padding, dilation)
+    elif (vision := _torchvision()) is not None:
+        return vision.deform_conv2d(x, offset, weight, bias, stride, padding, dilation, mask)
+    else:
+        columns = _deform_columns(x, offset, mask, kernel, stride, padding, dilation)
+    out = torch.matmul(weight.reshape(len(weight), -1), columns)
+    out = out.reshape(len(x), len(weight), *offset.shape[2:])
+    return out if bias is None else out + bias[:, None, None]
+
+
+# The project's own kernels
+
+
+def _library(x: Tensor) -> ctypes.CDLL | None:
+    """The compiled kernels, where they can take this tensor."""
+    return kernels.library() if x.device.type == "cpu" and x.dtype == torch.float32 else None
+
+
+def _address(x: Tensor | None) -> int | None:
+    return None if x is None else x.data_ptr()
+
+
+class _RoiAlign(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, library, x, rois, output_size, scale, sampling_ratio, aligned):
+        x, rois = x.contiguous(), rois.contiguous()
+        shape = kernels.int64s(len(rois), *x.shape, *output_size)
+        out = x.new_empty((len(rois), x.shape[1], *output_size))
+        library.triseg_roi_align(_address(x), _address(rois), shape, scale, sampling_ratio, aligned, _address(out))
+        ctx.save_for_backward(rois)
+        ctx.settings = library, x.shape, shape, scale, sampling_ratio, aligned
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, gradient):
+        (rois,) = ctx.saved_tensors
+        library, x_shape, shape, scale, sampling_ratio, aligned = ctx.settings
+        gradient = gradient.contiguous()
+        dx = gradient.new_empty(x_shape)
+        inputs = _address(gradient), _address(rois), shape, scale, sampling_ratio, aligned
+        library.triseg_roi_align_grad(*inputs, _address(dx))
+        return None, dx, None, None, None, None, None
+
+
+class _DeformColumns(torch.autograd.Function):
+    """(N, C * taps, pixels): what each tap of the kernel reads, ready to be multiplied with the weights."""
+
+    @staticmethod
+    def forward(ctx, library, x, offset, mask, kernel, stride, padding, dilation):
+        x, offset = x.contiguous(), offset.contiguous()
+        mask = None if mask is None else mask.contiguous()
+        steps = [length for length in (stride, padding, dilation) for _ in range(2)]
+        shape = kernels.int64s(*x.shape, *kernel, *steps, *offset.shape[2:])
+        columns = x.new_empty((len(x), x.shape[1] * kernel[0] * kernel[1], offset.shape[2] * offset.shape[3]))
+        library.triseg_deform_columns(_address(x), _address(offset), _address(mask), shape, _address(columns))
+        ctx.save_for_backward(x, offset, mask)
+        ctx.settings = library, shape
+        return columns
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, gradient):
+        x, offset, mask = ctx.saved_tensors
+        library, shape = ctx.settings
+        gradient = gradient.contiguous()
+        dx = doffset = dmask = None
+        given = _address(offset), _address(mask), shape
+        if ctx.needs_input_grad[1]:
+            dx = torch.empty_like(x)
+            library.triseg_deform_columns_grad_input(_address(gradient), *given, _address(dx))
+        if ctx.needs_input_grad[2] or ctx.needs_input_grad[3]:
+            doffset = torch.empty_like(offset)
+            dmask = None if mask is None else torch.empty_like(mask)
+            outputs = _address(doffset), _address(dmask)
+            library.triseg_deform_columns_grad_offset(_address(gradient), _address(x), *given, *outputs)
+        return None, dx, doffset, dmask, None, None, None, None
+
+
+# torchvision
+
+
+@functools.cache
+def _torchvision() -> ModuleType | None:
+    """torchvision.ops; imported only where it is needed, for that takes a while."""
+    try:
+        from torchvision import ops
+    except (ImportError, RuntimeError):  # a build for another PyTorch finds its operators missing
+        return None
+    return ops
+
+
+def _torchvision_nms(
+    vision: ModuleType, boxes: Tensor, threshold: float, classes: Tensor | None, offset: float
+) -> Tensor:
+    """(N,) bool, which to keep of boxes in the order of consideration."""
+    boxes = torch.cat([boxes[:, :2], boxes[:, 2:] + offset], 1)
+    order = -torch.arange(len(boxes), dtype=torch.float32, device=boxes.device)
+    keep = torch.zeros(len(boxes), dtype=torch.bool, device=boxes.device)
+    # Class by class: torchvision's batched_nms moves the classes apart, which rounds the coordinates.
+    groups = torch.zeros_like(order, dtype=torch.int32) if classes is None else classes
+    for group in torch.unique(groups):
+        rows = torch.nonzero(groups == group)[:, 0]
+        keep[rows[vision.nms(boxes[rows], order[rows], threshold)]] = True
+    return keep
+
+
+# The same in operations of PyTorch
+
+
+def _roi_align(
+    x: Tensor, rois: Tensor, output_size: Sequence[int], scale: float, sampling_ratio: int, aligned: bool
+) -> Tensor:
+    finite = torch.isfinite(rois).all(1)
+    rois = torch.where(finite[:, None], rois, 0)
+    settings = scale, sampling_ratio, aligned
+    low_y, high_y, upper_y, share_y = _roi_samples(rois[:, 2], rois[:, 4], x.shape[2], output_size[0], *settings)
+    low_x, high_x, upper_x, share_x = _roi_samples(rois[:, 1], rois[:, 3], x.shape[3], output_size[1], *settings)
+    image = rois[:, 0].to(torch.int64)[:, None, None]
+    total = 0
+    for y, weight_y in ((low_y, (1 - upper_y) * share_y), (high_y, upper_y * share_y)):
+        for z, weight_x in ((low_x, (1 - upper_x) * share_x), (high_x, upper_x * share_x)):
+            values = x.permute(0, 2, 3, 1)[image, y[:, :, None], z[:, None, :]]  # (K, bins * samples, .., C)
+            total = total + values * (weight_y[:, :, None] * weight_x[:, None, :] * finite[:, None, None])[..., None]
+    samples = low_y.shape[1] // output_size[0], low_x.shape[1] // output_size[1]
+    bins = total.reshape(len(rois), output_size[0], samples[0], output_size[1], samples[1], x.shape[1])
+    return bins.sum((2, 4)).permute(0, 3, 1, 2)
+
+
+def _roi_samples(
+    start: Tensor, end: Tensor, side: int, bins: int, scale: float, sampling_ratio: int, aligned: bool
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Four (K, bins * samples): the lower and the upper cell of each sample, the upper one's weight, the sample's own.
+
+    A sample that lies outside, or that this roi has not, weighs 0.
+    """
+    shift = 0.5 if aligned else 0.0
+    start, end = start * scale - shift, end * scale - shift
+    length = end - start if aligned else torch.clamp(end - start, min=1)
+    bin_length = length / bins
+    if sampling_ratio > 0:
+        counts, most = torch.full_like(bin_length, sampling_ratio), sampling_ratio
+    else:
+        counts = torch.ceil(bin_length).clamp(min=0)
+        most = max(int(counts.max()), 1) if len(counts) else 1
+    sample = torch.arange(most, dtype=start.dtype, device=start.device)
+    within = (sample + 0.5) * bin_length[:, None] / counts.clamp(min=1)[:, None]
+    origin = start[:, None] + torch.arange(bins, dtype=start.dtype, device=start.device) * bin_length[:, None]
+    places = origin[:, :, None] + within[:, None, :]
+    counted = (places >= -1) & (places <= side) & (sample < counts[:, None])[:, None, :]
+    share = counted / counts.clamp(min=1)[:, None, None]
+    places = places.clamp(0, side - 1)
+    low = places.floor()
+    high = (low + 1).clamp(max=side - 1)
+    return low.flatten(1).to(torch.int64), high.flatten(1).to(torch.int64), (places - low).flatten(1), share.flatten(1)
+
+
+def _nms(boxes: Tensor, threshold: float, classes: Tensor | None, offset: float) -> Tensor:
+    """(N,) bool, which to keep of boxes in the order of consideration."""
+    areas = (boxes[:, 2] - boxes[:, 0] + offset) * (boxes[:, 3] - boxes[:, 1] + offset)
+    sides = torch.minimum(boxes[:, None, 2:], boxes[:, 2:]) - torch.maximum(boxes[:, None, :2], boxes[:, :2]) + offset
+    overlap = sides.clamp(min=0).prod(2)
+    over = (overlap > 0) & (overlap / (areas[:, None] + areas - overlap) > threshold)
+    if classes is not None:
+        over &= classes[:, None] == classes
+    over = torch.triu(over, diagonal=1)
+    # A box stays when no box that stays suppresses it. Each round settles at least one box more, from the first on;
+    # what no longer changes is what the greedy pass over the boxes would find.
+    keep = torch.ones(len(boxes), dtype=torch.bool, device=boxes.device)
+    while True:
+        settled = ~torch.any(over & keep[:, None], 0)
+        if torch.equal(settled, keep):
+            return keep
+        keep = settled
+
+
+def _deform_columns(
+    x: Tensor, offset: Tensor, mask: Tensor | None, kernel: tuple[int, int], stride: int, padding: int, dilation: int
+) -> Tensor:
+    (images, channels, height, width), (high, wide) = x.shape, offset.shape[2:]
+    taps = kernel[0] * kernel[1]
+
+    def steps(count: int, factor: int) -> Tensor:
+        return torch.arange(count, dtype=x.dtype, device=x.device) * factor
+
+    tap_y = steps(kernel[0], dilation).repeat_interleave(kernel[1])[:, None, None]
+    tap_x = steps(kernel[1], dilation).repeat(kernel[0])[:, None, None]
+    pairs = offset.reshape(images, taps, 2, high, wide)
+    y = pairs[:, :, 0] + tap_y + (steps(high, stride) - padding)[:, None]
+    z = pairs[:, :, 1] + tap_x + (steps(wide, stride) - padding)
+    grid = torch.stack([(2 * z + 1) / width - 1, (2 * y + 1) / height - 1], -1)
+    read = F.grid_sample(x, grid.reshape(images, taps * high, wide, 2), "bilinear", "zeros", align_corners=False)
+    read = read.reshape(images, channels, taps, high * wide)
+    if mask is not None:
+        read = read * mask.reshape(images, 1, taps, high * wide)
+    return read.reshape(images, channels * taps, high * wide)

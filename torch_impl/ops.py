@@ -1,0 +1,286 @@
+"""The array contract (`common/array.py`) in PyTorch."""
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from common.array import register
+from torch_impl.kernels import deform_conv2d, nms, roi_align  # noqa: F401  (part of the contract)
+
+Shape = Sequence[int]
+Axes = int | tuple[int, ...] | None
+
+# Creation and conversion
+
+
+def asarray(values: Any, like: Tensor, dtype: str | None = None) -> Tensor:
+    if not isinstance(values, Tensor):
+        values = torch.tensor(np.ascontiguousarray(values) if isinstance(values, np.ndarray) else values)
+    if dtype is not None:
+        wanted = getattr(torch, dtype)
+    elif values.is_floating_point():
+        wanted = torch.float64 if like.dtype == torch.float64 else torch.float32
+    else:
+        wanted = torch.bool if values.dtype == torch.bool else torch.int32
+    return values.to(like.device, wanted)
+
+
+def to_numpy(x: Tensor) -> np.ndarray:
+    return x.detach().cpu().numpy().copy()
+
+
+def astype(x: Tensor, dtype: str) -> Tensor:
+    return x.to(getattr(torch, dtype))
+
+
+def zeros(shape: Shape, like: Tensor, dtype: str = "float32") -> Tensor:
+    return torch.zeros(tuple(shape), dtype=getattr(torch, dtype), device=like.device)
+
+
+def full(shape: Shape, value: float, like: Tensor, dtype: str = "float32") -> Tensor:
+    return torch.full(tuple(shape), value, dtype=getattr(torch, dtype), device=like.device)
+
+
+def arange(count: int, like: Tensor) -> Tensor:
+    return torch.arange(count, dtype=torch.int32, device=like.device)
+
+
+# Elementwise
+
+
+def exp(x: Tensor) -> Tensor:
+    return torch.exp(x)
+
+
+def log(x: Tensor) -> Tensor:
+    return torch.log(x)
+
+
+def sqrt(x: Tensor) -> Tensor:
+    return torch.sqrt(x)
+
+
+def abs(x: Tensor) -> Tensor:
+    return torch.abs(x)
+
+
+def floor(x: Tensor) -> Tensor:
+    return torch.floor(x)
+
+
+def sigmoid(x: Tensor) -> Tensor:
+    return torch.sigmoid(x)
+
+
+def tanh(x: Tensor) -> Tensor:
+    return torch.tanh(x)
+
+
+def relu(x: Tensor) -> Tensor:
+    return torch.relu(x)
+
+
+def softplus(x: Tensor) -> Tensor:
+    return F.softplus(x)
+
+
+def isfinite(x: Tensor) -> Tensor:
+    return torch.isfinite(x)
+
+
+def maximum(a: Tensor, b: Tensor | float) -> Tensor:
+    return torch.maximum(a, torch.as_tensor(b, device=a.device).to(a.dtype))
+
+
+def minimum(a: Tensor, b: Tensor | float) -> Tensor:
+    return torch.minimum(a, torch.as_tensor(b, device=a.device).to(a.dtype))
+
+
+def clip(x: Tensor, low: float, high: float) -> Tensor:
+    return torch.clamp(x, low, high)
+
+
+def where(condition: Tensor, a: Tensor | float, b: Tensor | float) -> Tensor:
+    chosen = torch.where(condition, a, b)
+    return chosen.to(torch.int32) if chosen.dtype == torch.int64 else chosen
+
+
+def logical_and(a: Tensor, b: Tensor) -> Tensor:
+    return torch.logical_and(a, b)
+
+
+def logical_or(a: Tensor, b: Tensor) -> Tensor:
+    return torch.logical_or(a, b)
+
+
+def logical_not(a: Tensor) -> Tensor:
+    return torch.logical_not(a)
+
+
+def binary_cross_entropy_with_logits(logits: Tensor, targets: Tensor) -> Tensor:
+    return F.binary_cross_entropy_with_logits(logits, targets.to(logits.dtype), reduction="none")
+
+
+# Reductions
+
+
+def sum(x: Tensor, axis: Axes = None, keepdims: bool = False) -> Tensor:
+    return torch.sum(x, _axes(x, axis), keepdims, dtype=x.dtype if x.is_floating_point() else torch.int32)
+
+
+def mean(x: Tensor, axis: Axes = None, keepdims: bool = False) -> Tensor:
+    dtype = x.dtype if x.is_floating_point() else torch.float32
+    if x.numel() == 0:  # PyTorch answers NaN
+        return torch.sum(x, _axes(x, axis), keepdims, dtype=dtype)
+    return torch.mean(x, _axes(x, axis), keepdims, dtype=dtype)
+
+
+def max(x: Tensor, axis: int | None = None, keepdims: bool = False) -> Tensor:
+    return _extreme(torch.max, x, axis, keepdims)
+
+
+def min(x: Tensor, axis: int | None = None, keepdims: bool = False) -> Tensor:
+    return _extreme(torch.min, x, axis, keepdims)
+
+
+def any(x: Tensor, axis: int | None = None) -> Tensor:
+    return torch.any(x) if axis is None else torch.any(x, axis)
+
+
+def all(x: Tensor, axis: int | None = None) -> Tensor:
+    return torch.all(x) if axis is None else torch.all(x, axis)
+
+
+def logsumexp(x: Tensor, axis: int) -> Tensor:
+    return torch.logsumexp(x, axis)
+
+
+def argmax(x: Tensor, axis: int) -> Tensor:
+    return torch.argmax(x, axis).to(torch.int32)
+
+
+def cumsum(x: Tensor, axis: int) -> Tensor:
+    return torch.cumsum(x, axis, dtype=x.dtype if x.is_floating_point() else torch.int32)
+
+
+def _axes(x: Tensor, axis: Axes) -> int | tuple[int, ...]:
+    return tuple(range(x.ndim)) if axis is None else axis
+
+
+def _extreme(extreme: Callable, x: Tensor, axis: int | None, keepdims: bool) -> Tensor:
+    """Along an axis also where all is meant: PyTorch would share the gradient out among equals otherwise."""
+    if axis is not None:
+        return extreme(x, axis, keepdim=keepdims).values
+    out = extreme(x.reshape(-1), 0).values
+    return out.reshape((1,) * x.ndim) if keepdims else out
+
+
+# Shape
+
+
+def reshape(x: Tensor, shape: Shape) -> Tensor:
+    return torch.reshape(x, tuple(shape))
+
+
+def transpose(x: Tensor, axes: Sequence[int]) -> Tensor:
+    return torch.permute(x, tuple(axes))
+
+
+def broadcast_to(x: Tensor, shape: Shape) -> Tensor:
+    return torch.broadcast_to(x, tuple(shape))
+
+
+def concatenate(arrays: Sequence[Tensor], axis: int = 0) -> Tensor:
+    return torch.cat(tuple(arrays), axis)
+
+
+def stack(arrays: Sequence[Tensor], axis: int = 0) -> Tensor:
+    return torch.stack(tuple(arrays), axis)
+
+
+# Indexing and order
+
+
+def take(x: Tensor, indices: Tensor, axis: int = 0) -> Tensor:
+    return torch.index_select(x, axis, indices)
+
+
+def take_along_axis(x: Tensor, indices: Tensor, axis: int) -> Tensor:
+    return torch.take_along_dim(x, indices.to(torch.int64), axis)
+
+
+def scatter_add(x: Tensor, indices: Tensor, values: Tensor) -> Tensor:
+    dtype = torch.promote_types(x.dtype, values.dtype)
+    return torch.index_add(x.to(dtype), 0, indices, values.to(dtype))
+
+
+def nonzero(mask: Tensor) -> Tensor:
+    return torch.nonzero(mask)[:, 0].to(torch.int32)
+
+
+def one_hot(labels: Tensor, count: int) -> Tensor:
+    return (labels[..., None] == torch.arange(count, device=labels.device)).to(torch.float32)
+
+
+def argsort(x: Tensor, axis: int = -1, descending: bool = False) -> Tensor:
+    return torch.sort(x, dim=axis, descending=descending, stable=True).indices.to(torch.int32)
+
+
+def topk(x: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    # torch.topk is several times as fast as sorting all, but orders equals as it likes; so it serves where there are
+    # none, up to the first value that it leaves out.
+    if k < x.shape[-1]:
+        values, indices = torch.topk(x, k + 1)
+        if not torch.any(values[..., 1:] == values[..., :-1]):
+            return values[..., :k], indices[..., :k].to(torch.int32)
+    values, indices = torch.sort(x, descending=True, stable=True)
+    return values[..., :k], indices[..., :k].to(torch.int32)
+
+
+# Neural network
+
+
+def matmul(a: Tensor, b: Tensor) -> Tensor:
+    return torch.matmul(a, b)
+
+
+def softmax(x: Tensor, axis: int) -> Tensor:
+    return torch.softmax(x, axis)
+
+
+def log_softmax(x: Tensor, axis: int) -> Tensor:
+    return torch.log_softmax(x, axis)
+
+
+def resize(x: Tensor, size: Shape, mode: str = "bilinear", align_corners: bool = False) -> Tensor:
+    corners = align_corners if mode == "bilinear" else None
+    return F.interpolate(x, tuple(size), mode=mode, align_corners=corners)
+
+
+def grid_sample(x: Tensor, grid: Tensor, align_corners: bool = False) -> Tensor:
+    return F.grid_sample(x, grid, "bilinear", "zeros", align_corners)
+
+
+# Gradient
+
+
+def stop_gradient(x: Tensor) -> Tensor:
+    return x.detach()
+
+
+def value_and_grad(function: Callable[..., Tensor], *arrays: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+    leaves = [array.detach().requires_grad_() for array in arrays]
+    with torch.enable_grad():
+        value = function(*leaves)
+    if not value.requires_grad:  # it depends on none of them
+        return value, tuple(torch.zeros_like(leaf) for leaf in leaves)
+    gradients = torch.autograd.grad(value, leaves, allow_unused=True, materialize_grads=True)
+    return value.detach(), gradients
+
+
+register(Tensor, sys.modules[__name__])
