@@ -1,0 +1,104 @@
+"""The three wings mirror each other, and nobody imports what is not theirs; read from the sources alone."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+WINGS = {
+    "torch_impl": {"torch", "torchvision"},
+    "jittor_impl": {"jittor", "jittor_utils"},
+    "mindspore_impl": {"mindspore"},
+}
+FRAMEWORKS = set().union(*WINGS.values())
+# A framework's own name for a module's computation, and the arguments of it that are no choice of ours.
+CALL = {"forward": "forward", "execute": "forward", "construct": "forward"}
+MODEL = "torch_impl"
+
+
+def sources(package: str) -> dict[str, ast.Module]:
+    """Path within the package -> syntax tree."""
+    folder = ROOT / package
+    return {str(path.relative_to(folder)): ast.parse(path.read_text()) for path in sorted(folder.rglob("*.py"))}
+
+
+def public_files(wing: str) -> list[str]:
+    """What the wings share; a file with a leading underscore is a wing's own."""
+    return [file for file in sources(wing) if file == "__init__.py" or not file.startswith("_")]
+
+
+def imports(tree: ast.Module) -> set[str]:
+    """The top-level packages that a file imports, at its top or within functions."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            found.add(node.module.split(".")[0])
+    return found
+
+
+def parameters(function: ast.FunctionDef) -> list[str]:
+    """The names as they are written in a call, with * and ** where they gather several."""
+    given = function.args
+    names = [argument.arg for argument in given.posonlyargs + given.args]
+    names += [f"*{given.vararg.arg}"] if given.vararg else []
+    names += [f"{argument.arg}=" for argument in given.kwonlyargs]
+    return names + ([f"**{given.kwarg.arg}"] if given.kwarg else [])
+
+
+def public(tree: ast.Module) -> list[str]:
+    """A file's public functions and classes in their order, with the classes' public methods, and their parameters."""
+    lines = []
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
+            lines.append(f"{node.name}({', '.join(parameters(node))})")
+        elif isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+            lines.append(f"class {node.name}")
+            for method in sorted(methods(node), key=lambda method: CALL.get(method.name, method.name)):
+                lines.append(f"{node.name}.{CALL.get(method.name, method.name)}({', '.join(parameters(method))})")
+    return lines
+
+
+def methods(node: ast.ClassDef) -> list[ast.FunctionDef]:
+    found = [member for member in node.body if isinstance(member, ast.FunctionDef)]
+    return [method for method in found if method.name == "__init__" or not method.name.startswith("_")]
+
+
+def test_the_wings_have_the_same_files():
+    assert public_files("jittor_impl") == public_files(MODEL)
+    assert public_files("mindspore_impl") == public_files(MODEL)
+
+
+@pytest.mark.parametrize("wing", [wing for wing in WINGS if wing != MODEL])
+@pytest.mark.parametrize("file", public_files(MODEL))
+def test_the_wings_have_the_same_public_names(file, wing):
+    assert public(sources(wing)[file]) == public(sources(MODEL)[file])
+
+
+@pytest.mark.parametrize("wing", WINGS)
+def test_a_wing_imports_its_own_framework_alone(wing):
+    others = FRAMEWORKS - WINGS[wing] | set(WINGS) - {wing} | {"benchmarks", "tests", "weights_convert"}
+    strays = {file: imports(tree) & others for file, tree in sources(wing).items()}
+    assert not {file: found for file, found in strays.items() if found}
+
+
+@pytest.mark.parametrize("package", ["common", "weights_convert", "benchmarks"])
+def test_neutral_packages_import_no_framework_and_no_wing(package):
+    strays = {file: imports(tree) & (FRAMEWORKS | set(WINGS)) for file, tree in sources(package).items()}
+    assert not {file: found for file, found in strays.items() if found}
+
+
+def test_common_imports_nothing_above_it():
+    strays = {file: imports(tree) & {"benchmarks", "tests"} for file, tree in sources("common").items()}
+    assert not {file: found for file, found in strays.items() if found}
+
+
+def test_a_difference_between_wings_is_seen():
+    """The comparison itself: names, order, parameters, and the three spellings of a module's call."""
+    torch = "class A:\n def __init__(self, size): pass\n def forward(self, x): pass\ndef f(x, *, y=1): pass\n"
+    jittor = torch.replace("forward", "execute")
+    assert public(ast.parse(torch)) == public(ast.parse(jittor))
+    for change in (("def f", "def g"), ("size", "width"), ("class A", "class B"), ("y=1", "z=1"), ("*, ", "")):
+        assert public(ast.parse(torch)) != public(ast.parse(torch.replace(*change)))
