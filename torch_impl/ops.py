@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from common.array import register
-from torch_impl.kernels import deform_conv2d, nms, roi_align  # noqa: F401  (part of the contract)
+from torch_impl import _kernels
 
 Shape = Sequence[int]
 Axes = int | tuple[int, ...] | None
@@ -264,6 +264,29 @@ def resize(x: Tensor, size: Shape, mode: str = "bilinear", align_corners: bool =
 
 def grid_sample(x: Tensor, grid: Tensor, align_corners: bool = False) -> Tensor:
     return F.grid_sample(x, grid, "bilinear", "zeros", align_corners)
+
+
+def roi_align(x: Tensor, rois: Tensor, output_size: Shape, scale: float, sampling_ratio: int, aligned: bool) -> Tensor:
+    return _kernels.roi_align(x, rois, output_size, scale, sampling_ratio, aligned)
+
+
+def nms(
+    boxes: Tensor, scores: Tensor, iou_threshold: float, classes: Tensor | None = None, offset: float = 0.0
+) -> Tensor:
+    return _kernels.nms(boxes, scores, iou_threshold, classes, offset)
+
+
+def deform_conv2d(
+    x: Tensor,
+    offset: Tensor,
+    mask: Tensor | None,
+    weight: Tensor,
+    bias: Tensor | None,
+    stride: int,
+    padding: int,
+    dilation: int,
+) -> Tensor:
+    return _kernels.deform_conv2d(x, offset, mask, weight, bias, stride, padding, dilation)
 
 
 # Gradient
