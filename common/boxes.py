@@ -4,7 +4,12 @@ A box is xyxy, its corners, unless a name says otherwise. `offset` is what a sid
 the legacy convention of maskrcnn-benchmark and Caffe2, where x2 is the last pixel inside. See docs/conventions.md.
 """
 
+from typing import Literal
+
 from common.array import Array, namespace
+
+# The code bases whose conventions for boxes, anchors and masks differ.
+Family = Literal["maskrcnn_benchmark", "torchvision", "detectron2"]
 
 
 def to_centres(boxes: Array, offset: float = 0.0) -> Array:
@@ -51,3 +56,10 @@ def pairwise_iou(a: Array, b: Array, offset: float = 0.0) -> Array:
 def pairwise_ioa(a: Array, b: Array) -> Array:
     """(..., N, 4) and (..., M, 4) xyxy -> (..., N, M) intersection over the area of the box of `a`"""
     return intersection(a, b) / area(a)[..., :, None]
+
+
+def clip(boxes: Array, image_size: tuple[int, int], offset: float = 0.0) -> Array:
+    """(..., 4) xyxy moved into an image (height, width): 0..width - offset and 0..height - offset"""
+    xp = namespace(boxes)
+    limits = [image_size[1] - offset, image_size[0] - offset] * 2
+    return xp.maximum(xp.minimum(boxes, xp.asarray(limits, like=boxes, dtype="float32")), 0.0)

@@ -10,3 +10,9 @@ def smooth_l1(difference: Array, beta: float = 1.0) -> Array:
     if beta == 0:
         return size
     return xp.where(size < beta, 0.5 / beta * size * size, size - 0.5 * beta)
+
+
+def cross_entropy(logits: Array, labels: Array) -> Array:
+    """logits (N, C), labels (N,) -> (N,)"""
+    xp = namespace(logits)
+    return -xp.take_along_axis(xp.log_softmax(logits, 1), labels[:, None], 1)[:, 0]

@@ -1,9 +1,11 @@
-"""Masks: windows, resizing."""
+"""Masks as arrays: windows, resizing, and the R-CNN families' small masks in their boxes."""
 
 import cv2
 import numpy as np
+from pycocotools import mask as rle
 
 from common.array import Array, namespace
+from common.boxes import Family
 
 
 def window(boxes: Array, size: tuple[int, int], margin: float) -> Array:
@@ -29,3 +31,53 @@ def resize_binary(masks: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         soft = np.ascontiguousarray(mask, dtype=np.float32)
         np.greater(cv2.resize(soft, (width, height), interpolation=cv2.INTER_LINEAR), 0.5, out=result)
     return resized
+
+
+def paste(masks: np.ndarray, boxes: np.ndarray, image_size: tuple[int, int], family: Family) -> np.ndarray:
+    """Probabilities (N, m, m) in their boxes (N, 4) xyxy -> (N, *image_size) float32, zero outside.
+
+    The families' binary masks: maskrcnn-benchmark and torchvision take values > 0.5, detectron2 >= 0.5.
+    """
+    pasted = np.zeros((len(masks), *image_size), np.float32)
+    place = _paste_sampled if family == "detectron2" else _paste_resized
+    for canvas, mask, box in zip(pasted, masks, boxes, strict=True):
+        place(canvas, mask, box)
+    return pasted
+
+
+def _paste_resized(canvas: np.ndarray, mask: np.ndarray, box: np.ndarray) -> None:
+    """maskrcnn-benchmark, torchvision: a border of one zero cell, whole pixels, and the last pixel is inside."""
+    size = len(mask) + 2
+    middle, half = (box[:2] + box[2:]) * 0.5, (box[2:] - box[:2]) * 0.5 * (size / len(mask))
+    x1, y1, x2, y2 = np.trunc(np.concatenate([middle - half, middle + half])).astype(int)
+    width, height = max(x2 - x1 + 1, 1), max(y2 - y1 + 1, 1)
+    resized = cv2.resize(np.pad(mask, 1), (width, height), interpolation=cv2.INTER_LINEAR)
+    left, top = max(x1, 0), max(y1, 0)
+    right, bottom = min(x2 + 1, canvas.shape[1]), min(y2 + 1, canvas.shape[0])
+    if left < right and top < bottom:
+        canvas[top:bottom, left:right] = resized[top - y1 : bottom - y1, left - x1 : right - x1]
+
+
+def _paste_sampled(canvas: np.ndarray, mask: np.ndarray, box: np.ndarray) -> None:
+    """detectron2: each pixel's centre reads the mask where it lies in the box, bilinear, zeros around the mask."""
+    spans, weights = [], []
+    for low, high, length, cells in ((box[1], box[3], canvas.shape[0], mask.shape[0]),
+                                     (box[0], box[2], canvas.shape[1], mask.shape[1])):  # fmt: skip
+        first, end = max(int(np.floor(low)) - 1, 0), min(int(np.ceil(high)) + 1, length)
+        if first >= end or high <= low:
+            return
+        positions = (np.arange(first, end, dtype=np.float32) + 0.5 - low) / (high - low) * cells - 0.5
+        spans.append(slice(first, end))
+        weights.append(np.maximum(1 - np.abs(positions[:, None] - np.arange(cells)), 0).astype(np.float32))
+    canvas[spans[0], spans[1]] = weights[0] @ mask @ weights[1].T
+
+
+def polygons_in_box(polygons: list[np.ndarray], box: np.ndarray, size: int, smallest: float) -> np.ndarray:
+    """An object's polygons, each x, y, x, y, ..., seen in a box (4,) xyxy -> (size, size) bool.
+
+    The box's sides count as at least `smallest`: maskrcnn-benchmark 1, detectron2 0.1.
+    """
+    x1, y1, x2, y2 = (float(value) for value in box)
+    scale = np.array([size / max(x2 - x1, smallest), size / max(y2 - y1, smallest)])
+    moved = [((np.reshape(polygon, (-1, 2)) - (x1, y1)) * scale).reshape(-1).tolist() for polygon in polygons]
+    return rle.decode(rle.merge(rle.frPyObjects(moved, size, size))).astype(bool)

@@ -279,7 +279,7 @@ def test_suppression_is_that_of_plain_loops(nms):
         expected += [(probabilities[p, label + 1], label, p) for p in kept]
     expected = sorted(expected, key=lambda found: -found[0])[:25]
     found = yolact.select(offsets, probabilities, coefficients, priors, settings)
-    assert 10 < len(expected) and len(found.scores) == len(expected)
+    assert len(expected) > 10 and len(found.scores) == len(expected)
     np.testing.assert_array_equal(found.labels, [label for _, label, _ in expected])
     np.testing.assert_allclose(found.scores, [score for score, _, _ in expected])
     np.testing.assert_array_equal(found.coefficients, coefficients[[p for _, _, p in expected]])
