@@ -1,0 +1,40 @@
+"""Choosing a device, and what the doctor hears of it."""
+
+import pytest
+
+from common.errors import UserError
+
+
+@pytest.fixture
+def device(wing):
+    """The wing's module; the device is the CPU again afterwards."""
+    module = wing("device")
+    yield module
+    module.select("cpu")
+
+
+def test_the_cpu_is_always_there(device):
+    assert device.select("cpu") == "cpu"
+
+
+def test_the_best_is_what_the_doctor_is_told(device):
+    assert device.select("auto").split(":")[0] == device.describe()["device"]
+
+
+def test_a_device_of_others_is_refused(device, framework):
+    other = "cuda" if framework == "mindspore" else "ascend"
+    with pytest.raises(UserError, match=f"device {other}: .* runs on cpu or"):
+        device.select(other)
+
+
+def test_what_the_doctor_is_told(device):
+    found = device.describe()
+    assert found["version"][0].isdigit()
+    assert found["works"], "nothing works"
+    assert all(isinstance(command, str) for command in found["lacks"].values())
+
+
+def test_preparing_twice_is_once(device):
+    device.prepare()
+    device.prepare()
+    assert not any("not compiled" in lack for lack in device.describe()["lacks"])
