@@ -1,0 +1,47 @@
+"""The feature pyramid, in the variants that the model families use."""
+
+from typing import Literal
+
+from mindspore import Tensor, nn
+from mindspore import ops as F
+
+from mindspore_impl import ops
+from mindspore_impl.layers import Conv
+
+
+class FPN(nn.Cell):
+    """Lateral 1x1 convolutions, a top-down path, 3x3 output convolutions, and coarser levels on top.
+
+    YOLACT: bilinear top-down, ReLU on the outputs, two more levels by strided convolutions.
+    Mask R-CNN: nearest top-down, no ReLU, one more level by subsampling the coarsest output.
+    """
+
+    def __init__(
+        self,
+        in_channels: list[int],
+        channels: int,
+        top_down: Literal["bilinear", "nearest"],
+        output_relu: bool,
+        extra: Literal["conv", "subsample"],
+        extra_levels: int,
+    ):
+        super().__init__()
+        self.top_down, self.output_relu, self.extra, self.extra_levels = top_down, output_relu, extra, extra_levels
+        self.lateral = nn.CellList([Conv(width, channels, 1) for width in in_channels])
+        self.output = nn.CellList([Conv(channels, channels, 3) for _ in in_channels])
+        if extra == "conv":
+            self.downsample = nn.CellList([Conv(channels, channels, 3, stride=2) for _ in range(extra_levels)])
+
+    def construct(self, features: list[Tensor]) -> list[Tensor]:
+        """Maps from fine to coarse, `in_channels` of them -> as many and `extra_levels` more, fine to coarse."""
+        merged = [self.lateral[level](feature) for level, feature in enumerate(features)]
+        for level in range(len(merged) - 1, 0, -1):
+            size = merged[level - 1].shape[2:]
+            merged[level - 1] = merged[level - 1] + ops.resize(merged[level], size, mode=self.top_down)
+        pyramid = [self.output[level](x) for level, x in enumerate(merged)]
+        if self.output_relu:
+            pyramid = [F.relu(x) for x in pyramid]
+        for level in range(self.extra_levels):
+            coarsest = pyramid[-1]
+            pyramid.append(self.downsample[level](coarsest) if self.extra == "conv" else coarsest[:, :, ::2, ::2])
+        return pyramid

@@ -1,0 +1,109 @@
+"""The layers that the networks share: convolutions, deformable convolutions, batch norm, and norms folded into weights."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from mindspore import Parameter, Tensor, nn
+from mindspore import ops as F
+
+from mindspore_impl import ops
+
+_folding = True
+
+
+class Conv(nn.Conv2d):
+    """A convolution that keeps the size at stride 1 unless `padding` says otherwise."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel: int,
+        stride: int = 1,
+        padding: int | None = None,
+        dilation: int = 1,
+        groups: int = 1,
+        bias: bool = True,
+    ):
+        padding = dilation * (kernel // 2) if padding is None else padding
+        super().__init__(
+            in_channels, out_channels, kernel, stride, "pad", padding, dilation, groups, bias, "zeros", "zeros"
+        )
+
+    def convolve(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """This convolution with other numbers in place of its own."""
+        out = self.conv2d(x, weight)
+        return out if bias is None else self.bias_add(out, bias)
+
+    def construct(self, x: Tensor) -> Tensor:
+        return self.convolve(x, self.weight, self.bias)
+
+
+class DeformConv(nn.Cell):
+    """DCNv2: a 3x3 convolution whose taps move and weigh themselves, as a second 3x3 convolution tells them."""
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int = 1):
+        super().__init__()
+        self.stride = stride
+        self.weight = Parameter(F.zeros((out_channels, in_channels, 3, 3)))
+        self.bias = Parameter(F.zeros((out_channels,)))
+        # 18 channels of y, x offsets a tap, then 9 mask logits.
+        self.offset_mask = Conv(in_channels, 27, 3, stride)
+
+    def convolve(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        """This convolution with other numbers in place of its own."""
+        offset_mask = self.offset_mask(x)
+        offset, mask = offset_mask[:, :18], F.sigmoid(offset_mask[:, 18:])
+        return ops.deform_conv2d(x, offset, mask, weight, bias, stride=self.stride, padding=1, dilation=1)
+
+    def construct(self, x: Tensor) -> Tensor:
+        return self.convolve(x, self.weight, self.bias)
+
+
+class BatchNorm(nn.BatchNorm2d):
+    """Batch norm over (N, H, W): eps 1e-5, a tenth of each batch into the running statistics, unbiased variance."""
+
+    def __init__(self, channels: int, eps: float = 1e-5):
+        super().__init__(channels, eps, momentum=0.9)
+
+    def stands_still(self) -> bool:
+        """Whether the norm goes by its running statistics and leaves them alone."""
+        return not self.training
+
+    def scale_and_shift(self) -> tuple[Tensor, Tensor]:
+        """What the norm does to each channel when its statistics stand still."""
+        scale = self.gamma * F.rsqrt(self.moving_variance + self.eps)
+        return scale, self.beta - self.moving_mean * scale
+
+
+class FrozenBatchNorm(BatchNorm):
+    """Batch norm whose statistics, scale and shift stand still, in training too."""
+
+    def __init__(self, channels: int, eps: float = 1e-5):
+        super().__init__(channels, eps)
+        self.use_batch_statistics = False
+        self.gamma.requires_grad = False
+        self.beta.requires_grad = False
+
+    def stands_still(self) -> bool:
+        return True
+
+
+def conv_norm(conv: Conv | DeformConv, norm: BatchNorm, x: Tensor) -> Tensor:
+    """norm(conv(x)); a norm that stands still goes into the convolution's numbers, which saves a pass over the output."""
+    if not norm.stands_still() or not _folding:
+        return norm(conv(x))
+    scale, shift = norm.scale_and_shift()
+    bias = shift if conv.bias is None else conv.bias * scale + shift
+    return conv.convolve(x, conv.weight * scale[:, None, None, None], bias)
+
+
+@contextmanager
+def unfolded() -> Iterator[None]:
+    """Within it every convolution and norm runs as itself, so that each can be observed."""
+    global _folding
+    _folding = False
+    try:
+        yield
+    finally:
+        _folding = True
