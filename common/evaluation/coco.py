@@ -23,35 +23,34 @@ from common.results import Instances
 Kind = Literal["box", "mask"]
 
 _COCO_KIND = {"box": "bbox", "mask": "segm"}
-# What the twelve numbers of COCOeval.stats are, in its order.
-_STATISTICS = [
-    ("AP", "0.50:0.95", "all", 100),
-    ("AP", "0.50", "all", 100),
-    ("AP", "0.75", "all", 100),
-    ("AP", "0.50:0.95", "small", 100),
-    ("AP", "0.50:0.95", "medium", 100),
-    ("AP", "0.50:0.95", "large", 100),
-    ("AR", "0.50:0.95", "all", 1),
-    ("AR", "0.50:0.95", "all", 10),
-    ("AR", "0.50:0.95", "all", 100),
-    ("AR", "0.50:0.95", "small", 100),
-    ("AR", "0.50:0.95", "medium", 100),
-    ("AR", "0.50:0.95", "large", 100),
-]
+# What the twelve numbers of COCOeval.stats are, in its order: IoU, area, detections an image.
+_STATISTICS = {
+    "AP": ("0.50:0.95", "all", 100),
+    "AP50": ("0.50", "all", 100),
+    "AP75": ("0.75", "all", 100),
+    "APs": ("0.50:0.95", "small", 100),
+    "APm": ("0.50:0.95", "medium", 100),
+    "APl": ("0.50:0.95", "large", 100),
+    "AR1": ("0.50:0.95", "all", 1),
+    "AR10": ("0.50:0.95", "all", 10),
+    "AR100": ("0.50:0.95", "all", 100),
+    "ARs": ("0.50:0.95", "small", 100),
+    "ARm": ("0.50:0.95", "medium", 100),
+    "ARl": ("0.50:0.95", "large", 100),
+}
 
 
-def metric_names(kind: Kind) -> list[str]:
-    """The full names of the twelve figures; the first is the one that papers call AP."""
-    return [
-        f"{kind} {figure} (COCO {_COCO_KIND[kind]}, IoU {iou}, area {area}, {count} detections)"
-        for figure, iou, area, count in _STATISTICS
-    ]
+def full_name(kind: Kind, figure: str) -> str:
+    """What a figure is: "AP" of masks is `mask AP (COCO segm, IoU 0.50:0.95, area all, 100 detections)`."""
+    iou, area, count = _STATISTICS[figure]
+    return f"{kind} {figure[:2]} (COCO {_COCO_KIND[kind]}, IoU {iou}, area {area}, {count} detections)"
 
 
-def lines(figures: dict[str, float]) -> list[str]:
+def lines(figures: dict[str, float], kind: Kind) -> list[str]:
     """A line a figure, with its full name."""
     return [
-        f"{name} {'no objects of this kind' if np.isnan(value) else f'{value:.1f}'}" for name, value in figures.items()
+        f"{full_name(kind, figure)} {'no objects of this kind' if np.isnan(value) else f'{value:.1f}'}"
+        for figure, value in figures.items()
     ]
 
 
@@ -90,7 +89,7 @@ class CocoAP:
         self._truth = self._indexed(_complete(_read(Path(annotations)), self._origin))
 
     def rate(self, results: list[dict[str, Any]], kind: Kind) -> dict[str, float]:
-        """The twelve figures in percent by their full names; NaN where the file has no object that would count."""
+        """The twelve figures in percent, "AP" first; NaN where the file has no object that would count."""
         unknown = {result["image_id"] for result in results} - set(self._truth.imgs)
         if unknown:
             raise UserError(f"{self._origin}: no image {min(unknown)}, for which there are results")
@@ -101,7 +100,7 @@ class CocoAP:
             evaluation.summarize()
         # -1 stands for "nothing to find" in both libraries.
         percent = [float("nan") if value < 0 else 100.0 * float(value) for value in evaluation.stats[:12]]
-        return dict(zip(metric_names(kind), percent, strict=True))
+        return dict(zip(_STATISTICS, percent, strict=True))
 
     def _found(self, results: list[dict[str, Any]]) -> Any:
         if results:

@@ -22,8 +22,20 @@ from common.training.schedules import learning_rate
 FREE_TO_CHANGE = {f"schedule.{key}" for key in ("iterations", "evaluate_every", "checkpoint_every", "log_every")}
 
 
+CHECKPOINTS = "checkpoints"
+
+
 class NonFiniteLoss(UserError):
     """A loss became infinite or not a number."""
+
+
+def check_output(output: Path, is_resumed: bool) -> None:
+    """Neither way of starting is guessed: a run is continued only on request, and needs one to continue."""
+    found = checkpoints.existing(output / CHECKPOINTS)
+    if found and not is_resumed:
+        raise UserError(f"{output} already holds a run: continue it with --resume or name another --output")
+    if is_resumed and not found:
+        raise UserError(f"nothing to resume: no checkpoint in {output / CHECKPOINTS}")
 
 
 @dataclass
@@ -46,22 +58,20 @@ class Trainer:
 
     @property
     def folder(self) -> Path:
-        return self.output / "checkpoints"
+        return self.output / CHECKPOINTS
 
     def begin(self, weights: dict[str, np.ndarray], step: int = 0) -> None:
         """Starts afresh; a folder that already holds a run is refused."""
-        if checkpoints.existing(self.folder):
-            raise UserError(f"{self.output} already holds a run: continue it with --resume or name another --output")
+        check_output(self.output, is_resumed=False)
         self.learner.load_weights(weights)
         self.step = step
 
     def resume(self) -> None:
         """Takes up the last checkpoint of this folder."""
-        found = checkpoints.existing(self.folder)
-        if not found:
-            raise UserError(f"nothing to resume: no checkpoint in {self.folder}")
-        checkpoint = checkpoints.read(found[-1])
-        self._check_same_run(checkpoint.state, found[-1])
+        check_output(self.output, is_resumed=True)
+        last = checkpoints.existing(self.folder)[-1]
+        checkpoint = checkpoints.read(last)
+        self._check_same_run(checkpoint.state, last)
         self.learner.load_weights(checkpoint.weights)
         self.learner.load_optimizer_state(checkpoint.optimizer)
         self.step = checkpoint.state.step

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from common.errors import UserError
-from common.evaluation.coco import CocoAP, coco_results, encode, lines, metric_names
+from common.evaluation.coco import CocoAP, coco_results, encode, full_name, lines
 from common.results import Instances
 
 CATEGORY_IDS = [3, 7, 20]
@@ -104,11 +104,10 @@ def test_figures_of_a_case_worked_by_hand(tmp_path):
     for kind in ("box", "mask"):
         for judge in (False, True):
             figures = CocoAP(path, judge).rate(coco_results(1, found, CATEGORY_IDS, kind), kind)
-            names = metric_names(kind)
-            assert figures[names[1]] == pytest.approx(100 * 51 / 101)
-            assert figures[names[0]] == pytest.approx(100 * 51 / 101 * 7 / 10)  # 0.50, 0.55 ... 0.80
-            assert figures[names[6]] == pytest.approx(50 * 7 / 10)
-            assert np.isnan(figures[names[3]])  # nothing small
+            assert figures["AP50"] == pytest.approx(100 * 51 / 101)
+            assert figures["AP"] == pytest.approx(100 * 51 / 101 * 7 / 10)  # 0.50, 0.55 ... 0.80
+            assert figures["AR1"] == pytest.approx(50 * 7 / 10)
+            assert np.isnan(figures["APs"])
 
 
 def test_masks_are_rated_by_their_own_scores_and_boxes_by_theirs(tmp_path):
@@ -129,11 +128,12 @@ def test_masks_are_rated_by_their_own_scores_and_boxes_by_theirs(tmp_path):
 
 def test_every_line_names_its_metric(tmp_path):
     path = write(tmp_path / "a.json", [annotation(1, 1, 3, (0, 0, 100, 100))])
-    printed = lines(CocoAP(path).rate([], "mask"))
+    printed = lines(CocoAP(path).rate([], "mask"), "mask")
     assert printed[0] == "mask AP (COCO segm, IoU 0.50:0.95, area all, 100 detections) 0.0"
     assert printed[3] == "mask AP (COCO segm, IoU 0.50:0.95, area small, 100 detections) no objects of this kind"
     assert printed[6] == "mask AR (COCO segm, IoU 0.50:0.95, area all, 1 detections) 0.0"
     assert len(printed) == len(set(printed)) == 12
+    assert full_name("box", "AP75") == "box AP (COCO bbox, IoU 0.75, area all, 100 detections)"
 
 
 @pytest.mark.parametrize("judge", [False, True])
@@ -141,7 +141,7 @@ def test_nothing_found_is_zero(tmp_path, judge):
     path = write(tmp_path / "a.json", [annotation(1, 1, 3, (0, 0, 100, 100))])
     for kind in ("box", "mask"):
         figures = CocoAP(path, judge).rate([], kind)
-        assert figures[metric_names(kind)[0]] == 0
+        assert figures["AP"] == 0
 
 
 @pytest.mark.parametrize("judge", [False, True])
@@ -153,7 +153,7 @@ def test_incomplete_annotations_count_as_objects_not_found(tmp_path, judge):
         SIZE, np.float32([[0, 0, 100, 100]]), np.float32([1]), np.array([0]), box_mask(0, 0, 100, 100)[None]
     )
     figures = CocoAP(path, judge).rate(coco_results(1, found, CATEGORY_IDS, "mask"), "mask")
-    assert figures[metric_names("mask")[0]] == pytest.approx(100 * 51 / 101)
+    assert figures["AP"] == pytest.approx(100 * 51 / 101)
 
 
 def test_unusable_files_are_refused_by_name(tmp_path):

@@ -1,0 +1,85 @@
+"""`python -m X_impl.evaluate`: COCO's AP of a trained model on a data set."""
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from common.commands.wing import Parser, at_least, default_workers, nms_overrides, trained_model
+from common.errors import UserError
+from common.files import atomic_path
+
+EXAMPLES = """
+yolact_resnet50 --data datasets/coco --weights yolact_resnet50_54_800000.pth
+yolact_tiny --data datasets/shapes --weights runs/tiny/weights.safetensors --output results
+yolact_tiny --data datasets/shapes --weights runs/tiny/weights.safetensors detection.nms=exact
+"""
+
+
+def main(framework: str, argv: Sequence[str] | None = None) -> None:
+    arguments = _parser(framework).read(argv)
+    arguments.overrides += nms_overrides(arguments)
+
+    from common.data.coco import resolve
+    from common.evaluation.coco import CocoAP, lines
+    from common.evaluation.inference import predict_dataset
+
+    dataset = resolve(arguments.data, arguments.split)
+    rating = CocoAP(dataset.annotations, judge=arguments.pycocotools)
+    learner, settings, card = trained_model(framework, arguments)
+    check_classes(card.classes, dataset.class_names, str(arguments.weights), str(dataset.annotations))
+    print(
+        f"{settings.model} in {framework} on {learner.device}: {len(dataset)} images of {dataset.annotations}",
+        flush=True,
+    )
+    batch_size = min(arguments.batch_size, len(dataset))
+    results = predict_dataset(learner, settings, dataset, batch_size, arguments.workers)
+    figures = {kind: rating.rate(found, kind) for kind, found in results.items()}
+    for kind in figures:
+        print("\n".join(lines(figures[kind], kind)))
+    if arguments.output:
+        _write(arguments.output, results, figures)
+        print(f"results and metrics.json in {arguments.output}")
+
+
+def check_classes(known: Sequence[str], wanted: Sequence[str], weights: str, data: str) -> None:
+    """Refuses to rate a model on other classes than its own."""
+    if len(known) != len(wanted):
+        raise UserError(f"{weights} knows {len(known)} classes, {data} has {len(wanted)}")
+    for number, (ours, theirs) in enumerate(zip(known, wanted, strict=True), start=1):
+        if ours != theirs:
+            raise UserError(f"class {number} is {ours} to {weights} and {theirs} in {data}")
+
+
+def _write(folder: Path, results: dict[str, list[dict[str, Any]]], figures: dict[str, dict[str, float]]) -> None:
+    """COCO results files for boxes and for masks, and the figures; null where there is no object of a kind."""
+    plain = {
+        kind: {name: None if math.isnan(value) else value for name, value in each.items()}
+        for kind, each in figures.items()
+    }
+    contents = {f"{kind}_results.json": found for kind, found in results.items()} | {"metrics.json": plain}
+    for name, content in contents.items():
+        with atomic_path(folder / name) as temporary:
+            temporary.write_text(json.dumps(content))
+
+
+def _parser(framework: str) -> Parser:
+    parser = Parser(
+        framework,
+        "evaluate",
+        ["model"],
+        "MODEL --data ROOT --weights FILE",
+        "Predicts every image of a data set and prints COCO's AP of boxes and masks.",
+        EXAMPLES,
+    )
+    add = parser.add_argument
+    add("--data", type=Path, required=True, metavar="ROOT", help="folder of a data set in COCO's format")
+    add("--split", choices=("train", "val"), default="val")
+    add("--weights", "--trained_model", type=Path, required=True, metavar="FILE", help="weights of any known format")
+    add("--output", type=Path, metavar="DIR", help="write the results (COCO JSON) and metrics.json here")
+    add("--batch-size", "--batch_size", type=at_least(1), default=8, metavar="N", help="images at once (default 8)")
+    add("--workers", type=at_least(0), default=default_workers(), metavar="N", help="processes that read images")
+    add("--pycocotools", action="store_true", help="rate by pycocotools itself: the same figures, slower")
+    parser.add_nms_options()
+    return parser

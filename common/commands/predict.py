@@ -1,0 +1,90 @@
+"""`python -m X_impl.predict`: instances in an image, a folder, a video or a camera's pictures."""
+
+from argparse import Namespace
+from collections.abc import Sequence
+from contextlib import nullcontext, suppress
+from pathlib import Path
+
+from common.commands.wing import Parser, at_least, nms_overrides, trained_model
+
+EXAMPLES = """
+yolact_resnet50 --weights yolact_resnet50_54_800000.pth street.jpg --output out.png --score-threshold 0.15
+yolact_resnet50 --weights w.safetensors street.jpg:out.png --top-k 15
+yolact_resnet50 --weights w.safetensors photos --output found --save overlay,masks,npz
+yolact_resnet50 --weights w.safetensors photos --output found.json
+yolact_resnet50 --weights w.safetensors film.mp4 --output film_out.mp4
+yolact_resnet50 --weights w.safetensors 0 --output camera.mp4
+"""
+
+
+def main(framework: str, argv: Sequence[str] | None = None) -> None:
+    parser = _parser(framework)
+    arguments = parser.read(argv)
+    arguments.overrides += nms_overrides(arguments)
+
+    from common.commands import media, sinks
+    from common.data.yolact_samples import prepare
+
+    source, output = _source_and_output(parser, arguments)
+    forms = arguments.save.split(",")
+    if unknown := set(forms) - set(sinks.FORMS):
+        parser.error(f"--save {min(unknown)}: there are {', '.join(sinks.FORMS)}")
+    is_video = isinstance(source, int) or source.suffix.lower() in media.VIDEO_SUFFIXES
+    is_folder = not is_video and source.is_dir()
+    sink = sinks.choose_sink(output, forms, has_many=is_video or is_folder, is_video=is_video)
+    # Opened before the model: what is wrong with the input shows at once.
+    frames = media.Video(source) if is_video else media.Images(source)
+    learner, settings, card = trained_model(framework, arguments)
+    count = 0
+    # Ctrl-C is how one stops a camera; what was seen until then is kept.
+    ending = suppress(KeyboardInterrupt) if isinstance(source, int) else nullcontext()
+    with sink(card.classes, frames.rate if is_video else 0.0) as write, ending:
+        for name, image in frames:
+            found = learner.predict(prepare(image, settings)[None], [image.shape[:2]], arguments.score_threshold)[0]
+            count += 1
+            write(name, count, image, found[: arguments.top_k])
+    print(f"{count} {'frame' if is_video else 'image'}{'s' if count > 1 else ''}: {output}")
+
+
+def _source_and_output(parser: Parser, arguments: Namespace) -> tuple[Path | int, Path]:
+    """What to look at, as a path or a camera's index, and where the answer goes; `in:out` says both."""
+    words = [word for word in (arguments.input, arguments.image, arguments.images, arguments.video) if word]
+    if len(words) != 1:
+        parser.error("give one IMAGE, FOLDER, VIDEO or camera index" + (f", not {', '.join(words)}" if words else ""))
+    source, output = words[0], arguments.output
+    if ":" in source and not Path(source).exists():
+        source, _, target = source.rpartition(":")
+        output = output or Path(target)
+    if output is None:
+        parser.error("--output is missing")
+    return (int(source) if source.isdecimal() and not Path(source).exists() else Path(source)), output
+
+
+def _parser(framework: str) -> Parser:
+    parser = Parser(
+        framework,
+        "predict",
+        ["model", "input"],
+        "MODEL --weights FILE INPUT --output PATH",
+        "Finds instances in INPUT: an image, a folder of images, a video file, or a camera by its index (0 is the\n"
+        "first; Ctrl-C ends it). INPUT:PATH says input and output in one word.",
+        EXAMPLES,
+    )
+    add = parser.add_argument
+    add("--weights", "--trained_model", type=Path, required=True, metavar="FILE", help="weights of any known format")
+    add(
+        "--output",
+        type=Path,
+        metavar="PATH",
+        help="an image or video with the instances drawn in, .npz, .json (COCO results), or a folder",
+    )
+    add(
+        "--save", default="overlay", metavar="FORMS", help="of overlay,masks,npz,json: what a folder gets of each image"
+    )
+    add("--score-threshold", "--score_threshold", type=float, default=0.15, metavar="S", help="default 0.15")
+    add("--top-k", "--top_k", type=at_least(1), default=100, metavar="K", help="the best K of an image (default 100)")
+    add("--image", metavar="IN[:OUT]", help="INPUT under the name that YOLACT's own command gives it; likewise")
+    add("--images", metavar="IN[:OUT]", help="a folder")
+    add("--video", metavar="IN[:OUT]", help="a video file or a camera's index")
+    parser.add_nms_options()
+    return parser

@@ -1,0 +1,88 @@
+"""Where predictions go: the suffix of the output says in which form, and a path without one is a folder."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from common import predictions
+from common.commands.media import VIDEO_SUFFIXES, video_writer
+from common.errors import UserError
+from common.predictions import IMAGE_SUFFIXES
+from common.results import Instances
+
+FORMS = ("overlay", "masks", "npz", "json")
+
+# Called with an image's name, its number from 1, the image (H, W, 3) uint8 RGB, and what was found in it.
+Write = Callable[[str, int, np.ndarray, Instances], None]
+# Opened with the class names and the frames a second; leaves a file in its place only when all went well.
+Sink = Callable[[Sequence[str], float], AbstractContextManager[Write]]
+
+
+def choose_sink(output: Path, forms: Sequence[str], has_many: bool, is_video: bool) -> Sink:
+    """The way to write `output`, for one image or many; `forms` are those that a folder gets of each image."""
+    suffix = output.suffix.lower()
+    if suffix == "" or output.is_dir():
+        return partial(_folder, output, forms)
+    if suffix == ".json":
+        return partial(_coco_file, output)
+    if suffix in VIDEO_SUFFIXES and is_video:
+        return partial(_video_file, output)
+    if suffix in (*IMAGE_SUFFIXES, ".npz") and not has_many:
+        return partial(_one_file, output)
+    fitting = [".json", *(VIDEO_SUFFIXES if is_video else () if has_many else (*IMAGE_SUFFIXES, ".npz"))]
+    raise UserError(f"--output {output}: for this input it is a folder or a file ending in {', '.join(fitting)}")
+
+
+@contextmanager
+def _folder(folder: Path, forms: Sequence[str], class_names: Sequence[str], rate: float) -> Iterator[Write]:
+    taken: dict[str, str] = {}
+
+    def write(name: str, number: int, image: np.ndarray, found: Instances) -> None:
+        stem = Path(name).stem
+        if taken.setdefault(stem, name) != name:  # a.jpg and a.png in one folder
+            stem = name
+        if "overlay" in forms:
+            predictions.save_overlay(folder / f"{stem}.png", image, found, class_names)
+        if "masks" in forms:
+            predictions.save_masks(folder / f"{stem}_masks", found, class_names)
+        if "npz" in forms:
+            predictions.save_arrays(folder / f"{stem}.npz", found, class_names)
+        if "json" in forms:
+            predictions.save_coco(folder / f"{stem}.json", predictions.named_results(name, number, found, class_names))
+
+    yield write
+
+
+@contextmanager
+def _coco_file(path: Path, class_names: Sequence[str], rate: float) -> Iterator[Write]:
+    entries = []
+
+    def write(name: str, number: int, image: np.ndarray, found: Instances) -> None:
+        entries.extend(predictions.named_results(name, number, found, class_names))
+
+    yield write
+    predictions.save_coco(path, entries)
+
+
+@contextmanager
+def _one_file(path: Path, class_names: Sequence[str], rate: float) -> Iterator[Write]:
+    def write(name: str, number: int, image: np.ndarray, found: Instances) -> None:
+        if path.suffix.lower() == ".npz":
+            predictions.save_arrays(path, found, class_names)
+        else:
+            predictions.save_overlay(path, image, found, class_names)
+
+    yield write
+
+
+@contextmanager
+def _video_file(path: Path, class_names: Sequence[str], rate: float) -> Iterator[Write]:
+    with video_writer(path, rate) as writer:
+
+        def write(name: str, number: int, image: np.ndarray, found: Instances) -> None:
+            writer.write(predictions.draw(image, found, class_names))
+
+        yield write

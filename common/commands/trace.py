@@ -1,0 +1,61 @@
+"""`python -m X_impl.trace`: a network's stages on given arrays, for comparing frameworks."""
+
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from common.commands.wing import Parser, trained_model
+from common.errors import UserError
+from common.files import atomic_path, existing_file
+
+EXAMPLES = """
+yolact_resnet50 --weights w.safetensors --inputs in.npz --outputs out.npz
+yolact_resnet50 --weights w.safetensors --inputs in.npz --outputs out.npz --layers
+"""
+
+
+def main(framework: str, argv: Sequence[str] | None = None) -> None:
+    parser = Parser(
+        framework,
+        "trace",
+        ["model"],
+        "MODEL --weights FILE --inputs IN.npz --outputs OUT.npz",
+        "Runs a network on the arrays of a file and writes every named stage.",
+        EXAMPLES,
+    )
+    parser.add_argument("--weights", type=Path, required=True, metavar="FILE", help="weights of any known format")
+    parser.add_argument(
+        "--inputs",
+        type=Path,
+        required=True,
+        metavar="IN.npz",
+        help="`image` (N, 3, H, W), prepared; for --gradients a batch",
+    )
+    parser.add_argument("--outputs", type=Path, required=True, metavar="OUT.npz")
+    parser.add_argument("--layers", action="store_true", help="also every module's output, as layer.PATH")
+    parser.add_argument(
+        "--gradients", action="store_true", help="also losses and gradients, as loss.TERM and grad.NAME"
+    )
+    arguments = parser.read(argv)
+    inputs = _arrays(arguments.inputs)
+    learner, _, _ = trained_model(framework, arguments)
+    outputs = learner.trace(inputs, layers=arguments.layers, gradients=arguments.gradients)
+    with atomic_path(arguments.outputs) as temporary, temporary.open("wb") as file:
+        np.savez(file, **outputs)
+
+
+def _arrays(path: Path) -> dict[str, np.ndarray]:
+    try:
+        with np.load(existing_file(path, "inputs")) as stored:
+            arrays = dict(stored)
+    except (ValueError, OSError, zipfile.BadZipFile, AttributeError, TypeError) as error:
+        raise UserError(f"{path}: not a file of arrays (npz): {error}") from None
+    image = arrays.get("image")
+    if image is None:
+        raise UserError(f"{path}: there is no array called image; there are {', '.join(arrays) or 'none'}")
+    if image.ndim != 4 or image.shape[1] != 3:
+        raise UserError(f"{path}: image has the shape {image.shape}, not (N, 3, H, W)")
+    arrays["image"] = image.astype(np.float32)
+    return arrays

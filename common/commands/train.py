@@ -1,0 +1,229 @@
+"""`python -m X_impl.train`: trains a model, from scratch, from weights, or on from where a run stopped."""
+
+import math
+import re
+from argparse import Namespace
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from common.commands.wing import Parser, at_least, default_workers, learner_class
+from common.config import Settings, load_settings
+from common.errors import UserError
+from common.weights import Card
+
+if TYPE_CHECKING:
+    from common.data.coco import CocoDataset
+
+EXAMPLES = """
+yolact_tiny --data datasets/shapes --output runs/tiny
+yolact_tiny --data datasets/shapes --output runs/tiny --resume
+yolact_resnet50 --data datasets/coco --output runs/r50 --weights resnet50-19c8e357.pth --batch-size 16
+yolact_resnet50 --data datasets/mine --output runs/mine --weights yolact_resnet50_54_800000.pth --iterations 20000
+"""
+
+LOSSES = {"B": "boxes", "C": "classes", "M": "masks", "S": "semantic segmentation", "I": "mask IoU"}
+
+
+def main(framework: str, argv: Sequence[str] | None = None) -> None:
+    parser = _parser(framework)
+    arguments = parser.read(argv)
+    # `--resume FILE` is the original's: weights from a file, and the iteration that its name says.
+    original = None if arguments.resume in (None, True) else Path(arguments.resume)
+    if original and arguments.weights:
+        parser.error("--weights and --resume FILE are two ways to give weights")
+    is_resumed = arguments.resume is True
+    if is_resumed and arguments.weights:
+        parser.error("--weights starts from weights alone and --resume goes on with everything: give one of them")
+
+    from common.data.check import check
+    from common.data.coco import resolve
+    from common.data.loader import Loader
+    from common.data.yolact_samples import YolactTraining
+    from common.training.trainer import Trainer, check_output
+    from common.yolact import collate
+
+    check_output(arguments.output, is_resumed)
+    report = check(resolve(arguments.data, "train"), images=arguments.check_images)
+    if len(report.usable) == 0:
+        raise UserError(f"{report.dataset.annotations}: there is no image to train on")
+    settings = _settings(arguments, report.dataset)
+    learner = learner_class(framework)(settings, arguments.device, training=True)
+    say = print if learner.rank == 0 else _silent
+    weights, start, origin = _start(learner, settings, arguments, original)
+    card = Card(
+        model=settings.model,
+        source=f"trained in {framework} on {arguments.data.resolve().name} from {origin}",
+        licence="not stated",
+        preprocessing=settings.preprocessing,
+        classes=tuple(report.dataset.class_names),
+    )
+    trainer = Trainer(
+        learner,
+        settings,
+        arguments.seed,
+        arguments.output,
+        card,
+        {"images": len(report.usable), "classes": list(report.dataset.class_names)},
+        _evaluation(learner, settings, arguments, say),
+    )
+    if is_resumed:
+        trainer.resume()
+        origin = f"the checkpoint of step {trainer.step}"
+    else:
+        trainer.begin(weights, start)
+    say(report)
+    say(_introduction(learner, settings, origin, arguments.seed), flush=True)
+    samples = YolactTraining(report.dataset, settings, report.usable)
+    batch_size, workers = settings.schedule.batch_size, arguments.workers
+    place = {"rank": learner.rank, "world": learner.world, "start_step": trainer.step}
+    with Loader(samples, collate, len(report.usable), batch_size, arguments.seed, workers, **place) as batches:
+        trainer.run(batches)
+    say(f"weights: {arguments.output / 'weights.safetensors'}")
+
+
+def _silent(*_: Any, **__: Any) -> None:
+    """What the ranks but the first one say."""
+
+
+def _settings(arguments: Namespace, dataset: "CocoDataset") -> Settings:
+    """The variant's settings for this data set and this batch size."""
+    from common.training.schedules import with_batch_size
+
+    settings = load_settings(arguments.model, arguments.overrides)
+    schedule = settings.schedule
+    if arguments.batch_size:
+        schedule = with_batch_size(schedule, arguments.batch_size)
+    if arguments.iterations:
+        schedule = schedule.model_copy(update={"iterations": arguments.iterations})
+    return settings.model_copy(update={"schedule": schedule, "num_classes": len(dataset.class_names)})
+
+
+def _start(
+    learner: Any, settings: Settings, arguments: Namespace, original: Path | None
+) -> tuple[dict[str, np.ndarray], int, str]:
+    """The weights that a new run starts from, its first step, and where the weights come from in words."""
+    from common.training.initial_weights import initial_weights
+    from weights_convert import open_weights
+    from weights_convert.yolact import fit_for_finetuning
+
+    shapes = learner.shapes()
+    drawn = initial_weights(shapes, settings, arguments.seed)
+    path = original or arguments.weights
+    if path is None:
+        return drawn, 0, f"scratch (seed {arguments.seed})"
+    weights, card = open_weights(path, settings)
+    kept, skipped = fit_for_finetuning(weights, shapes, str(path))
+    origin = f"{path.name} ({card.source})"
+    if skipped:
+        origin += f"; of another size and drawn afresh: {', '.join(skipped)}"
+    missing = [name for name in shapes if name not in kept and name not in skipped]
+    if missing:
+        parts = sorted({name.partition(".")[0] for name in missing})
+        origin += f"; not in it and drawn afresh: {len(missing)} arrays of {', '.join(parts)}"
+    return drawn | kept, _start_step(arguments, original), origin
+
+
+def _start_step(arguments: Namespace, original: Path | None) -> int:
+    """Where the original's `--resume FILE` goes on: `--start_iter`, or the last number of the file's name."""
+    if original is None:
+        return 0
+    if arguments.start_iter >= 0:
+        return arguments.start_iter
+    match = re.fullmatch(r".+_\d+_(\d+)(_interrupt)?", original.stem)
+    if match is None:
+        raise UserError(f"{original}: its name tells no iteration (NAME_EPOCH_ITERATION); give --start_iter")
+    return int(match[1])
+
+
+def _evaluation(
+    learner: Any, settings: Settings, arguments: Namespace, say: Callable
+) -> Callable[[], dict[str, float]] | None:
+    """What rates the weights in training: the main figures on the validation part; None where there is none."""
+    from common.data.coco import resolve
+    from common.evaluation.coco import CocoAP, full_name
+    from common.evaluation.inference import predict_dataset
+
+    try:
+        dataset = resolve(arguments.data, "val")
+    except UserError as error:
+        say(f"no evaluation: {error}")
+        return None
+    rating = CocoAP(dataset.annotations)
+
+    def evaluate() -> dict[str, float]:
+        results = predict_dataset(learner, settings, dataset, min(8, len(dataset)), arguments.workers)
+        figures = {}
+        for kind in ("mask", "box"):
+            rated = rating.rate(results[kind], kind)
+            figures |= {full_name(kind, name): rated[name] for name in ("AP", "AP50")}
+        return {name: value for name, value in figures.items() if not math.isnan(value)}
+
+    return evaluate
+
+
+def _introduction(learner: Any, settings: Settings, origin: str, seed: int) -> str:
+    """Model, losses, what is trained, schedule: what one should have seen before the first step."""
+    trainable = set(learner.trainable())
+    counts: dict[str, list[int]] = defaultdict(lambda: [0, 0])
+    for name, shape in learner.shapes().items():
+        counts[name.partition(".")[0]][name in trainable] += math.prod(shape)
+    parts = [
+        f"  {part:<14} {trained:>11,} trained" + (f", {fixed:,} fixed" if fixed else "")
+        for part, (fixed, trained) in counts.items()
+    ]
+    losses = settings.losses
+    weights = {"B": losses.box_weight, "C": losses.class_weight, "M": losses.mask_weight, "S": losses.semantic_weight}
+    if settings.network.mask_iou:
+        weights["I"] = losses.mask_iou_weight
+    schedule = settings.schedule
+    shared = f" over {learner.world} processes" if learner.world > 1 else ""
+    return "\n".join(
+        [
+            f"model {settings.model} in {learner.framework} on {learner.device}, {settings.num_classes} classes",
+            *parts,
+            "losses " + ", ".join(f"{name} {LOSSES[name]} (x{weight:g})" for name, weight in weights.items()),
+            f"{schedule.iterations} iterations of {schedule.batch_size} images{shared}, {schedule.optimizer}, "
+            f"learning rate {schedule.learning_rate:g}, seed {seed}",
+            f"from {origin}",
+        ]
+    )
+
+
+def _parser(framework: str) -> Parser:
+    parser = Parser(
+        framework,
+        "train",
+        ["model"],
+        "MODEL --data ROOT --output DIR",
+        "Trains a model on ROOT's training part and rates it on the validation part. DIR gets log.jsonl,\n"
+        "TensorBoard's files, checkpoints and at the end weights.safetensors.",
+        EXAMPLES,
+    )
+    add = parser.add_argument
+    add("--data", type=Path, required=True, metavar="ROOT", help="folder of a data set in COCO's format")
+    add("--output", "--save_folder", type=Path, required=True, metavar="DIR", help="folder of this run")
+    add("--weights", type=Path, metavar="FILE", help="start from weights: of this project, upstream, or ImageNet's")
+    add(
+        "--resume",
+        nargs="?",
+        const=True,
+        metavar="FILE",
+        help="go on with the run in DIR; with YOLACT's NAME_EPOCH_ITERATION.pth: its weights, from its iteration on",
+    )
+    add("--start_iter", type=int, default=-1, metavar="N", help="with --resume FILE: the iteration to start at")
+    add("--iterations", type=at_least(1), metavar="N", help="train so many steps instead of the schedule's")
+    add(
+        "--batch-size",
+        "--batch_size",
+        type=at_least(1),
+        metavar="N",
+        help="images a step, over all processes; scales rate and iterations where schedule.autoscale is true",
+    )
+    add("--seed", type=int, default=0, metavar="N", help="of order, augmentation and initial weights (default 0)")
+    add("--workers", "--num_workers", type=at_least(0), default=default_workers(), metavar="N", help="loader processes")
+    add("--check-images", action="store_true", help="decode every image before the first step")
+    return parser

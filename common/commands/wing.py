@@ -1,0 +1,123 @@
+"""What the wings' commands share: arguments, finding a wing, opening a trained model.
+
+A wing is imported by name and only when it is needed: the loader's workers import a command's module again and must
+stay light, and `--help` must not wait for a framework.
+"""
+
+import argparse
+import importlib
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from common.config import Settings, load_settings, model_names
+from common.errors import UserError
+from common.weights import Card, check_card, check_fit
+
+_OVERRIDE = re.compile(r"[a-z_]+(\.[a-z_]+)*=")
+
+
+class Parser(argparse.ArgumentParser):
+    """A command's arguments: `words` in their order, then options, then `key.path=value` wherever they stand."""
+
+    def __init__(self, framework: str, command: str, words: Sequence[str], usage: str, description: str, examples: str):
+        program = f"python -m {framework}_impl.{command}"
+        lines = "\n".join(f"  {program} {example}" for example in examples.strip().splitlines())
+        super().__init__(
+            prog=program,
+            usage=f"{program} {usage} [options] [key.path=value ...]",
+            description=description,
+            epilog=f"examples:\n{lines}\n\nmodels: {', '.join(model_names())}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        self._words = words
+        self.add_argument("words", nargs="*", help=argparse.SUPPRESS)
+        self.add_argument(
+            "--device", default="auto", choices=("auto", "cpu", "cuda", "ascend"), help="default: the best there is"
+        )
+        self.add_argument("--config", metavar="MODEL", help="the model, for those who know it as an option")
+
+    def read(self, argv: Sequence[str] | None) -> argparse.Namespace:
+        """The arguments; every word that is missing is None, `overrides` are the settings to change."""
+        arguments = self.parse_intermixed_args(argv)
+        overrides = [word for word in arguments.words if _OVERRIDE.match(word) and not Path(word).exists()]
+        words = [word for word in arguments.words if word not in overrides]
+        if arguments.config:
+            words.insert(0, arguments.config)
+        if len(words) > len(self._words):
+            self.error(f"unexpected argument {words[len(self._words)]}")
+        words += [None] * (len(self._words) - len(words))
+        for name, word in zip(self._words, words, strict=True):
+            setattr(arguments, name, word)
+        arguments.overrides = overrides
+        if arguments.model is None:
+            self.error(f"MODEL is missing; there are {', '.join(model_names())}")
+        return arguments
+
+    def add_nms_options(self) -> None:
+        """YOLACT's own names for `detection.nms`."""
+        self.add_argument("--fast_nms", type=truth, metavar="BOOL", help="false: detection.nms=exact")
+        self.add_argument("--cross_class_nms", type=truth, metavar="BOOL", help="true: detection.nms=cross_class")
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message} (see {self.prog} --help)")
+
+
+def nms_overrides(arguments: argparse.Namespace) -> list[str]:
+    """The override that YOLACT's own options for NMS stand for; without fast NMS there is no cross-class one."""
+    if arguments.fast_nms is False:
+        return ["detection.nms=exact"]
+    if arguments.cross_class_nms is not None:
+        return [f"detection.nms={'cross_class' if arguments.cross_class_nms else 'fast'}"]
+    return ["detection.nms=fast"] if arguments.fast_nms else []
+
+
+def at_least(least: int):
+    """The type of an argument that is a whole number."""
+
+    def number(text: str) -> int:
+        value = int(text)
+        if value < least:
+            raise argparse.ArgumentTypeError(f"{value} is less than {least}")
+        return value
+
+    return number
+
+
+def truth(text: str) -> bool:
+    """The type of an argument that is true or false."""
+    if text.lower() in ("true", "yes", "1", "t", "y"):
+        return True
+    if text.lower() in ("false", "no", "0", "f", "n"):
+        return False
+    raise argparse.ArgumentTypeError(f"{text!r} is neither true nor false")
+
+
+def default_workers() -> int:
+    """Half of the cores: the framework computes on the others."""
+    return max(1, len(os.sched_getaffinity(0)) // 2)
+
+
+def learner_class(framework: str) -> type:
+    """The wing's Learner; says what to install when its framework is missing."""
+    return importlib.import_module(f"{framework}_impl.learner").Learner
+
+
+def trained_model(framework: str, arguments: argparse.Namespace) -> tuple[Any, Settings, Card]:
+    """A learner with the weights of `--weights`, its settings, and the card that goes with the weights."""
+    from weights_convert import open_weights
+
+    settings = load_settings(arguments.model, arguments.overrides)
+    weights, card = open_weights(arguments.weights, settings)
+    facts = {"num_classes": len(card.classes)}
+    if not any(override.startswith("preprocessing.") for override in arguments.overrides):
+        facts["preprocessing"] = card.preprocessing
+    settings = settings.model_copy(update=facts)
+    check_card(card, settings, str(arguments.weights))
+    learner = learner_class(framework)(settings, arguments.device)
+    check_fit(weights, learner.shapes(), str(arguments.weights))
+    learner.load_weights(weights)
+    return learner, settings, card
