@@ -6,6 +6,7 @@ batches of the steps k, k + W, k + 2 W ..., a few ahead, and the loader takes fr
 
 import contextlib
 import multiprocessing
+import os
 import signal
 import traceback
 import weakref
@@ -242,7 +243,8 @@ def _stop(processes: list, pipes: list[connection.Connection]) -> None:
 
 def _work(pipe: connection.Connection, job: _Job, step: int, stride: int, current: SharedArrays) -> None:
     """A worker's life: a batch for every ticket, until the loader closes the pipe, by its own death too."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # A group of its own: what stops a run from outside, as Ctrl-C does, is for the trainer, which ends the workers.
+    os.setpgid(0, 0)
     cv2.setNumThreads(0)
     try:
         while True:

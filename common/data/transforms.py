@@ -1,0 +1,192 @@
+"""Transforms of an image with its boxes, masks and key points; none changes what it is given.
+
+A rectangle is xyxy in whole pixels. What is random draws from the generator that it is given, and from nothing else.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import cv2
+import numpy as np
+
+from common.config import Preprocessing
+from common.data.coco import Sample
+
+Rectangle = tuple[int, int, int, int]
+
+_CROP_ATTEMPTS = 50
+
+
+def keep(sample: Sample, chosen: np.ndarray) -> Sample:
+    """The sample with the objects that `chosen` (M,) bool or a list of rows names."""
+    return replace(
+        sample,
+        boxes=sample.boxes[chosen],
+        labels=sample.labels[chosen],
+        crowd=sample.crowd[chosen],
+        masks=sample.masks[chosen],
+        annotation_ids=sample.annotation_ids[chosen],
+        keypoints=None if sample.keypoints is None else sample.keypoints[chosen],
+    )
+
+
+def resize(sample: Sample, size: tuple[int, int]) -> Sample:
+    """To `size` (H, W), bilinear; masks are bilinear too, and rounded."""
+    height, width = sample.image.shape[:2]
+    scale = np.array([size[1] / width, size[0] / height], np.float32)
+    masks = np.empty((len(sample.masks), *size), np.uint8)
+    for mask, resized in zip(sample.masks, masks, strict=True):
+        cv2.resize(np.ascontiguousarray(mask), size[::-1], dst=resized, interpolation=cv2.INTER_LINEAR)
+    return replace(
+        sample,
+        image=resize_image(sample.image, size),
+        boxes=sample.boxes * np.tile(scale, 2),
+        masks=masks,
+        keypoints=None if sample.keypoints is None else sample.keypoints * np.append(scale, np.float32(1)),
+    )
+
+
+def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """(H, W, 3) to (*size, 3), bilinear without antialiasing, pixel centres at half numbers (align_corners False)."""
+    return cv2.resize(np.ascontiguousarray(image), size[::-1], interpolation=cv2.INTER_LINEAR)
+
+
+def size_by_sides(size: tuple[int, int], short: int, longest: int) -> tuple[int, int]:
+    """The size (H, W) with the short side `short`, or less where the long side would exceed `longest`."""
+    scale = min(short / min(size), longest / max(size))
+    return int(size[0] * scale + 0.5), int(size[1] * scale + 0.5)
+
+
+def flip_order(keypoint_names: Sequence[str]) -> np.ndarray:
+    """For each key point the position of what it becomes in a mirror: left_ and right_ change places."""
+    other = {name: name for name in keypoint_names}
+    other |= {name: name.replace("left", "right") for name in keypoint_names if "left" in name}
+    other |= {name: name.replace("right", "left") for name in keypoint_names if "right" in name}
+    return np.array([list(keypoint_names).index(other[name]) for name in keypoint_names], np.int64)
+
+
+def flip(sample: Sample, keypoint_order: np.ndarray | None = None) -> Sample:
+    """Mirrored left to right: a box's x becomes W - x; a key point, the index of a pixel, W - 1 - x.
+
+    keypoint_order: of `flip_order`, where the sample has key points. The unlabelled ones stay at zero.
+    """
+    width = sample.image.shape[1]
+    keypoints = sample.keypoints
+    if keypoints is not None:
+        keypoints = keypoints[:, keypoint_order]
+        keypoints[..., 0] = np.where(keypoints[..., 2] > 0, width - 1 - keypoints[..., 0], 0)
+    x1, y1, x2, y2 = sample.boxes.T
+    return replace(
+        sample,
+        image=np.ascontiguousarray(sample.image[:, ::-1]),
+        boxes=np.stack([width - x2, y1, width - x1, y2], axis=1),
+        masks=np.ascontiguousarray(sample.masks[:, :, ::-1]),
+        keypoints=keypoints,
+    )
+
+
+def window(sample: Sample, rectangle: Rectangle, fill: Sequence[float]) -> Sample:
+    """What is seen through the rectangle, with `fill` where it lies outside the image; boxes are cut to it.
+
+    Key points outside become unlabelled. Objects that are not seen any more stay, with empty boxes.
+    """
+    left, top, right, bottom = rectangle
+    width, height = right - left, bottom - top
+    image = np.empty((height, width, 3), sample.image.dtype)
+    image[:] = np.asarray(fill, sample.image.dtype)
+    masks = np.zeros((len(sample.masks), height, width), sample.masks.dtype)
+    # The part of the image that is seen, in the image and in the window.
+    x1, y1 = max(left, 0), max(top, 0)
+    x2, y2 = max(x1, min(right, sample.image.shape[1])), max(y1, min(bottom, sample.image.shape[0]))
+    image[y1 - top : y2 - top, x1 - left : x2 - left] = sample.image[y1:y2, x1:x2]
+    masks[:, y1 - top : y2 - top, x1 - left : x2 - left] = sample.masks[:, y1:y2, x1:x2]
+    limit = np.array([width, height, width, height], np.float32)
+    boxes = np.clip(sample.boxes - np.array([left, top, left, top], np.float32), 0, limit)
+    keypoints = sample.keypoints
+    if keypoints is not None:
+        keypoints = keypoints - np.array([left, top, 0], np.float32)
+        inside = (keypoints[..., :2] >= 0).all(axis=-1) & (keypoints[..., :2] < limit[:2]).all(axis=-1)
+        keypoints *= (inside & (keypoints[..., 2] > 0))[..., None]
+    return replace(sample, image=image, boxes=boxes, masks=masks, keypoints=keypoints)
+
+
+def pad_to_multiple(sample: Sample, multiple: int, fill: Sequence[float] = (0, 0, 0)) -> Sample:
+    """Padded on the right and at the bottom until both sides are multiples of `multiple`."""
+    height, width = (-(-side // multiple) * multiple for side in sample.image.shape[:2])
+    return window(sample, (0, 0, width, height), fill)
+
+
+def normalise(image: np.ndarray, settings: Preprocessing) -> np.ndarray:
+    """(H, W, 3) RGB on 0..255 -> (3, H, W) float32 in the network's channel order, mean 0 and deviation 1."""
+    ordered = image if settings.channel_order == "rgb" else image[..., ::-1]
+    mean, deviation = np.array(settings.mean, np.float32), np.array(settings.deviation, np.float32)
+    return np.ascontiguousarray(((ordered.astype(np.float32) - mean) / deviation).transpose(2, 0, 1))
+
+
+def maybe(rng: np.random.Generator) -> bool:
+    """True half of the time."""
+    return bool(rng.integers(2))
+
+
+def photometric(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """SSD's distortions of an image (H, W, 3) RGB on 0..255, as float32; nothing is cut to 0..255.
+
+    Brightness maybe by up to 32, then contrast either before or after saturation and hue.
+    """
+    image = image.astype(np.float32)
+    if maybe(rng):
+        image = image + np.float32(rng.uniform(-32, 32))
+    contrast_first = maybe(rng)
+    if contrast_first:
+        image = contrast(image, rng)
+    image = saturation_and_hue(image, rng)
+    return image if contrast_first else contrast(image, rng)
+
+
+def contrast(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Maybe all values times 0.5..1.5."""
+    return image * np.float32(rng.uniform(0.5, 1.5)) if maybe(rng) else image
+
+
+def saturation_and_hue(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Maybe saturation times 0.5..1.5; maybe hue by up to 18 degrees."""
+    # There and back even where neither changes: negative values, which brightness makes, come back as others.
+    colours = cv2.cvtColor(image, cv2.COLOR_RGB2HSV)
+    if maybe(rng):
+        colours[..., 1] *= np.float32(rng.uniform(0.5, 1.5))
+    if maybe(rng):
+        hue = colours[..., 0] + np.float32(rng.uniform(-18, 18))
+        colours[..., 0] = np.where(hue > 360, hue - 360, np.where(hue < 0, hue + 360, hue))
+    return cv2.cvtColor(colours, cv2.COLOR_HSV2RGB)
+
+
+def expansion(size: tuple[int, int], rng: np.random.Generator) -> Rectangle:
+    """A rectangle of 1 to 4 times the sides of an image of `size` (H, W) that holds it anywhere."""
+    height, width = size
+    ratio = rng.uniform(1, 4)
+    left, top = int(rng.uniform(0, width * ratio - width)), int(rng.uniform(0, height * ratio - height))
+    return -left, -top, int(width * ratio) - left, int(height * ratio) - top
+
+
+def sample_crop(
+    boxes: np.ndarray, crowd: np.ndarray, size: tuple[int, int], rng: np.random.Generator
+) -> tuple[Rectangle, np.ndarray]:
+    """SSD's crop of an image of `size` (H, W): the rectangle, and which boxes (M, 4) xyxy it keeps, (M,) bool.
+
+    One time in six the whole image; else sides of 0.3 to 1 of the image's with aspect 0.5 to 2, around the centre of
+    at least one object that is no crowd. The originals also draw a minimum overlap of 0.1, 0.3, 0.7 or 0.9 or none, but
+    their test of it never rejects, and the published models are trained so.
+    """
+    height, width = size
+    centres = (boxes[:, :2] + boxes[:, 2:]) / 2
+    while rng.integers(6):
+        for _ in range(_CROP_ATTEMPTS):
+            w, h = rng.uniform(0.3 * width, width), rng.uniform(0.3 * height, height)
+            if not 0.5 <= h / w <= 2:
+                continue
+            left, top = rng.uniform(0, width - w), rng.uniform(0, height - h)
+            rectangle = int(left), int(top), int(left + w), int(top + h)
+            kept = (centres > rectangle[:2]).all(axis=1) & (centres < rectangle[2:]).all(axis=1)
+            if (kept & ~crowd).any():
+                return rectangle, kept
+    return (0, 0, width, height), np.ones(len(boxes), bool)

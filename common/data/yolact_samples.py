@@ -1,0 +1,126 @@
+"""YOLACT's samples: an image and its targets for training, an image as the network wants it for inference."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from common import yolact
+from common.config import YolactSettings
+from common.data import transforms
+from common.data.coco import CocoDataset, Sample
+from common.errors import UserError
+
+# What surrounds an image that was made smaller: COCO's mean colour, whatever the backbone's own normalisation.
+_SURROUNDING = (123.68, 116.78, 103.94)
+_MOST_REDRAWS = 100
+
+
+class YolactTraining:
+    """Makes the training sample of an index: an entry of a batch before `common.yolact.collate`.
+
+    Indices count the images that have an object to train on; `positions` (K,), from a data check for instance, leaves
+    out more.
+    """
+
+    def __init__(self, dataset: CocoDataset, settings: YolactSettings, positions: np.ndarray | None = None) -> None:
+        check_classes(dataset, settings)
+        self.dataset, self.settings = dataset, settings
+        if positions is None:
+            positions = np.setdiff1d(dataset.positions_with_objects(), dataset.missing_images())
+        self.positions = positions
+        if not len(positions):
+            raise UserError(f"{dataset.annotations}: no image with an object to train on")
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    def __call__(self, index: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        sample = self._with_objects(index, rng)
+        size = self.settings.preprocessing.size
+        targets = yolact.targets(sample.boxes / size, sample.labels, sample.crowd, sample.masks, self.settings, rng)
+        image = transforms.normalise(sample.image, self.settings.preprocessing)
+        return {"image": image, "image_id": np.int64(sample.image_id), **targets}
+
+    def describe(self, index: int) -> str:
+        return f"image {self.dataset.image_ids[self.positions[index]]}"
+
+    def _with_objects(self, index: int, rng: np.random.Generator) -> Sample:
+        """The augmented sample; where no object survives, as in the original, that of another image."""
+        for _ in range(_MOST_REDRAWS):
+            sample = self.dataset.load(int(self.positions[index]))
+            if not sample.crowd.all():
+                sample = augment(sample, self.settings, rng)
+                if not sample.crowd.all():
+                    return sample
+            index = int(rng.integers(len(self)))
+        raise UserError(
+            f"{self.dataset.annotations}: in {_MOST_REDRAWS} images no object was left to train on; "
+            f"look at the data with python -m common.data.check"
+        )
+
+
+class YolactInference:
+    """Makes the sample of a data set's position for prediction: `image`, `image_id` and `image_size` (H, W)."""
+
+    def __init__(self, dataset: CocoDataset, settings: YolactSettings) -> None:
+        self.dataset, self.settings = dataset, settings
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __call__(self, index: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        image = self.dataset.image(index)
+        return {
+            "image": prepare(image, self.settings),
+            "image_id": self.dataset.image_ids[index],
+            "image_size": np.array(image.shape[:2]),
+        }
+
+    def describe(self, index: int) -> str:
+        return f"image {self.dataset.image_ids[index]}"
+
+
+def stack(samples: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Collates samples whose arrays have equal shapes."""
+    return {name: np.stack([sample[name] for sample in samples]) for name in samples[0]}
+
+
+def prepare(image: np.ndarray, settings: YolactSettings) -> np.ndarray:
+    """(H, W, 3) uint8 RGB -> (3, S, S) float32 as the network takes it; the aspect is not kept."""
+    size = settings.preprocessing.size
+    return transforms.normalise(transforms.resize_image(image.astype(np.float32), (size, size)), settings.preprocessing)
+
+
+def augment(sample: Sample, settings: YolactSettings, rng: np.random.Generator) -> Sample:
+    """The original's augmentation in its order; the image comes out square, as float32, not yet normalised."""
+    chosen, size = settings.augmentation, settings.preprocessing.size
+    image = transforms.photometric(sample.image, rng) if chosen.photometric else sample.image.astype(np.float32)
+    sample = replace(sample, image=image, keypoints=None)
+    sample = _reframe(sample, chosen.expand and transforms.maybe(rng), chosen.sample_crop, rng)
+    if chosen.mirror and transforms.maybe(rng):
+        sample = transforms.flip(sample)
+    sample = transforms.resize(sample, (size, size))
+    sides = sample.boxes[:, 2:] - sample.boxes[:, :2]
+    return transforms.keep(sample, (sides > chosen.smallest_side * size).all(axis=1))
+
+
+def _reframe(sample: Sample, expand: bool, crop: bool, rng: np.random.Generator) -> Sample:
+    """Expansion and crop in one, so that the canvas of up to sixteen images around the crop is never made."""
+    height, width = sample.image.shape[:2]
+    left, top, right, bottom = transforms.expansion((height, width), rng) if expand else (0, 0, width, height)
+    if crop:
+        boxes = sample.boxes - np.array([left, top, left, top], np.float32)
+        rectangle, kept = transforms.sample_crop(boxes, sample.crowd, (bottom - top, right - left), rng)
+        left, top, right, bottom = (edge + start for edge, start in zip(rectangle, (left, top) * 2, strict=True))
+        sample = transforms.keep(sample, kept)
+    return transforms.window(sample, (left, top, right, bottom), _SURROUNDING)
+
+
+def check_classes(dataset: CocoDataset, settings: YolactSettings) -> None:
+    """Refuses a data set whose number of classes is not the model's."""
+    found, expected = len(dataset.class_names), settings.num_classes
+    if found != expected:
+        raise UserError(
+            f"{dataset.annotations} has {found} classes, {settings.model or 'the model'} is set for {expected}; "
+            f"num_classes={found} makes it fit"
+        )
