@@ -1,0 +1,96 @@
+"""Holds a wing's operations against NumPy's: forward by value, gradients by finite differences of NumPy in float64.
+
+A case is a function of (operations, *arrays) that gives a dict of named float arrays. They travel as one flat array,
+for Jittor compiles each chain of operations that is asked for by itself.
+"""
+
+from collections.abc import Callable
+from types import ModuleType
+
+import numpy as np
+
+from common import numpy_ops
+from common.array import Array
+
+Case = Callable[..., dict[str, Array]]
+
+
+def shape_of(x: Array) -> tuple[int, ...]:
+    return tuple(int(length) for length in x.shape)
+
+
+def assert_same(xp: ModuleType, answer: Array, reference: np.ndarray, name: str = "answer") -> None:
+    """The same shape, dtype and values; a whole reduction may have the shape (1,), as in Jittor."""
+    reference = np.asarray(reference)
+    answer = xp.to_numpy(answer)
+    assert answer.dtype == reference.dtype, f"{name}: {answer.dtype}, not {reference.dtype}"
+    assert answer.shape == reference.shape or (answer.shape, reference.shape) == ((1,), ()), f"{name}: {answer.shape}"
+    np.testing.assert_array_equal(answer.reshape(reference.shape), reference, err_msg=name)
+
+
+def assert_agrees(xp: ModuleType, like: Array, case: Case, *arrays: np.ndarray, tolerance: float = 1e-5) -> None:
+    """The wing's answers lie within `tolerance` of NumPy's, relative to the larger of 1 and the value."""
+    references = case(numpy_ops, *arrays)
+    answers = case(xp, *[xp.asarray(array, like) for array in arrays])
+    assert answers.keys() == references.keys()
+    for name, reference in references.items():
+        shapes = shape_of(answers[name]), reference.shape
+        assert shapes[0] == shapes[1] or shapes == ((1,), ()), f"{name}: shape {shapes[0]}, NumPy has {shapes[1]}"
+    flat = xp.to_numpy(_flat(xp, answers))
+    assert flat.dtype == np.float32
+    _assert_close(flat, references, tolerance)
+
+
+def assert_gradients_agree(
+    xp: ModuleType, like: Array, case: Case, *arrays: np.ndarray, tolerance: float = 1e-4
+) -> None:
+    """The gradients of a weighted sum of all answers lie within `tolerance` of finite differences.
+
+    Each array is tried in at most 40 places.
+    """
+    weights = np.random.default_rng(0).uniform(0.5, 1.5, _flat(numpy_ops, case(numpy_ops, *arrays)).shape)
+    fixed = xp.asarray(weights, like)
+
+    def weighted(*given: Array) -> Array:
+        return xp.sum(_flat(xp, case(xp, *given)) * fixed)
+
+    _, gradients = xp.value_and_grad(weighted, *[xp.asarray(array, like) for array in arrays])
+    assert len(gradients) == len(arrays)
+    for index, (gradient, array) in enumerate(zip(gradients, arrays, strict=True)):
+        assert shape_of(gradient) == array.shape
+        places = np.random.default_rng(index).permutation(array.size)[:40]
+        reference = finite_differences(case, weights, arrays, index, places)
+        _assert_close(xp.to_numpy(gradient).reshape(-1)[places], {f"gradient {index}": reference}, tolerance)
+
+
+def finite_differences(
+    case: Case, weights: np.ndarray, arrays: tuple[np.ndarray, ...], index: int, places: np.ndarray, step: float = 1e-6
+) -> np.ndarray:
+    """The derivatives of the weighted sum with respect to the elements `places` of arrays[index], in float64."""
+    exact = [np.array(array, np.float64) for array in arrays]
+    moved = exact[index].reshape(-1)
+    out = np.zeros(len(places))
+    for k, place in enumerate(places):
+        value = moved[place]
+        sides = []
+        for moved[place] in (value + step, value - step):
+            sides.append(np.sum(_flat(numpy_ops, case(numpy_ops, *exact)) * weights))
+        moved[place] = value
+        out[k] = (sides[0] - sides[1]) / (2 * step)
+    return out
+
+
+def _flat(xp: ModuleType, named: dict[str, Array]) -> Array:
+    return xp.concatenate([xp.reshape(array, (-1,)) for array in named.values()])
+
+
+def _assert_close(flat: np.ndarray, references: dict[str, np.ndarray], tolerance: float) -> None:
+    start, wrong = 0, []
+    for name, reference in references.items():
+        answer, reference = flat[start : start + reference.size], np.asarray(reference, np.float64).reshape(-1)
+        start += reference.size
+        apart = np.abs(answer - reference) / np.maximum(np.abs(reference), 1)
+        if not (apart <= tolerance).all():
+            wrong.append(f"{name}: {apart.max():.1e}")
+    assert start == flat.size
+    assert not wrong, "; ".join(wrong)
