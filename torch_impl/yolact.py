@@ -30,9 +30,8 @@ class ProtoNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = F.relu(self.conv1(x))
         x = F.relu(self.conv2(x))
-        # The third ReLU stands behind the upsampling.
-        x = self.conv3(x)
-        x = F.relu(ops.resize(x, (2 * x.shape[2], 2 * x.shape[3])))
+        x = F.relu(self.conv3(x))
+        x = ops.resize(x, (2 * x.shape[2], 2 * x.shape[3]))
         x = F.relu(self.conv4(x))
         return F.relu(self.conv5(x))
 

@@ -35,7 +35,7 @@ def detect(case: Path, framework: str, xp: ModuleType, like: Array, folder: Path
     manifest, arrays = golden.manifest(case), golden.arrays(case)
     settings = load_settings(manifest["model"])
     net = _mask_iou_net(case, framework, settings, folder) if manifest.get("keys") else None
-    prototypes = arrays["in.proto"]
+    prototypes = _squeezed(arrays["in.proto"], 3)
     if "repeated 3 times" in manifest["inputs"]["proto"]:
         prototypes = prototypes.repeat(3, axis=0).repeat(3, axis=1)
     answers = {}
@@ -44,8 +44,9 @@ def detect(case: Path, framework: str, xp: ModuleType, like: Array, folder: Path
         inputs = [_squeezed(x) for x in (arrays["in.loc"], conf, arrays["in.mask"], arrays["in.priors"])]
         rules = _rules(settings, manifest["settings"], run)
         found = yolact.select(*(xp.asarray(x, like) for x in inputs), rules)
+        found = _ties_as_in(found, arrays.get(f"out.{name}.class"))
         size = (manifest["settings"]["image_height"], manifest["settings"]["image_width"])
-        shown = yolact.postprocess(found, xp.asarray(_squeezed(prototypes, 3), like), size, run["score_threshold"], net)
+        shown = yolact.postprocess(found, xp.asarray(prototypes, like), size, run["score_threshold"], net)
         answers |= {
             f"{name}.box": found.boxes,
             f"{name}.score": found.scores,
@@ -135,10 +136,20 @@ def _confidences(rule: str, conf: np.ndarray) -> np.ndarray:
     changed[..., 0] = 1
     if rule.startswith("one detection"):
         changed[..., 137, :] = 0
-        changed[..., 137, 0], changed[..., 137, 1 + 5] = 0.3, 0.7
+        changed[..., 137, 0], changed[..., 137, 5] = 0.3, 0.7
     else:
         assert rule == "background 1 everywhere", rule
     return changed
+
+
+def _ties_as_in(found: yolact.Detections, labels: np.ndarray | None) -> yolact.Detections:
+    """Equal scores in the order of the reference's labels: the original sorts them in no order of its own."""
+    if labels is None or len(labels) != len(found.labels):
+        return found
+    mine, theirs = np.lexsort((found.labels, -found.scores)), np.lexsort((labels, -found.scores))
+    order = np.empty_like(mine)
+    order[theirs] = mine
+    return yolact.Detections(found.boxes[order], found.scores[order], found.labels[order], found.coefficients[order])
 
 
 def _crafted(entry: dict) -> np.ndarray:
