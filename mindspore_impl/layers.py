@@ -1,4 +1,4 @@
-"""The layers that the networks share: convolutions, deformable convolutions, batch norm, and norms folded into weights."""
+"""The layers that the networks share: convolutions, deformable convolutions, batch norm, and folded norms."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -90,7 +90,7 @@ class FrozenBatchNorm(BatchNorm):
 
 
 def conv_norm(conv: Conv | DeformConv, norm: BatchNorm, x: Tensor) -> Tensor:
-    """norm(conv(x)); a norm that stands still goes into the convolution's numbers, which saves a pass over the output."""
+    """norm(conv(x)); a norm that stands still goes into the convolution's numbers."""
     if not norm.stands_still() or not _folding:
         return norm(conv(x))
     scale, shift = norm.scale_and_shift()

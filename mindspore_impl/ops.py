@@ -14,6 +14,10 @@ from mindspore import Tensor
 from mindspore import ops as F
 
 from common.array import register
+from mindspore_impl import _kernels
+
+Shape = Sequence[int]
+Axes = int | tuple[int, ...] | None
 
 _DTYPES = {"float32": ms.float32, "int32": ms.int32, "bool": ms.bool_}
 
@@ -37,11 +41,11 @@ def astype(x: Tensor, dtype: str) -> Tensor:
     return x.astype(_DTYPES[dtype])
 
 
-def zeros(shape: Sequence[int], like: Tensor, dtype: str = "float32") -> Tensor:
+def zeros(shape: Shape, like: Tensor, dtype: str = "float32") -> Tensor:
     return F.zeros(tuple(shape), dtype=_DTYPES[dtype])
 
 
-def full(shape: Sequence[int], value: float, like: Tensor, dtype: str = "float32") -> Tensor:
+def full(shape: Shape, value: float, like: Tensor, dtype: str = "float32") -> Tensor:
     return F.full(tuple(shape), value, dtype=_DTYPES[dtype])
 
 
@@ -52,10 +56,28 @@ def arange(count: int, like: Tensor) -> Tensor:
 # Elementwise
 
 
-exp, log, sqrt, abs, floor = F.exp, F.log, F.sqrt, F.abs, F.floor
-sigmoid, relu, softplus, isfinite = F.sigmoid, F.relu, F.softplus, F.isfinite
-maximum, minimum = F.maximum, F.minimum
-logical_and, logical_or, logical_not = F.logical_and, F.logical_or, F.logical_not
+def exp(x: Tensor) -> Tensor:
+    return F.exp(x)
+
+
+def log(x: Tensor) -> Tensor:
+    return F.log(x)
+
+
+def sqrt(x: Tensor) -> Tensor:
+    return F.sqrt(x)
+
+
+def abs(x: Tensor) -> Tensor:
+    return F.abs(x)
+
+
+def floor(x: Tensor) -> Tensor:
+    return F.floor(x)
+
+
+def sigmoid(x: Tensor) -> Tensor:
+    return F.sigmoid(x)
 
 
 def tanh(x: Tensor) -> Tensor:
@@ -63,12 +85,45 @@ def tanh(x: Tensor) -> Tensor:
     return 2 * F.sigmoid(2 * x) - 1
 
 
+def relu(x: Tensor) -> Tensor:
+    return F.relu(x)
+
+
+def softplus(x: Tensor) -> Tensor:
+    return F.softplus(x)
+
+
+def isfinite(x: Tensor) -> Tensor:
+    return F.isfinite(x)
+
+
+def maximum(a: Tensor, b: Tensor | float) -> Tensor:
+    return F.maximum(a, b)
+
+
+def minimum(a: Tensor, b: Tensor | float) -> Tensor:
+    return F.minimum(a, b)
+
+
 def clip(x: Tensor, low: float, high: float) -> Tensor:
     return F.clamp(x, low, high)
 
 
 def where(condition: Tensor, a: Tensor | float, b: Tensor | float) -> Tensor:
-    return F.where(condition, a, b)
+    chosen = F.where(condition, a, b)
+    return chosen.astype(ms.int32) if chosen.dtype == ms.int64 else chosen
+
+
+def logical_and(a: Tensor, b: Tensor) -> Tensor:
+    return F.logical_and(a, b)
+
+
+def logical_or(a: Tensor, b: Tensor) -> Tensor:
+    return F.logical_or(a, b)
+
+
+def logical_not(a: Tensor) -> Tensor:
+    return F.logical_not(a)
 
 
 def binary_cross_entropy_with_logits(logits: Tensor, targets: Tensor) -> Tensor:
@@ -79,11 +134,11 @@ def binary_cross_entropy_with_logits(logits: Tensor, targets: Tensor) -> Tensor:
 # Reductions
 
 
-def sum(x: Tensor, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Tensor:
+def sum(x: Tensor, axis: Axes = None, keepdims: bool = False) -> Tensor:
     return _reduce(F.sum, x, axis, keepdims)
 
 
-def mean(x: Tensor, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Tensor:
+def mean(x: Tensor, axis: Axes = None, keepdims: bool = False) -> Tensor:
     return _reduce(F.mean, x, axis, keepdims)
 
 
@@ -110,33 +165,43 @@ def logsumexp(x: Tensor, axis: int) -> Tensor:
 
 
 def argmax(x: Tensor, axis: int) -> Tensor:
+    if x.size == 0:
+        return F.zeros(_reduced(x, axis), dtype=ms.int32)
     return F.argmax(x, axis).astype(ms.int32)
 
 
 def cumsum(x: Tensor, axis: int) -> Tensor:
-    return F.cumsum(x, axis)
+    x = x.astype(ms.int32) if x.dtype == ms.bool_ else x
+    return x if x.size == 0 else F.cumsum(x, axis)
 
 
-def _reduce(reduction: Callable, x: Tensor, axis: int | tuple[int, ...] | None, keepdims: bool) -> Tensor:
+def _reduce(reduction: Callable, x: Tensor, axis: Axes, keepdims: bool) -> Tensor:
     """Sum or mean; over nothing MindSpore answers what happens to lie in the memory."""
-    if x.size > 0:
-        out = reduction(x, axis, keepdims)
-        return out.astype(ms.int32) if out.dtype == ms.int64 else out
-    shape = np.zeros(x.shape, np.bool_).sum(axis, keepdims=keepdims).shape
-    return F.zeros(shape, dtype=ms.float32 if x.dtype == ms.float32 else ms.int32)
+    if x.size == 0:
+        return F.zeros(_reduced(x, axis, keepdims), dtype=ms.float32 if x.dtype == ms.float32 else ms.int32)
+    out = reduction(x, axis, keepdims)
+    return out.astype(ms.int32) if out.dtype == ms.int64 else out
 
 
 def _extreme(reduction: Callable, x: Tensor, axis: int | None, keepdims: bool) -> Tensor:
-    if axis is not None:
-        return reduction(x, axis, keepdims)[0]
-    out = reduction(x.reshape(-1), 0)[0]
-    return out.reshape((1,) * x.ndim) if keepdims else out.reshape(())
+    """Along an axis also where all is meant: MindSpore would share the gradient out among equals otherwise."""
+    if axis is None:
+        out = reduction(x.reshape(-1), 0)[0]
+        return out.reshape((1,) * x.ndim) if keepdims else out
+    if x.size == 0 and x.shape[axis] > 0:
+        return F.zeros(_reduced(x, axis, keepdims), dtype=x.dtype)
+    return reduction(x, axis, keepdims)[0]
+
+
+def _reduced(x: Tensor, axis: Axes, keepdims: bool = False) -> tuple[int, ...]:
+    """The shape that is left of x."""
+    return np.zeros(x.shape, np.bool_).any(axis, keepdims=keepdims).shape
 
 
 # Shape
 
 
-def reshape(x: Tensor, shape: Sequence[int]) -> Tensor:
+def reshape(x: Tensor, shape: Shape) -> Tensor:
     return F.reshape(x, tuple(shape))
 
 
@@ -144,7 +209,7 @@ def transpose(x: Tensor, axes: Sequence[int]) -> Tensor:
     return F.transpose(x, tuple(axes))
 
 
-def broadcast_to(x: Tensor, shape: Sequence[int]) -> Tensor:
+def broadcast_to(x: Tensor, shape: Shape) -> Tensor:
     return F.broadcast_to(x, tuple(shape))
 
 
@@ -197,7 +262,9 @@ def topk(x: Tensor, k: int) -> tuple[Tensor, Tensor]:
 
 # Neural network
 
-matmul = F.matmul
+
+def matmul(a: Tensor, b: Tensor) -> Tensor:
+    return F.matmul(a, b)
 
 
 def softmax(x: Tensor, axis: int) -> Tensor:
@@ -208,7 +275,7 @@ def log_softmax(x: Tensor, axis: int) -> Tensor:
     return F.log_softmax(x, axis)
 
 
-def resize(x: Tensor, size: Sequence[int], mode: str = "bilinear", align_corners: bool = False) -> Tensor:
+def resize(x: Tensor, size: Shape, mode: str = "bilinear", align_corners: bool = False) -> Tensor:
     if mode == "nearest":
         return F.interpolate(x, size=tuple(size), mode="nearest")
     return F.interpolate(x, size=tuple(size), mode="bilinear", align_corners=align_corners)
@@ -225,13 +292,39 @@ def grid_sample(x: Tensor, grid: Tensor, align_corners: bool = False) -> Tensor:
     return out.reshape((count, x.shape[1], height, width))
 
 
+def roi_align(x: Tensor, rois: Tensor, output_size: Shape, scale: float, sampling_ratio: int, aligned: bool) -> Tensor:
+    return _kernels.roi_align(x, rois, output_size, scale, sampling_ratio, aligned)
+
+
+def nms(
+    boxes: Tensor, scores: Tensor, iou_threshold: float, classes: Tensor | None = None, offset: float = 0.0
+) -> Tensor:
+    return _kernels.nms(boxes, scores, iou_threshold, classes, offset)
+
+
+def deform_conv2d(
+    x: Tensor,
+    offset: Tensor,
+    mask: Tensor | None,
+    weight: Tensor,
+    bias: Tensor | None,
+    stride: int,
+    padding: int,
+    dilation: int,
+) -> Tensor:
+    return _kernels.deform_conv2d(x, offset, mask, weight, bias, stride, padding, dilation)
+
+
 # Gradient
 
-stop_gradient = F.stop_gradient
+
+def stop_gradient(x: Tensor) -> Tensor:
+    return F.stop_gradient(x)
 
 
 def value_and_grad(function: Callable[..., Tensor], *arrays: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
-    return ms.value_and_grad(function, tuple(range(len(arrays))))(*arrays)
+    value, gradients = ms.value_and_grad(function, tuple(range(len(arrays))))(*arrays)
+    return value, gradients if isinstance(gradients, tuple) else (gradients,)  # of one array it comes bare
 
 
 register(Tensor, sys.modules[__name__])

@@ -1,0 +1,186 @@
+"""roi_align, nms and deform_conv2d in MindSpore, each in the fastest way that is right.
+
+On the CPU that is this project's own kernel: ops.ROIAlign has wrong gradients there and other samples where their
+number adapts, ops.NMSWithMask sorts its answer, and ops.deformable_conv2d takes twice as long. Elsewhere operations of
+MindSpore do it.
+"""
+
+import functools
+from collections.abc import Sequence
+
+import mindspore as ms
+import numpy as np
+from mindspore import Tensor, nn
+from mindspore import ops as F
+
+from common import kernels, numpy_ops
+
+
+def roi_align(
+    x: Tensor, rois: Tensor, output_size: Sequence[int], scale: float, sampling_ratio: int, aligned: bool
+) -> Tensor:
+    rois = F.stop_gradient(rois)
+    if len(rois) == 0:
+        return F.zeros((0, x.shape[1], *output_size), dtype=ms.float32)
+    if _path() is None:
+        return _roi_align(x, rois, output_size, scale, sampling_ratio, aligned)
+    settings = Tensor(np.array([scale, sampling_ratio, aligned], np.float32))
+    return _RoiAlign.of(tuple(output_size))(x, rois, settings)
+
+
+def nms(
+    boxes: Tensor, scores: Tensor, iou_threshold: float, classes: Tensor | None = None, offset: float = 0.0
+) -> Tensor:
+    library = kernels.library()
+    boxes, scores = boxes.asnumpy(), scores.asnumpy()
+    classes = None if classes is None else classes.asnumpy()
+    if library is None:
+        return Tensor(numpy_ops.nms(boxes, scores, iou_threshold, classes, offset))
+    order = numpy_ops.argsort(scores, descending=True)
+    ordered = np.ascontiguousarray(boxes[order], np.float32)
+    groups = None if classes is None else np.ascontiguousarray(classes[order], np.int32)
+    keep = np.empty(len(order), np.int32)
+    group_address = None if groups is None else groups.ctypes.data
+    library.triseg_nms(ordered.ctypes.data, group_address, len(order), iou_threshold, offset, keep.ctypes.data)
+    return Tensor(order[keep.astype(bool)])
+
+
+def deform_conv2d(
+    x: Tensor,
+    offset: Tensor,
+    mask: Tensor | None,
+    weight: Tensor,
+    bias: Tensor | None,
+    stride: int,
+    padding: int,
+    dilation: int,
+) -> Tensor:
+    kernel = tuple(weight.shape[2:])
+    size = offset.shape[2:]
+    if mask is None:
+        mask = F.ones((len(x), kernel[0] * kernel[1], *size), dtype=ms.float32)
+    if _path() is None:
+        # MindSpore takes all x offsets, all y offsets and the mask, in one array.
+        moves = F.cat((offset[:, 1::2], offset[:, 0::2], mask), 1)
+        steps, margins = (1, 1, stride, stride), (padding,) * 4
+        out = F.deformable_conv2d(x, weight, moves, kernel, steps, margins, dilations=(1, 1, dilation, dilation))
+    else:
+        settings = Tensor(np.array([*kernel, stride, stride, padding, padding, dilation, dilation], np.int32))
+        columns = _DeformColumns.of(kernel[0] * kernel[1])(x, offset, mask, settings)
+        out = F.matmul(weight.reshape(len(weight), -1), columns).reshape(len(x), len(weight), *size)
+    return out if bias is None else out + bias.reshape(1, -1, 1, 1)
+
+
+# The project's own kernels
+
+
+@functools.cache
+def _path() -> str | None:
+    """The compiled kernels' file, where they can take MindSpore's arrays."""
+    on_cpu = ms.get_context("device_target") == "CPU"
+    return str(kernels.library_path()) if on_cpu and kernels.library() is not None else None
+
+
+def _custom(name: str, shape, dtype) -> F.Custom:
+    return F.Custom(f"{_path()}:triseg_{name}_aot", shape, dtype, func_type="aot")
+
+
+def _first(*values):
+    return values[0]
+
+
+def _third_and_fourth(*values):
+    return values[2], values[3]
+
+
+class _RoiAlign(nn.Cell):
+    def __init__(self, output_size: tuple[int, int]):
+        super().__init__()
+        self.align = _custom("roi_align", lambda x, rois, settings: (rois[0], x[1], *output_size), _first)
+        self.grad = _custom("roi_align_grad", lambda gradient, rois, settings, x: x, _first)
+
+    @classmethod
+    @functools.cache
+    def of(cls, output_size: tuple[int, int]) -> "_RoiAlign":
+        return cls(output_size)
+
+    def construct(self, x, rois, settings):
+        return self.align(x, rois, settings)
+
+    def bprop(self, x, rois, settings, out, gradient):
+        return self.grad(gradient, rois, settings, x), F.zeros_like(rois), F.zeros_like(settings)
+
+
+class _DeformColumns(nn.Cell):
+    """(N, C * taps, pixels): what each tap of the kernel reads, ready to be multiplied with the weights."""
+
+    def __init__(self, taps: int):
+        super().__init__()
+        self.columns = _custom("deform_columns", lambda x, o, m, s: (x[0], x[1] * taps, o[2] * o[3]), _first)
+        self.grad_input = _custom("deform_columns_grad_input", lambda gradient, o, m, s, x: x, _first)
+        self.grad_offset = _custom(
+            "deform_columns_grad_offset", lambda g, x, o, m, s: (o, m), lambda g, x, o, m, s: (o, m)
+        )
+
+    @classmethod
+    @functools.cache
+    def of(cls, taps: int) -> "_DeformColumns":
+        return cls(taps)
+
+    def construct(self, x, offset, mask, settings):
+        return self.columns(x, offset, mask, settings)
+
+    def bprop(self, x, offset, mask, settings, out, gradient):
+        dx = self.grad_input(gradient, offset, mask, settings, x)
+        doffset, dmask = self.grad_offset(gradient, x, offset, mask, settings)
+        return dx, doffset, dmask, F.zeros_like(settings)
+
+
+# The same in operations of MindSpore
+
+
+def _roi_align(
+    x: Tensor, rois: Tensor, output_size: Sequence[int], scale: float, sampling_ratio: int, aligned: bool
+) -> Tensor:
+    # Only the positions depend on the rois, and these have no gradient: NumPy works them out.
+    boxes = rois.asnumpy()
+    finite = np.isfinite(boxes).all(1)
+    boxes = np.where(finite[:, None], boxes, np.float32(0))
+    settings = scale, sampling_ratio, aligned
+    low_y, high_y, upper_y, share_y = _roi_samples(boxes[:, 2], boxes[:, 4], x.shape[2], output_size[0], *settings)
+    low_x, high_x, upper_x, share_x = _roi_samples(boxes[:, 1], boxes[:, 3], x.shape[3], output_size[1], *settings)
+    images, channels, height, width = x.shape
+    cells = F.transpose(x, (0, 2, 3, 1)).reshape(images * height * width, channels)
+    total = 0
+    for y, weight_y in ((low_y, (1 - upper_y) * share_y), (high_y, upper_y * share_y)):
+        for z, weight_x in ((low_x, (1 - upper_x) * share_x), (high_x, upper_x * share_x)):
+            place = (boxes[:, :1, None].astype(int) * height + y[:, :, None]) * width + z[:, None, :]
+            weight = weight_y[:, :, None] * weight_x[:, None, :] * finite[:, None, None]
+            values = F.gather(cells, Tensor(place.reshape(-1).astype(np.int32)), 0).reshape(*place.shape, channels)
+            total = total + values * Tensor(weight[..., None].astype(np.float32))
+    samples = low_y.shape[1] // output_size[0], low_x.shape[1] // output_size[1]
+    bins = total.reshape(len(boxes), output_size[0], samples[0], output_size[1], samples[1], channels)
+    return F.transpose(bins.sum((2, 4)), (0, 3, 1, 2))
+
+
+def _roi_samples(
+    start: np.ndarray, end: np.ndarray, side: int, bins: int, scale: float, sampling_ratio: int, aligned: bool
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Four (K, bins * samples): the lower and the upper cell of each sample, the upper one's weight, the sample's own.
+
+    A sample that lies outside, or that this roi has not, weighs 0.
+    """
+    shift = np.float32(0.5 if aligned else 0.0)
+    start, end = start * np.float32(scale) - shift, end * np.float32(scale) - shift
+    length = end - start if aligned else np.maximum(end - start, np.float32(1))
+    bin_length = length / np.float32(bins)
+    counts = np.maximum(np.ceil(bin_length), 0) if sampling_ratio == 0 else np.full_like(bin_length, sampling_ratio)
+    sample = np.arange(max(int(counts.max()), 1), dtype=np.float32)
+    within = (sample + np.float32(0.5)) * bin_length[:, None] / np.maximum(counts, 1)[:, None]
+    origin = start[:, None] + np.arange(bins, dtype=np.float32) * bin_length[:, None]
+    places = origin[:, :, None] + within[:, None, :]
+    counted = (places >= -1) & (places <= side) & (sample < counts[:, None])[:, None, :]
+    share = counted / np.maximum(counts, 1)[:, None, None]
+    places = np.clip(places, 0, side - 1).reshape(len(start), -1)
+    low = np.floor(places).astype(int)
+    return low, np.minimum(low + 1, side - 1), places - low, share.reshape(len(start), -1)
