@@ -50,7 +50,7 @@ class PickleMachine:
     def __init__(self, stream: BinaryIO, calls: Calls, size: int, persistent: Callable[[Any], Any] | None = None):
         self._stream, self._calls, self._persistent = stream, calls, persistent
         # A call may copy its arguments, and a few bytes can recall a long list for it again and again.
-        self._may_copy = 2**20 + 8 * size
+        self._may_copy = 2**16 + 2 * size
         self._stack: list[Any] = []
         self._memo: dict[int, Any] = {}
 

@@ -17,7 +17,14 @@ from common.files import existing_file
 from weights_convert import mindspore_files, torch_files
 from weights_convert.archives import open_archive
 from weights_convert.pickle_machine import PickleMachine, Refused
-from weights_convert.pickled_arrays import NUMPY_CALLS, Budget, PickledArray, PickledTensor, array_from_bytes
+from weights_convert.pickled_arrays import (
+    NUMPY_CALLS,
+    Budget,
+    PickledArray,
+    PickledTensor,
+    array_from_bytes,
+    whole_numbers,
+)
 
 # Jittor puts a SHA-1 of 20 bytes and this behind its pickles.
 _JITTOR_END = b"HCAJSLHD"
@@ -67,10 +74,10 @@ def _reader(path: Path) -> Callable[[Path], dict[str, np.ndarray]]:
         return _read_torch_legacy
     if start[8:9] == b"{" and int.from_bytes(start[:8], "little") < path.stat().st_size:
         return _read_safetensors
-    if (start[0] == 0x80 and start[1] <= 5) or path.suffix in _PICKLE_SUFFIXES:
-        return _read_pickle
     if start[0] == 0x0A:  # a protobuf message whose first field is of number 1 and has a length
         return mindspore_files.read_checkpoint
+    if start[0] == 0x80 or path.suffix in _PICKLE_SUFFIXES:
+        return _read_pickle
     raise UserError(f"{path}: no checkpoint of a known format")
 
 
@@ -88,7 +95,11 @@ def _read_pickle(path: Path) -> dict[str, np.ndarray]:
         data, digest = data[:-28], data[-28:-8]
         if hashlib.sha1(data).digest() != digest:
             raise ValueError("its checksum does not match")
-    return _arrays(PickleMachine(io.BytesIO(data), NUMPY_CALLS, len(data)).load(), path)
+    stream = io.BytesIO(data)
+    tree = PickleMachine(stream, NUMPY_CALLS, len(data)).load()
+    if stream.tell() != len(data):
+        raise ValueError("there are bytes behind its end")
+    return _arrays(tree, path)
 
 
 def _arrays(tree: Any, path: Path) -> dict[str, np.ndarray]:
@@ -120,7 +131,7 @@ def _npy(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> np.ndarray:
         if dtype.hasobject:
             raise Refused(f"{entry.filename} is an array of Python objects")
         # np.load would make room for whatever the header says before it reads.
-        if math.prod(shape) * dtype.itemsize > entry.file_size:
+        if math.prod(whole_numbers(shape, "a shape")) * dtype.itemsize > entry.file_size:
             raise Refused(f"{entry.filename} declares more elements than it has bytes for")
         return np.frombuffer(file.read(), dtype).reshape(shape, order="F" if fortran else "C").copy()
 

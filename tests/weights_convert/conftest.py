@@ -1,0 +1,50 @@
+"""Files made or read by the frameworks themselves, each in a process of its own."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from common.config import load_settings
+from weights_convert import yolact
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def run_in(tmp_path) -> Callable[[str, str], str]:
+    """run_in(framework, code): what the code prints, run beside the test's files where that framework is installed."""
+
+    def run(framework: str, code: str) -> str:
+        if importlib.util.find_spec(framework) is None:
+            pytest.skip(f"{framework} is not installed")
+        # The wing's package sets what its framework must find when it is imported.
+        program = f"import {framework}_impl\nimport {framework}\nimport numpy as np\n{code}"
+        environment = os.environ | {"PYTHONPATH": str(ROOT), "GLOG_v": "3"}
+        command = [sys.executable, "-c", program]
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stderr[-3000:]
+        return done.stdout
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def tiny_original() -> dict[str, np.ndarray]:
+    """A checkpoint of yolact_tiny in the original's names and order, every number another."""
+    rng = np.random.default_rng(7)
+    return {
+        entry.original: rng.standard_normal(entry.shape, np.float32) if entry.canonical else np.zeros((), np.int64)
+        for entry in yolact.layout(load_settings("yolact_tiny"))
+    }
+
+
+@pytest.fixture(scope="session")
+def tiny_weights(tiny_original) -> dict[str, np.ndarray]:
+    """The same under canonical names."""
+    return yolact.from_original(tiny_original, load_settings("yolact_tiny"), "tiny")
