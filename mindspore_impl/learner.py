@@ -1,0 +1,167 @@
+"""One model in MindSpore as the commands and the trainer drive it: NumPy arrays in, NumPy arrays out."""
+
+import mindspore as ms
+import numpy as np
+from mindspore import Parameter, Tensor, nn
+from mindspore import ops as F
+from mindspore.experimental import optim
+
+from common import yolact
+from common.config import Settings
+from common.results import Instances
+from common.weights import check_fit
+from mindspore_impl import device as devices
+from mindspore_impl import distributed
+from mindspore_impl.layers import unfolded
+from mindspore_impl.yolact import Yolact
+
+# What MindSpore's norms call their parameters, and what they are called everywhere else.
+_CANONICAL = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"}
+# What each optimizer remembers of every parameter.
+_MEMORY = {"sgd": ("accum", "stat"), "adam": ("exp_avg", "exp_avg_sq"), "adamw": ("exp_avg", "exp_avg_sq")}
+
+
+class Learner:
+    framework = "mindspore"
+
+    def __init__(self, settings: Settings, device: str = "auto", training: bool = False):
+        self.settings = settings
+        self._device = devices.select(device)
+        self.rank, self.world = distributed.start()
+        self.device = str(self._device)
+        per_device = settings.schedule.batch_size // self.world
+        frozen_norm = not training or per_device < settings.network.freeze_norm_below
+        self.network = Yolact(settings, frozen_norm)
+        self.network.set_train(training)
+        self._state = {_canonical(name): value for name, value in self.network.parameters_dict().items()}
+        self._trainable = {name: value for name, value in self._state.items() if value.requires_grad}
+        self._optimizer = _optimizer(settings, list(self._trainable.values())) if training else None
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shape of every parameter and statistic by its canonical name."""
+        return {name: tuple(value.shape) for name, value in self._state.items()}
+
+    def trainable(self) -> list[str]:
+        """The names of what the optimizer moves."""
+        return list(self._trainable)
+
+    def weights(self) -> dict[str, np.ndarray]:
+        return {name: value.asnumpy().copy() for name, value in self._state.items()}
+
+    def load_weights(self, weights: dict[str, np.ndarray], origin: str = "weights") -> None:
+        check_fit(weights, self.shapes(), origin)
+        for name, value in self._state.items():
+            F.assign(value, Tensor(weights[name]))
+
+    def optimizer_state(self) -> dict[str, np.ndarray]:
+        """What the optimizer remembers, as `QUANTITY/PARAMETER`."""
+        return {key: value.asnumpy().copy() for key, value in self._memory().items()}
+
+    def load_optimizer_state(self, state: dict[str, np.ndarray]) -> None:
+        for key, value in self._memory().items():
+            F.assign(value, Tensor(state[key]))
+
+    def train_step(self, batch: dict[str, np.ndarray], learning_rate: float) -> dict[str, float]:
+        """One update on this rank's share of a batch; the losses are those of the whole batch."""
+        losses, gradients = self._backward(batch)
+        if self.settings.schedule.clip_norm is not None:
+            gradients = _clipped(gradients, self.settings.schedule.clip_norm)
+        F.assign(self._optimizer.lrs[0], Tensor(learning_rate, ms.float32))
+        self._optimizer(gradients)
+        return losses
+
+    def gradients(self, batch: dict[str, np.ndarray]) -> tuple[dict[str, float], dict[str, np.ndarray]]:
+        """The losses, and the gradient of their sum by parameter name; nothing is updated."""
+        losses, gradients = self._backward(batch)
+        return losses, {name: g.asnumpy().copy() for name, g in zip(self._trainable, gradients, strict=True)}
+
+    def predict(
+        self, images: np.ndarray, image_sizes: list[tuple[int, int]], score_threshold: float = 0.0
+    ) -> list[Instances]:
+        """(N, 3, S, S) float32, prepared -> for each image its instances in the pixels of its size (height, width)."""
+        self.network.set_train(False)
+        return self.network.predict(Tensor(images), image_sizes, score_threshold)
+
+    def trace(
+        self, inputs: dict[str, np.ndarray], layers: bool = False, gradients: bool = False
+    ) -> dict[str, np.ndarray]:
+        """Every named stage on the inputs; `layer.PATH` a module's output, `loss.TERM`, `grad.PARAMETER` on request.
+
+        inputs: `image` (N, 3, H, W); for gradients the rest of a training batch too. Stages and modules are taken in
+        evaluation mode, gradients in training mode.
+        """
+        outputs = {}
+        hooks = [
+            cell.register_forward_hook(_recorder(outputs, f"layer.{path}"))
+            for path, cell in self.network.cells_and_names()
+            if layers and path
+        ]
+        self.network.set_train(False)
+        with unfolded():
+            stages = self.network(Tensor(inputs["image"]))
+        for hook in hooks:
+            hook.remove()
+        outputs |= {name: value.asnumpy().copy() for name, value in stages.items()}
+        outputs["priors"] = yolact.priors(self.settings, inputs["image"].shape[2:])
+        if gradients:
+            losses, by_name = self.gradients(inputs)
+            outputs |= {f"loss.{name}": np.float32(value) for name, value in losses.items()}
+            outputs |= {f"grad.{name}": value for name, value in by_name.items()}
+        return outputs
+
+    def _backward(self, batch: dict[str, np.ndarray]) -> tuple[dict[str, float], tuple[Tensor, ...]]:
+        self.network.set_train()
+        arrays = {name: Tensor(np.asarray(value)) for name, value in batch.items()}
+        normalisers = [name for name in arrays if name.startswith("normaliser.")]
+        totals = distributed.sum_over_ranks([arrays[name] for name in normalisers])
+        arrays |= dict(zip(normalisers, totals, strict=True))
+
+        def total_and_terms() -> tuple[Tensor, dict[str, Tensor]]:
+            terms = self.network.losses(arrays)
+            return F.stack(list(terms.values())).sum(), terms
+
+        differentiated = ms.value_and_grad(total_and_terms, None, list(self._trainable.values()), has_aux=True)
+        (_, losses), gradients = differentiated()
+        gradients = distributed.sum_over_ranks(list(gradients))
+        terms = distributed.sum_over_ranks([F.stack(list(losses.values()))])[0]
+        return dict(zip(losses, terms.asnumpy().tolist(), strict=True)), tuple(gradients)
+
+    def _memory(self) -> dict[str, Parameter]:
+        memory = {
+            f"{quantity}/{name}": value
+            for quantity in _MEMORY[self.settings.schedule.optimizer]
+            for name, value in zip(self._trainable, getattr(self._optimizer, quantity), strict=True)
+        }
+        if hasattr(self._optimizer, "state_step"):
+            memory["step/"] = self._optimizer.state_step
+        return memory
+
+
+def _canonical(name: str) -> str:
+    path, _, leaf = name.rpartition(".")
+    return f"{path}.{_CANONICAL.get(leaf, leaf)}"
+
+
+def _optimizer(settings: Settings, parameters: list[Parameter]) -> optim.Optimizer:
+    schedule = settings.schedule
+    decay = {"lr": schedule.learning_rate, "weight_decay": schedule.weight_decay}
+    if schedule.optimizer == "sgd":
+        return optim.SGD(parameters, momentum=schedule.momentum, **decay)
+    if schedule.optimizer == "adam":
+        return optim.Adam(parameters, **decay)
+    return optim.AdamW(parameters, **decay)
+
+
+def _clipped(gradients: tuple[Tensor, ...], norm: float) -> tuple[Tensor, ...]:
+    """The gradients, scaled down together where their norm is larger; as in PyTorch 1e-6 keeps it from being exact."""
+    total = F.sqrt(F.stack([F.square(gradient).sum() for gradient in gradients]).sum())
+    factor = F.minimum(norm / (total + 1e-6), 1.0)
+    return tuple(gradient * factor for gradient in gradients)
+
+
+def _recorder(outputs: dict[str, np.ndarray], name: str):
+    def record(cell: nn.Cell, inputs: tuple, output) -> None:
+        if isinstance(output, Tensor):
+            outputs[name] = output.asnumpy().copy()
+
+    return record
