@@ -18,5 +18,5 @@ def from_mindspore(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def _renamed(name: str, leaves: Mapping[str, str]) -> str:
-    path, _, leaf = name.rpartition(".")
-    return f"{path}.{leaves.get(leaf, leaf)}"
+    path, dot, leaf = name.rpartition(".")
+    return path + dot + leaves.get(leaf, leaf)
