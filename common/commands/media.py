@@ -18,8 +18,9 @@ VIDEO_SUFFIXES = {".mp4": "mp4v", ".mov": "mp4v", ".mkv": "mp4v", ".avi": "MJPG"
 # How far the count that a container tells may be above the frames that are there.
 _MISCOUNT = 0.02
 
-# What FFmpeg thinks of a broken file; the one line that says what is wrong comes from here.
+# The one line that says what is wrong with a broken file comes from here, not from OpenCV and FFmpeg.
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+cv2.setLogLevel(0)
 
 
 def read_image(path: Path) -> np.ndarray:
@@ -54,37 +55,43 @@ class Images:
 
 
 class Video:
-    """The frames of a file or, by its index, of a camera; a file that ends before its time is an error."""
+    """The frames of a file or, by its index, of a camera; a file that ends before its time shows before the work."""
 
     def __init__(self, source: Path | int):
-        self.is_camera = isinstance(source, int)
-        self._name = f"camera {source}" if self.is_camera else f"video {source}"
-        if not self.is_camera and not source.is_file():
+        self._source = source
+        self._name = f"camera {source}" if isinstance(source, int) else f"video {source}"
+        if isinstance(source, Path) and not source.is_file():
             raise UserError(f"{self._name}: not found")
-        self._capture = cv2.VideoCapture(source if self.is_camera else str(source))
-        if not self._capture.isOpened():
-            raise UserError(f"{self._name}: cannot be opened")
-        rate = self._capture.get(cv2.CAP_PROP_FPS)
+        capture = self._opened()
+        rate = capture.get(cv2.CAP_PROP_FPS)
         self.rate = rate if 0 < rate <= 1000 else 30.0
-        self.count = 0 if self.is_camera else max(int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT)), 0)
+        self._count = None if isinstance(source, int) else self._counted(capture)
+        capture.release()
 
     def __iter__(self) -> Iterator[tuple[str, np.ndarray]]:
-        done = 0
-        for frame in tqdm(self._frames(), total=self.count or None, desc="predicting", unit="frame", disable=None):
-            done += 1
-            yield f"frame_{done:06d}", frame
-        if done == 0 or done < self.count - max(2, _MISCOUNT * self.count):
-            raise UserError(f"{self._name}: ends after frame {done} of {self.count or 'unknown many'}")
+        capture, number = self._opened(), 0
+        with tqdm(total=self._count, desc="predicting", unit="frame", disable=None) as bar:
+            while (frame := capture.read()[1]) is not None:
+                number += 1
+                bar.update()
+                yield f"frame_{number:06d}", cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
 
-    def _frames(self) -> Iterator[np.ndarray]:
-        try:
-            while True:
-                is_read, frame = self._capture.read()
-                if not is_read:
-                    return
-                yield cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
-        finally:
-            self._capture.release()
+    def _opened(self) -> cv2.VideoCapture:
+        capture = cv2.VideoCapture(self._source if isinstance(self._source, int) else str(self._source))
+        if not capture.isOpened():
+            reason = (
+                "cannot be opened" if isinstance(self._source, int) else "cannot be decoded; it is broken or no video"
+            )
+            raise UserError(f"{self._name}: {reason}")
+        return capture
+
+    def _counted(self, capture: cv2.VideoCapture) -> int:
+        """The frames that are there, against the number that the file tells."""
+        told = max(int(capture.get(cv2.CAP_PROP_FRAME_COUNT)), 1)
+        there = sum(1 for _ in tqdm(iter(capture.grab, False), desc="checking frames", disable=None, leave=False))
+        if there < told - max(2, _MISCOUNT * told) or there == 0:
+            raise UserError(f"{self._name}: ends after frame {there} of {told}")
+        return there
 
 
 class VideoWriter:

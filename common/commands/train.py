@@ -2,6 +2,7 @@
 
 import math
 import re
+import sys
 from argparse import Namespace
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -30,14 +31,14 @@ LOSSES = {"B": "boxes", "C": "classes", "M": "masks", "S": "semantic segmentatio
 
 def main(framework: str, argv: Sequence[str] | None = None) -> None:
     parser = _parser(framework)
-    arguments = parser.read(argv)
-    # `--resume FILE` is the original's: weights from a file, and the iteration that its name says.
-    original = None if arguments.resume in (None, True) else Path(arguments.resume)
-    if original and arguments.weights:
-        parser.error("--weights and --resume FILE are two ways to give weights")
-    is_resumed = arguments.resume is True
-    if is_resumed and arguments.weights:
-        parser.error("--weights starts from weights alone and --resume goes on with everything: give one of them")
+    # An option whose value may be left out would swallow the word behind it, so that `--resume=FILE` is one of its own.
+    words = sys.argv[1:] if argv is None else argv
+    arguments = parser.read([re.sub("^--resume=", "--resume_file=", word) for word in words])
+    if sum(map(bool, (arguments.weights, arguments.resume, arguments.resume_file))) > 1:
+        parser.error(
+            "--weights starts from weights alone, --resume goes on with everything, --resume=FILE from YOLACT's file:"
+            " give one"
+        )
 
     from common.data.check import check
     from common.data.coco import resolve
@@ -46,14 +47,14 @@ def main(framework: str, argv: Sequence[str] | None = None) -> None:
     from common.training.trainer import Trainer, check_output
     from common.yolact import collate
 
-    check_output(arguments.output, is_resumed)
+    check_output(arguments.output, arguments.resume)
     report = check(resolve(arguments.data, "train"), images=arguments.check_images)
     if len(report.usable) == 0:
         raise UserError(f"{report.dataset.annotations}: there is no image to train on")
     settings = _settings(arguments, report.dataset)
     learner = learner_class(framework)(settings, arguments.device, training=True)
     say = print if learner.rank == 0 else _silent
-    weights, start, origin = _start(learner, settings, arguments, original)
+    weights, start, origin = _start(learner, settings, arguments)
     card = Card(
         model=settings.model,
         source=f"trained in {framework} on {arguments.data.resolve().name} from {origin}",
@@ -70,7 +71,7 @@ def main(framework: str, argv: Sequence[str] | None = None) -> None:
         {"images": len(report.usable), "classes": list(report.dataset.class_names)},
         _evaluation(learner, settings, arguments, say),
     )
-    if is_resumed:
+    if arguments.resume:
         trainer.resume()
         origin = f"the checkpoint of step {trainer.step}"
     else:
@@ -102,9 +103,7 @@ def _settings(arguments: Namespace, dataset: "CocoDataset") -> Settings:
     return settings.model_copy(update={"schedule": schedule, "num_classes": len(dataset.class_names)})
 
 
-def _start(
-    learner: Any, settings: Settings, arguments: Namespace, original: Path | None
-) -> tuple[dict[str, np.ndarray], int, str]:
+def _start(learner: Any, settings: Settings, arguments: Namespace) -> tuple[dict[str, np.ndarray], int, str]:
     """The weights that a new run starts from, its first step, and where the weights come from in words."""
     from common.training.initial_weights import initial_weights
     from weights_convert import open_weights
@@ -112,7 +111,7 @@ def _start(
 
     shapes = learner.shapes()
     drawn = initial_weights(shapes, settings, arguments.seed)
-    path = original or arguments.weights
+    path = arguments.resume_file or arguments.weights
     if path is None:
         return drawn, 0, f"scratch (seed {arguments.seed})"
     weights, card = open_weights(path, settings)
@@ -124,11 +123,12 @@ def _start(
     if missing:
         parts = sorted({name.partition(".")[0] for name in missing})
         origin += f"; not in it and drawn afresh: {len(missing)} arrays of {', '.join(parts)}"
-    return drawn | kept, _start_step(arguments, original), origin
+    return drawn | kept, _start_step(arguments), origin
 
 
-def _start_step(arguments: Namespace, original: Path | None) -> int:
-    """Where the original's `--resume FILE` goes on: `--start_iter`, or the last number of the file's name."""
+def _start_step(arguments: Namespace) -> int:
+    """Where the original's `--resume=FILE` goes on: `--start_iter`, or the last number of the file's name."""
+    original = arguments.resume_file
     if original is None:
         return 0
     if arguments.start_iter >= 0:
@@ -207,14 +207,14 @@ def _parser(framework: str) -> Parser:
     add("--data", type=Path, required=True, metavar="ROOT", help="folder of a data set in COCO's format")
     add("--output", "--save_folder", type=Path, required=True, metavar="DIR", help="folder of this run")
     add("--weights", type=Path, metavar="FILE", help="start from weights: of this project, upstream, or ImageNet's")
+    add("--resume", action="store_true", help="go on with the run in DIR: step, optimizer, place in the data")
     add(
-        "--resume",
-        nargs="?",
-        const=True,
+        "--resume_file",
+        type=Path,
         metavar="FILE",
-        help="go on with the run in DIR; with YOLACT's NAME_EPOCH_ITERATION.pth: its weights, from its iteration on",
+        help="(also --resume=FILE) YOLACT's NAME_EPOCH_ITERATION.pth: its weights, from its iteration on",
     )
-    add("--start_iter", type=int, default=-1, metavar="N", help="with --resume FILE: the iteration to start at")
+    add("--start_iter", type=int, default=-1, metavar="N", help="with --resume=FILE: the iteration to start at")
     add("--iterations", type=at_least(1), metavar="N", help="train so many steps instead of the schedule's")
     add(
         "--batch-size",

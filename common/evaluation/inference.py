@@ -8,7 +8,7 @@ from tqdm import tqdm
 from common.config import Settings
 from common.data.coco import CocoDataset
 from common.data.loader import ordered
-from common.data.yolact_samples import YolactInference
+from common.data.yolact_samples import YolactInference, stack
 from common.evaluation.coco import Kind, coco_results
 
 
@@ -17,7 +17,7 @@ def predict_dataset(
 ) -> dict[Kind, list[dict[str, Any]]]:
     """COCO results of every image of a data set, for boxes and for masks; shows a bar on a terminal."""
     results: dict[Kind, list[dict[str, Any]]] = {"box": [], "mask": []}
-    batches = ordered(YolactInference(dataset, settings), _stacked, len(dataset), batch_size, workers)
+    batches = ordered(YolactInference(dataset, settings), stack, len(dataset), batch_size, workers)
     with tqdm(total=len(dataset), desc="predicting", unit="image", disable=None, leave=False) as bar:
         for batch in batches:
             count = len(batch["image_id"])
@@ -31,6 +31,3 @@ def predict_dataset(
             bar.update(count)
     return results
 
-
-def _stacked(samples: list[dict]) -> dict[str, np.ndarray]:
-    return {name: np.stack([sample[name] for sample in samples]) for name in samples[0]}

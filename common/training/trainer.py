@@ -148,7 +148,8 @@ class Trainer:
             return
         figures = self.evaluate()
         log.evaluation(self.step, figures)
-        progress.say(f"step {self.step}: " + ", ".join(f"{name} {value:.1f}" for name, value in figures.items()))
+        for name, value in figures.items():
+            progress.say(f"step {self.step}: {name} {value:.1f}")
 
     def _check_same_run(self, state: checkpoints.RunState, path: Path) -> None:
         if state.framework != self.learner.framework:
