@@ -1,0 +1,44 @@
+"""Each framework's own saving and loading of the network, against the converter's files."""
+
+import numpy as np
+import pytest
+
+from common.config import load_settings
+from common.weights import compare_weights
+from weights_convert import open_weights
+from weights_convert.conversion import convert, write
+from weights_convert.writers import write_pth
+
+NETWORK = """
+from common.config import load_settings
+from {framework}_impl.learner import Learner
+learner = Learner(load_settings("yolact_tiny"), "cpu")
+network = learner.network
+"""
+# How somebody would do it who knows the framework and not this project.
+SAVE = {
+    "torch": "torch.save(network.state_dict(), 'own.pth')",
+    "jittor": "network.save('own.pkl')",
+    "mindspore": "mindspore.save_checkpoint(network, 'own.ckpt')",
+}
+LOAD = {
+    "torch": "network.load_state_dict(torch.load('converted.pth', weights_only=True), strict=True)",
+    "jittor": "network.load('converted.pkl')",
+    "mindspore": """
+missing, unexpected = mindspore.load_param_into_net(network, mindspore.load_checkpoint("converted.ckpt"), True)
+assert not missing and not unexpected, (missing, unexpected)
+""",
+}
+SUFFIXES = {"torch": ".pth", "jittor": ".pkl", "mindspore": ".ckpt"}
+
+
+@pytest.mark.parametrize("framework", ["torch", "jittor", "mindspore"])
+def test_between_a_framework_and_the_converter(run_in, tmp_path, framework, tiny_original, tiny_weights):
+    write_pth(tmp_path / "yolact_tiny_1_100.pth", tiny_original)
+    weights, card = convert(tmp_path / "yolact_tiny_1_100.pth")
+    write(tmp_path / f"converted{SUFFIXES[framework]}", weights, card, framework)
+    see = "np.savez('seen.npz', **learner.weights())"
+    run_in(framework, "\n".join((NETWORK.format(framework=framework), LOAD[framework], see, SAVE[framework])))
+    assert compare_weights(dict(np.load(tmp_path / "seen.npz")), tiny_weights) == ""
+    opened, _ = open_weights(tmp_path / f"own{SUFFIXES[framework]}", load_settings("yolact_tiny"))
+    assert compare_weights(opened, tiny_weights) == ""
