@@ -239,7 +239,7 @@ def _iou(a: np.ndarray, b: np.ndarray, side: float) -> float:
     return width * height / (sum(areas) - width * height)
 
 
-def _crowded_predictions(seed: int):
+def crowded_predictions(seed: int):
     """offsets (60, 4), probabilities (60, 5), coefficients (60, 8), priors (60, 4) with many overlaps"""
     rng = np.random.default_rng(seed)
     centres = rng.uniform(0.2, 0.8, (60, 2)).round(1)
@@ -261,7 +261,7 @@ def test_suppression_is_that_of_plain_loops(nms):
         "yolact_tiny",
         [f"detection.nms={nms}", "detection.top_k=20", "detection.max_detections=25", "detection.score_threshold=0.3"],
     )
-    offsets, probabilities, coefficients, priors = _crowded_predictions(seed=5)
+    offsets, probabilities, coefficients, priors = crowded_predictions(seed=5)
     boxes = _plain_boxes(offsets, priors)
     candidates = [p for p in range(60) if probabilities[p, 1:].max() > 0.3]
     expected = []
