@@ -1,7 +1,7 @@
 """Operators in C++ for what Jittor lacks, does in no defined order, or compiles anew for every variety of a call.
 
-The bodies stand in _code_ops.h and common/kernels. Arrays are flattened and all sizes are numbers of the call, so each
-operator is compiled once for a type. They run on the CPU; with a GPU in use Jittor copies their arguments there and back.
+The bodies stand in _code_ops.h. Arrays are flattened and all sizes are numbers of the call, so each operator is
+compiled once for a type. They run on the CPU; with a GPU in use Jittor copies their arguments there and back.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,25 +11,24 @@ from pathlib import Path
 import jittor as jt
 from jittor import Var
 
-_KERNELS = Path(__file__).parents[1] / "common" / "kernels"
-_HEADERS = {
-    "code_ops": Path(__file__).with_name("_code_ops.h").read_text(),
-    "roi_align": (_KERNELS / "roi_align.h").read_text(),
-    "nms": (_KERNELS / "nms.h").read_text(),
-    "deform_conv2d": (_KERNELS / "deform_conv2d.h").read_text(),
-}
+HEADER = Path(__file__).with_name("_code_ops.h").read_text()
 
 Shape = Sequence[int]
 
 
 def call(
-    source: str, inputs: Sequence[Var], shapes: Sequence[Shape], dtypes: Sequence[str], header: str = "code_ops", **numbers
+    source: str,
+    inputs: Sequence[Var],
+    shapes: Sequence[Shape],
+    dtype: str = "float32",
+    header: str = HEADER,
+    **numbers: float,
 ) -> list[Var]:
-    """Runs C++ on flat arrays: `in0_p`, `in1_p` ... are the inputs, `out0_p` ... the outputs, `data["NAME"]` a number."""
+    """Runs C++ on flat arrays: `in0_p` ... are the inputs, `out0_p` ... the outputs, `data["NAME"]` a number."""
     flat = [x.reshape((prod(x.shape),)) for x in inputs]
     sizes = [(prod(shape),) for shape in shapes]
     data = {name: float(number) for name, number in numbers.items()}
-    outputs = jt.code(sizes, list(dtypes), flat, cpu_header=_HEADERS[header], cpu_src=source, data=data)
+    outputs = jt.code(sizes, [dtype] * len(sizes), flat, cpu_header=header, cpu_src=source, data=data)
     return [output.reshape(tuple(shape) or (1,)) for output, shape in zip(outputs, shapes, strict=True)]
 
 
@@ -62,7 +61,7 @@ def order(x: Var, axis: int, kept: int, descending: bool) -> Var:
     shape = list(x.shape)
     shape[axis] = kept
     source = f'code_ops::order(in0_p, out0_p, {_SIZES}, data["kept"], data["descending"]);'
-    return call(source, [x], [shape], ["int32"], **sizes, kept=kept, descending=descending)[0]
+    return call(source, [x], [shape], "int32", **sizes, kept=kept, descending=descending)[0]
 
 
 def extremum(x: Var, axis: int, largest: bool) -> Var:
@@ -71,7 +70,7 @@ def extremum(x: Var, axis: int, largest: bool) -> Var:
     shape = list(x.shape)
     del shape[axis]
     source = f'code_ops::extremum(in0_p, out0_p, {_SIZES}, data["largest"]);'
-    return call(source, [x], [shape], ["int32"], **sizes, largest=largest)[0]
+    return call(source, [x], [shape], "int32", **sizes, largest=largest)[0]
 
 
 def take(x: Var, indices: Var, axis: int) -> Var:
@@ -82,7 +81,7 @@ def take(x: Var, indices: Var, axis: int) -> Var:
 
     def forward(x: Var) -> Var:
         source = f'code_ops::take(in0_p, in1_p, out0_p, {_SIZES}, data["k"]);'
-        return call(source, [x, indices], [taken], [x.dtype], **sizes)[0]
+        return call(source, [x, indices], [taken], x.dtype, **sizes)[0]
 
     def backward(gradient: Var, output: Var) -> Var:
         return scatter_add(gradient, indices, before, axis)
@@ -96,7 +95,7 @@ def scatter_add(values: Var, indices: Var, shape: Shape, axis: int) -> Var:
 
     def forward(values: Var) -> Var:
         source = f'code_ops::scatter_add(in0_p, in1_p, out0_p, {_SIZES}, data["k"]);'
-        return call(source, [indices, values], [shape], [values.dtype], **sizes)[0]
+        return call(source, [indices, values], [shape], values.dtype, **sizes)[0]
 
     def backward(gradient: Var, output: Var) -> Var:
         return take(gradient, indices, axis)
@@ -111,11 +110,11 @@ def take_along(x: Var, indices: Var, axis: int) -> Var:
 
     def forward(x: Var) -> Var:
         source = f'code_ops::take_along(in0_p, in1_p, out0_p, {_SIZES}, data["k"]);'
-        return call(source, [x, indices], [taken], [x.dtype], **sizes)[0]
+        return call(source, [x, indices], [taken], x.dtype, **sizes)[0]
 
     def backward(gradient: Var, output: Var) -> Var:
         source = f'code_ops::scatter_add_along(in0_p, in1_p, out0_p, {_SIZES}, data["k"]);'
-        return call(source, [indices, gradient], [shape], [gradient.dtype], **sizes)[0]
+        return call(source, [indices, gradient], [shape], gradient.dtype, **sizes)[0]
 
     return Differentiable(forward, backward)(x)
 
@@ -126,7 +125,7 @@ def running_sum(x: Var, axis: int) -> Var:
 
     def run(x: Var, reverse: bool) -> Var:
         source = f'code_ops::running_sum(in0_p, out0_p, {_SIZES}, data["reverse"]);'
-        return call(source, [x], [x.shape], [x.dtype], **sizes, reverse=reverse)[0]
+        return call(source, [x], [x.shape], x.dtype, **sizes, reverse=reverse)[0]
 
     return Differentiable(lambda x: run(x, False), lambda gradient, output: run(gradient, True))(x)
 
@@ -137,11 +136,11 @@ def softmax(x: Var, axis: int, logarithm: bool) -> Var:
 
     def forward(x: Var) -> Var:
         source = f'code_ops::softmax(in0_p, out0_p, {_SIZES}, data["logarithm"]);'
-        return call(source, [x], [x.shape], ["float32"], **numbers)[0]
+        return call(source, [x], [x.shape], **numbers)[0]
 
     def backward(gradient: Var, output: Var) -> Var:
         source = f'code_ops::softmax_gradient(in0_p, in1_p, out0_p, {_SIZES}, data["logarithm"]);'
-        return call(source, [output, gradient], [output.shape], ["float32"], **numbers)[0]
+        return call(source, [output, gradient], [output.shape], **numbers)[0]
 
     return Differentiable(forward, backward)(x)
 
@@ -151,8 +150,7 @@ def nonzero(mask: Var) -> Var:
     if mask.shape[0] == 0:
         return jt.zeros((0,), "int32")
     source = "out0->set_shape({code_ops::nonzero(in0_p, out0_p, in0->num)});"
-    header = _HEADERS["code_ops"]
-    return jt.code([(-mask.shape[0],)], ["int32"], [mask], cpu_header=header, cpu_src=source)[0]
+    return jt.code([(-mask.shape[0],)], ["int32"], [mask], cpu_header=HEADER, cpu_src=source)[0]
 
 
 def resize(x: Var, size: tuple[int, int], bilinear: bool, corners: bool) -> Var:
@@ -163,11 +161,11 @@ def resize(x: Var, size: tuple[int, int], bilinear: bool, corners: bool) -> Var:
     names = ", ".join(f'data["{name}"]' for name in numbers)
 
     def forward(x: Var) -> Var:
-        return call(f"code_ops::resize(in0_p, out0_p, {names});", [x], [after], ["float32"], **numbers)[0]
+        return call(f"code_ops::resize(in0_p, out0_p, {names});", [x], [after], **numbers)[0]
 
     def backward(gradient: Var, output: Var) -> Var:
         source = f"code_ops::resize_gradient(in0_p, out0_p, {names});"
-        return call(source, [gradient], [before], ["float32"], **numbers)[0]
+        return call(source, [gradient], [before], **numbers)[0]
 
     return Differentiable(forward, backward)(x)
 
@@ -180,76 +178,19 @@ def grid_sample(x: Var, grid: Var, corners: bool) -> Var:
 
     def forward(x: Var, grid: Var) -> Var:
         source = f"code_ops::grid_sample(in0_p, in1_p, out0_p, {names});"
-        return call(source, [x, grid], [(n, c, *grid.shape[1:3])], ["float32"], **numbers)[0]
+        return call(source, [x, grid], [(n, c, *grid.shape[1:3])], **numbers)[0]
 
     def backward(gradient: Var, output: Var) -> tuple[Var, Var]:
         source = f"code_ops::grid_sample_gradient_x(in0_p, in1_p, out0_p, {names});"
-        dx = call(source, [grid, gradient], [x.shape], ["float32"], **numbers)[0]
+        dx = call(source, [grid, gradient], [x.shape], **numbers)[0]
         source = f"code_ops::grid_sample_gradient_grid(in0_p, in1_p, in2_p, out0_p, {names});"
-        return dx, call(source, [x, grid, gradient], [grid.shape], ["float32"], **numbers)[0]
+        return dx, call(source, [x, grid, gradient], [grid.shape], **numbers)[0]
 
     return Differentiable(forward, backward)(x, grid)
 
 
-def roi_align(x: Var, rois: Var, output_size: tuple[int, int], scale: float, sampling_ratio: int, aligned: bool) -> Var:
-    """x (N, C, H, W), rois (K, 5) -> (K, C, *output_size)"""
-    n, c, h, w = x.shape
-    high, wide = output_size
-    numbers = {"rois": rois.shape[0], "images": n, "channels": c, "height": h, "width": w, "high": high, "wide": wide}
-    names = ", ".join(f'(int64_t)data["{name}"]' for name in numbers)
-    rule = 'triseg::RoiAlignRule{(float)data["scale"], (int)data["sampling_ratio"], data["aligned"] != 0}'
-    arguments = f"in0_p, in1_p, triseg::RoiAlignShape{{{names}}}, {rule}, out0_p"
-    numbers |= {"scale": scale, "sampling_ratio": sampling_ratio, "aligned": aligned}
-
-    def forward(x: Var) -> Var:
-        source = f"triseg::roi_align_forward({arguments});"
-        return call(source, [x, rois], [(rois.shape[0], c, high, wide)], ["float32"], "roi_align", **numbers)[0]
-
-    def backward(gradient: Var, output: Var) -> Var:
-        source = f"triseg::roi_align_backward({arguments});"
-        return call(source, [gradient, rois], [(n, c, h, w)], ["float32"], "roi_align", **numbers)[0]
-
-    return Differentiable(forward, backward)(x)
-
-
-def nms(boxes: Var, classes: Var | None, threshold: float, offset: float) -> Var:
-    """boxes (N, 4) in order of consideration -> (N,) int32, 1 where a box is kept"""
-    source = f"""
-        triseg::nms(in0_p, {"nullptr" if classes is None else "in1_p"}, in0->num / 4, data["threshold"], data["offset"],
-                    out0_p);
-    """
-    inputs = [boxes] if classes is None else [boxes, classes]
-    return call(source, inputs, [boxes.shape[:1]], ["int32"], "nms", threshold=threshold, offset=offset)[0]
-
-
-def deform_columns(
-    x: Var, offset: Var, mask: Var, kernel: tuple[int, int], stride: int, padding: int, dilation: int
-) -> Var:
-    """What a deformable convolution's taps read: (N, C, H, W) -> (N, C * kh * kw, h, w), times the mask (N, kh*kw, h, w)."""
-    n, c, h, w = x.shape
-    numbers = {"images": n, "channels": c, "height": h, "width": w, "kernel_h": kernel[0], "kernel_w": kernel[1]}
-    numbers |= {"stride_h": stride, "stride_w": stride, "padding_h": padding, "padding_w": padding}
-    numbers |= {"dilation_h": dilation, "dilation_w": dilation, "out_h": offset.shape[2], "out_w": offset.shape[3]}
-    names = ", ".join(f'(int64_t)data["{name}"]' for name in numbers)
-    place = f"triseg::DeformShape{{{names}}}"
-    shape = (n, c * kernel[0] * kernel[1], *offset.shape[2:])
-
-    def forward(x: Var, offset: Var, mask: Var) -> Var:
-        source = f"triseg::deform_columns(in0_p, in1_p, in2_p, {place}, out0_p);"
-        return call(source, [x, offset, mask], [shape], ["float32"], "deform_conv2d", **numbers)[0]
-
-    def backward(gradient: Var, output: Var) -> tuple[Var, Var, Var]:
-        source = f"triseg::deform_columns_grad_input(in0_p, in1_p, in2_p, {place}, out0_p);"
-        dx = call(source, [gradient, offset, mask], [x.shape], ["float32"], "deform_conv2d", **numbers)[0]
-        source = f"triseg::deform_columns_grad_offset(in0_p, in1_p, in2_p, in3_p, {place}, out0_p, out1_p);"
-        inputs, shapes = [gradient, x, offset, mask], [offset.shape, mask.shape]
-        return dx, *call(source, inputs, shapes, ["float32", "float32"], "deform_conv2d", **numbers)
-
-    return Differentiable(forward, backward)(x, offset, mask)
-
-
 class Convolution(jt.Function):
-    """conv2d through oneDNN's operators, which are compiled once; nn.conv2d compiles each stride and kernel size anew."""
+    """conv2d through oneDNN's operators, compiled once; nn.conv2d compiles each stride and kernel size anew."""
 
     def __init__(self, stride: int, padding: int, dilation: int, groups: int):
         self.numbers = stride, stride, padding, padding, dilation, dilation, groups
@@ -272,7 +213,7 @@ def convolution(x: Var, weight: Var, stride: int = 1, padding: int = 0, dilation
 
 
 class BatchNormalisation(jt.Function):
-    """x (N, C, H, W), weight, bias -> normalised x, and the mean and biased variance (C,) of the batch, for statistics."""
+    """x (N, C, H, W), weight, bias (C,) -> normalised x, and the batch's mean and biased variance (C,)."""
 
     def __init__(self, eps: float):
         self.eps = eps
@@ -282,7 +223,7 @@ class BatchNormalisation(jt.Function):
         self.numbers = {"n": n, "channels": c, "area": h * w, "eps": self.eps}
         self.names = ", ".join(f'data["{name}"]' for name in self.numbers)
         source = f"code_ops::batch_norm(in0_p, in1_p, in2_p, out0_p, out1_p, out2_p, {self.names});"
-        outputs = call(source, [x, weight, bias], [x.shape, (c,), (c,)], ["float32"] * 3, **self.numbers)
+        outputs = call(source, [x, weight, bias], [x.shape, (c,), (c,)], **self.numbers)
         self.inputs = [x, weight, *outputs[1:]]
         return outputs
 
@@ -290,4 +231,14 @@ class BatchNormalisation(jt.Function):
         x, weight = self.inputs[:2]
         arguments = f"in0_p, in1_p, in2_p, in3_p, in4_p, out0_p, out1_p, out2_p, {self.names}"
         inputs, shapes = [*self.inputs, gradient], [x.shape, weight.shape, weight.shape]
-        return call(f"code_ops::batch_norm_gradient({arguments});", inputs, shapes, ["float32"] * 3, **self.numbers)
+        return call(f"code_ops::batch_norm_gradient({arguments});", inputs, shapes, **self.numbers)
+
+
+def batch_norm(x: Var, weight: Var, bias: Var, eps: float) -> list[Var]:
+    """x (N, C, H, W) normalised by its own statistics, and these: mean and biased variance (C,)."""
+    if not jt.flags.use_cuda:
+        return BatchNormalisation(eps)(x, weight, bias)
+    mean = x.mean((0, 2, 3), keepdims=True)
+    variance = ((x - mean) * (x - mean)).mean((0, 2, 3), keepdims=True)
+    scale = weight.reshape(mean.shape) / jt.sqrt(variance + eps)
+    return [(x - mean) * scale + bias.reshape(mean.shape), mean.reshape(weight.shape), variance.reshape(weight.shape)]

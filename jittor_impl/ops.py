@@ -15,6 +15,7 @@ from jittor import Var
 
 from common.array import register
 from jittor_impl import _code_ops as code_ops
+from jittor_impl import _kernels as kernels
 
 # Creation and conversion
 
@@ -257,36 +258,18 @@ def grid_sample(x: Var, grid: Var, align_corners: bool = False) -> Var:
     return code_ops.grid_sample(x, grid, align_corners)
 
 
-def roi_align(
-    x: Var, rois: Var, output_size: tuple[int, int], scale: float, sampling_ratio: int, aligned: bool
-) -> Var:
-    return code_ops.roi_align(x, rois, output_size, scale, sampling_ratio, aligned)
+def roi_align(x: Var, rois: Var, output_size: Sequence[int], scale: float, sampling_ratio: int, aligned: bool) -> Var:
+    return kernels.roi_align(x, rois, output_size, scale, sampling_ratio, aligned)
 
 
 def nms(boxes: Var, scores: Var, iou_threshold: float, classes: Var | None = None, offset: float = 0.0) -> Var:
-    by_score = argsort(scores, descending=True)
-    classes = None if classes is None else take(classes, by_score)
-    kept = code_ops.nms(take(boxes, by_score), classes, iou_threshold, offset)
-    return take(by_score, nonzero(kept > 0))
+    return kernels.nms(boxes, scores, iou_threshold, classes, offset)
 
 
 def deform_conv2d(
-    x: Var,
-    offset: Var,
-    mask: Var | None,
-    weight: Var,
-    bias: Var | None,
-    stride: int,
-    padding: int,
-    dilation: int,
+    x: Var, offset: Var, mask: Var | None, weight: Var, bias: Var | None, stride: int, padding: int, dilation: int
 ) -> Var:
-    out_channels, channels, *kernel = weight.shape
-    if mask is None:
-        mask = jt.ones((x.shape[0], kernel[0] * kernel[1], *offset.shape[2:]))
-    columns = code_ops.deform_columns(x, offset, mask, tuple(kernel), stride, padding, dilation)
-    # What the taps read stands as channels, so a 1x1 convolution sums it.
-    y = code_ops.convolution(columns, weight.reshape((out_channels, channels * kernel[0] * kernel[1], 1, 1)))
-    return y if bias is None else y + bias.reshape((1, out_channels, 1, 1))
+    return kernels.deform_conv2d(x, offset, mask, weight, bias, stride, padding, dilation)
 
 
 # Gradient

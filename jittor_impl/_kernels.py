@@ -1,0 +1,98 @@
+"""roi_align, nms and deform_conv2d in Jittor: the C++ of common/kernels as code operators."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import jittor as jt
+from jittor import Var
+
+from jittor_impl import _code_ops as code_ops
+from jittor_impl._code_ops import Differentiable, call
+
+_FOLDER = Path(__file__).parents[1] / "common" / "kernels"
+_ROI_ALIGN, _NMS, _DEFORM_CONV2D = (
+    (_FOLDER / f"{name}.h").read_text() for name in ("roi_align", "nms", "deform_conv2d")
+)
+
+
+def roi_align(x: Var, rois: Var, output_size: Sequence[int], scale: float, sampling_ratio: int, aligned: bool) -> Var:
+    """x (N, C, H, W), rois (K, 5) -> (K, C, *output_size)"""
+    n, c, h, w = x.shape
+    high, wide = output_size
+    numbers = {"rois": rois.shape[0], "images": n, "channels": c, "height": h, "width": w, "high": high, "wide": wide}
+    names = ", ".join(f'(int64_t)data["{name}"]' for name in numbers)
+    rule = 'triseg::RoiAlignRule{(float)data["scale"], (int)data["sampling_ratio"], data["aligned"] != 0}'
+    arguments = f"in0_p, in1_p, triseg::RoiAlignShape{{{names}}}, {rule}, out0_p"
+    numbers |= {"scale": scale, "sampling_ratio": sampling_ratio, "aligned": aligned}
+
+    def forward(x: Var) -> Var:
+        source = f"triseg::roi_align_forward({arguments});"
+        return call(source, [x, rois], [(rois.shape[0], c, high, wide)], header=_ROI_ALIGN, **numbers)[0]
+
+    def backward(gradient: Var, output: Var) -> Var:
+        source = f"triseg::roi_align_backward({arguments});"
+        return call(source, [gradient, rois], [(n, c, h, w)], header=_ROI_ALIGN, **numbers)[0]
+
+    return Differentiable(forward, backward)(x)
+
+
+def nms(boxes: Var, scores: Var, iou_threshold: float, classes: Var | None = None, offset: float = 0.0) -> Var:
+    by_score = code_ops.order(scores, 0, scores.shape[0], descending=True)
+    classes = None if classes is None else code_ops.take(classes, by_score, 0)
+    kept = _nms(code_ops.take(boxes, by_score, 0), classes, iou_threshold, offset)
+    return code_ops.take(by_score, code_ops.nonzero(kept > 0), 0)
+
+
+def deform_conv2d(
+    x: Var,
+    offset: Var,
+    mask: Var | None,
+    weight: Var,
+    bias: Var | None,
+    stride: int,
+    padding: int,
+    dilation: int,
+) -> Var:
+    out_channels, channels, *kernel = weight.shape
+    if mask is None:
+        mask = jt.ones((x.shape[0], kernel[0] * kernel[1], *offset.shape[2:]))
+    columns = _deform_columns(x, offset, mask, tuple(kernel), stride, padding, dilation)
+    # What the taps read stands as channels, so a 1x1 convolution sums it.
+    y = code_ops.convolution(columns, weight.reshape((out_channels, channels * kernel[0] * kernel[1], 1, 1)))
+    return y if bias is None else y + bias.reshape((1, out_channels, 1, 1))
+
+
+def _nms(boxes: Var, classes: Var | None, threshold: float, offset: float) -> Var:
+    """boxes (N, 4) in order of consideration -> (N,) int32, 1 where a box is kept"""
+    source = f"""
+        triseg::nms(in0_p, {"nullptr" if classes is None else "in1_p"}, in0->num / 4, data["threshold"], data["offset"],
+                    out0_p);
+    """
+    inputs = [boxes] if classes is None else [boxes, classes]
+    return call(source, inputs, [boxes.shape[:1]], "int32", _NMS, threshold=threshold, offset=offset)[0]
+
+
+def _deform_columns(
+    x: Var, offset: Var, mask: Var, kernel: tuple[int, int], stride: int, padding: int, dilation: int
+) -> Var:
+    """(N, C, H, W) -> (N, C * taps, h, w): what each tap of the kernel reads, times the mask."""
+    n, c, h, w = x.shape
+    numbers = {"images": n, "channels": c, "height": h, "width": w, "kernel_h": kernel[0], "kernel_w": kernel[1]}
+    numbers |= {"stride_h": stride, "stride_w": stride, "padding_h": padding, "padding_w": padding}
+    numbers |= {"dilation_h": dilation, "dilation_w": dilation, "out_h": offset.shape[2], "out_w": offset.shape[3]}
+    names = ", ".join(f'(int64_t)data["{name}"]' for name in numbers)
+    place = f"triseg::DeformShape{{{names}}}"
+    shape = (n, c * kernel[0] * kernel[1], *offset.shape[2:])
+
+    def forward(x: Var, offset: Var, mask: Var) -> Var:
+        source = f"triseg::deform_columns(in0_p, in1_p, in2_p, {place}, out0_p);"
+        return call(source, [x, offset, mask], [shape], header=_DEFORM_CONV2D, **numbers)[0]
+
+    def backward(gradient: Var, output: Var) -> tuple[Var, Var, Var]:
+        source = f"triseg::deform_columns_grad_input(in0_p, in1_p, in2_p, {place}, out0_p);"
+        dx = call(source, [gradient, offset, mask], [x.shape], header=_DEFORM_CONV2D, **numbers)[0]
+        source = f"triseg::deform_columns_grad_offset(in0_p, in1_p, in2_p, in3_p, {place}, out0_p, out1_p);"
+        inputs, shapes = [gradient, x, offset, mask], [offset.shape, mask.shape]
+        return dx, *call(source, inputs, shapes, header=_DEFORM_CONV2D, **numbers)
+
+    return Differentiable(forward, backward)(x, offset, mask)

@@ -1,0 +1,131 @@
+"""ResNet (ResNeXt, deformable) and Darknet-53: an image in, one feature map a stage out."""
+
+from jittor import Var, nn
+
+from common.config import DarknetSettings, ResNetSettings
+from jittor_impl.layers import BatchNorm, Conv, DeformConv, FrozenBatchNorm, conv_norm
+
+
+class Bottleneck(nn.Module):
+    """1x1 to `width`, 3x3, 1x1 to `out_channels`, added to what came in."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        width: int,
+        out_channels: int,
+        stride: int,
+        settings: ResNetSettings,
+        deformable: bool,
+        norm: type[BatchNorm],
+    ):
+        super().__init__()
+        stride_1x1, stride_3x3 = (stride, 1) if settings.stride_in == "1x1" else (1, stride)
+        self.conv1 = Conv(in_channels, width, 1, stride_1x1, bias=False)
+        self.bn1 = norm(width)
+        if deformable:
+            self.conv2 = DeformConv(width, width, stride_3x3)
+        else:
+            self.conv2 = Conv(width, width, 3, stride_3x3, groups=settings.groups, bias=False)
+        self.bn2 = norm(width)
+        self.conv3 = Conv(width, out_channels, 1, bias=False)
+        self.bn3 = norm(out_channels)
+        self.downsample = None
+        if stride != 1 or in_channels != out_channels:
+            self.downsample = nn.ModuleList(
+                [Conv(in_channels, out_channels, 1, stride, bias=False), norm(out_channels)]
+            )
+
+    def execute(self, x: Var) -> Var:
+        shortcut = x if self.downsample is None else conv_norm(self.downsample[0], self.downsample[1], x)
+        x = nn.relu(conv_norm(self.conv1, self.bn1, x))
+        x = nn.relu(conv_norm(self.conv2, self.bn2, x))
+        return nn.relu(conv_norm(self.conv3, self.bn3, x) + shortcut)
+
+
+def residual_stage(settings: ResNetSettings, stage: int, norm: type[BatchNorm]) -> nn.Sequential:
+    """Stage 1 to 4 of a ResNet; all but the first halve the size."""
+    depth, stem = settings.depths[stage - 1], settings.width
+    width = stem * settings.groups * settings.width_per_group // 64 * 2 ** (stage - 1)
+    in_channels, out_channels = stem if stage == 1 else stem * 2**stage, stem * 2 ** (stage + 1)
+    deformable = settings.deformable[stage - 1]
+    blocks = []
+    for block in range(depth):
+        deform = block + deformable >= depth and block % settings.deformable_interval == 0
+        stride = 2 if block == 0 and stage > 1 else 1
+        blocks.append(Bottleneck(in_channels, width, out_channels, stride, settings, deform, norm))
+        in_channels = out_channels
+    return nn.Sequential(*blocks)
+
+
+class ResNet(nn.Module):
+    """(N, 3, H, W) -> [C2, C3, C4, C5] at strides 4, 8, 16, 32; `last_stage` 3 leaves C5 out (the C4 models)."""
+
+    def __init__(self, settings: ResNetSettings, norm: type[BatchNorm], last_stage: int = 4):
+        super().__init__()
+        self.conv1 = Conv(3, settings.width, 7, stride=2, bias=False)
+        self.bn1 = norm(settings.width)
+        self.last_stage = last_stage
+        for stage in range(1, last_stage + 1):
+            setattr(self, f"layer{stage}", residual_stage(settings, stage, norm))
+        self.channels = [settings.width * 2 ** (stage + 1) for stage in range(1, last_stage + 1)]
+
+    def execute(self, image: Var) -> list[Var]:
+        x = nn.relu(conv_norm(self.conv1, self.bn1, image))
+        x = nn.max_pool2d(x, 3, stride=2, padding=1)
+        features = []
+        for stage in range(1, self.last_stage + 1):
+            x = getattr(self, f"layer{stage}")(x)
+            features.append(x)
+        return features
+
+
+class DarknetConv(nn.Module):
+    """Convolution, norm, leaky ReLU with slope 0.1."""
+
+    def __init__(self, in_channels: int, out_channels: int, kernel: int, stride: int, norm: type[BatchNorm]):
+        super().__init__()
+        self.conv = Conv(in_channels, out_channels, kernel, stride, bias=False)
+        self.norm = norm(out_channels)
+
+    def execute(self, x: Var) -> Var:
+        return nn.leaky_relu(conv_norm(self.conv, self.norm, x), 0.1)
+
+
+class DarknetBlock(nn.Module):
+    """1x1 to half the channels, 3x3 back, added to what came in."""
+
+    def __init__(self, channels: int, norm: type[BatchNorm]):
+        super().__init__()
+        self.conv1 = DarknetConv(channels, channels // 2, 1, 1, norm)
+        self.conv2 = DarknetConv(channels // 2, channels, 3, 1, norm)
+
+    def execute(self, x: Var) -> Var:
+        return self.conv2(self.conv1(x)) + x
+
+
+class Darknet(nn.Module):
+    """(N, 3, H, W) -> five feature maps at strides 2, 4, 8, 16, 32."""
+
+    def __init__(self, settings: DarknetSettings, norm: type[BatchNorm]):
+        super().__init__()
+        self.stem = DarknetConv(3, 32, 3, 1, norm)
+        self.channels = [64 * 2**stage for stage in range(5)]
+        for stage, (depth, channels) in enumerate(zip(settings.depths, self.channels, strict=True), start=1):
+            downsample = DarknetConv(channels // 2, channels, 3, 2, norm)
+            blocks = [DarknetBlock(channels, norm) for _ in range(depth)]
+            setattr(self, f"layer{stage}", nn.Sequential(downsample, *blocks))
+
+    def execute(self, image: Var) -> list[Var]:
+        x = self.stem(image)
+        features = []
+        for stage in range(1, 6):
+            x = getattr(self, f"layer{stage}")(x)
+            features.append(x)
+        return features
+
+
+def build_backbone(settings: ResNetSettings | DarknetSettings, frozen_norm: bool) -> ResNet | Darknet:
+    """The backbone that the settings name."""
+    norm = FrozenBatchNorm if frozen_norm else BatchNorm
+    return ResNet(settings, norm) if settings.kind == "resnet" else Darknet(settings, norm)

@@ -1,0 +1,131 @@
+"""The layers that the networks share: convolutions, also deformable, batch norm, and norms folded into weights."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import jittor as jt
+from jittor import Var, nn
+
+from jittor_impl import _code_ops as code_ops
+from jittor_impl import ops
+
+_folding = True
+
+
+class Conv(nn.Module):
+    """A convolution that keeps the size at stride 1 unless `padding` says otherwise."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel: int,
+        stride: int = 1,
+        padding: int | None = None,
+        dilation: int = 1,
+        groups: int = 1,
+        bias: bool = True,
+    ):
+        super().__init__()
+        self.stride, self.dilation, self.groups = stride, dilation, groups
+        self.padding = dilation * (kernel // 2) if padding is None else padding
+        self.weight = jt.zeros((out_channels, in_channels // groups, kernel, kernel))
+        self.bias = jt.zeros((out_channels,)) if bias else None
+
+    def convolve(self, x: Var, weight: Var, bias: Var | None) -> Var:
+        """This convolution with other numbers in place of its own."""
+        y = code_ops.convolution(x, weight, self.stride, self.padding, self.dilation, self.groups)
+        return y if bias is None else y + bias.reshape((1, -1, 1, 1))
+
+    def execute(self, x: Var) -> Var:
+        return self.convolve(x, self.weight, self.bias)
+
+
+class DeformConv(nn.Module):
+    """DCNv2: a 3x3 convolution whose taps move and weigh themselves, as a second 3x3 convolution tells them."""
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int = 1):
+        super().__init__()
+        self.stride = stride
+        self.weight = jt.zeros((out_channels, in_channels, 3, 3))
+        self.bias = jt.zeros((out_channels,))
+        # 18 channels of y, x offsets a tap, then 9 mask logits.
+        self.offset_mask = Conv(in_channels, 27, 3, stride)
+
+    def convolve(self, x: Var, weight: Var, bias: Var) -> Var:
+        """This convolution with other numbers in place of its own."""
+        offset_mask = self.offset_mask(x)
+        offset, mask = offset_mask[:, :18], jt.sigmoid(offset_mask[:, 18:])
+        return ops.deform_conv2d(x, offset, mask, weight, bias, stride=self.stride, padding=1, dilation=1)
+
+    def execute(self, x: Var) -> Var:
+        return self.convolve(x, self.weight, self.bias)
+
+
+class BatchNorm(nn.Module):
+    """Batch norm over (N, H, W): eps 1e-5, momentum 0.1, unbiased running variance."""
+
+    frozen = False
+
+    def __init__(self, channels: int, eps: float = 1e-5):
+        super().__init__()
+        self.eps = eps
+        self.weight = jt.ones((channels,))
+        self.bias = jt.zeros((channels,))
+        self.running_mean = jt.zeros((channels,)).stop_grad()
+        self.running_var = jt.ones((channels,)).stop_grad()
+
+    @property
+    def standing_still(self) -> bool:
+        """Whether the statistics are constants at this time."""
+        return self.frozen or not self.is_training()
+
+    def scale_and_shift(self) -> tuple[Var, Var]:
+        """What the norm does to each channel when its statistics stand still."""
+        scale = self.weight / jt.sqrt(self.running_var + self.eps)
+        return scale, self.bias - self.running_mean * scale
+
+    def execute(self, x: Var) -> Var:
+        if self.standing_still:
+            scale, shift = self.scale_and_shift()
+            return x * scale.reshape((1, -1, 1, 1)) + shift.reshape((1, -1, 1, 1))
+        # Jittor's own norm keeps the biased variance.
+        y, mean, variance = code_ops.batch_norm(x, self.weight, self.bias, self.eps)
+        count = x.shape[0] * x.shape[2] * x.shape[3]
+        self._advance(self.running_mean, mean)
+        self._advance(self.running_var, variance * (count / max(count - 1, 1)))
+        return y
+
+    def _advance(self, statistic: Var, of_batch: Var) -> None:
+        statistic.update(0.9 * statistic + 0.1 * of_batch.detach())
+
+
+class FrozenBatchNorm(BatchNorm):
+    """Batch norm whose statistics, scale and shift stand still, in training too."""
+
+    frozen = True
+
+    def __init__(self, channels: int, eps: float = 1e-5):
+        super().__init__(channels, eps)
+        self.weight.stop_grad()
+        self.bias.stop_grad()
+
+
+def conv_norm(conv: Conv | DeformConv, norm: BatchNorm, x: Var) -> Var:
+    """norm(conv(x)); a norm that stands still goes into the convolution's numbers, which saves a pass."""
+    if not (norm.standing_still and _folding):
+        return norm(conv(x))
+    scale, shift = norm.scale_and_shift()
+    bias = shift if conv.bias is None else conv.bias * scale + shift
+    return conv.convolve(x, conv.weight * scale.reshape((-1, 1, 1, 1)), bias)
+
+
+@contextmanager
+def unfolded() -> Iterator[None]:
+    """Within it every convolution and norm runs as itself, so that each can be observed."""
+    global _folding
+    _folding = False
+    try:
+        yield
+    finally:
+        _folding = True

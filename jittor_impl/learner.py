@@ -1,0 +1,130 @@
+"""One model in Jittor as the commands and the trainer drive it: NumPy arrays in, NumPy arrays out."""
+
+import jittor as jt
+import numpy as np
+from jittor import Var, nn
+
+from common import yolact
+from common.config import Settings
+from common.results import Instances
+from common.weights import check_fit
+from jittor_impl import device as devices
+from jittor_impl import distributed
+from jittor_impl._optimizers import Optimizer
+from jittor_impl.layers import unfolded
+from jittor_impl.yolact import Yolact
+
+
+class Learner:
+    framework = "jittor"
+
+    def __init__(self, settings: Settings, device: str = "auto", training: bool = False):
+        self.settings = settings
+        self.rank, self.world = distributed.start()
+        self.device = devices.select(device)
+        per_device = settings.schedule.batch_size // self.world
+        frozen_norm = not training or per_device < settings.network.freeze_norm_below
+        self.network = Yolact(settings, frozen_norm)
+        self._state = dict(self.network.named_parameters())
+        self._trainable = {name: p for name, p in self._state.items() if not p.is_stop_grad()}
+        self._mode(training)
+        self._optimizer = Optimizer(self._trainable, settings.schedule) if training else None
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shape of every parameter and statistic by its canonical name."""
+        return {name: tuple(value.shape) for name, value in self._state.items()}
+
+    def trainable(self) -> list[str]:
+        """The names of what the optimizer moves."""
+        return list(self._trainable)
+
+    def weights(self) -> dict[str, np.ndarray]:
+        return {name: value.numpy() for name, value in self._state.items()}
+
+    def load_weights(self, weights: dict[str, np.ndarray], origin: str = "weights") -> None:
+        check_fit(weights, self.shapes(), origin)
+        for name, value in self._state.items():
+            value.update(jt.array(weights[name]))
+
+    def optimizer_state(self) -> dict[str, np.ndarray]:
+        """What the optimizer remembers, as `QUANTITY/PARAMETER`."""
+        return self._optimizer.state()
+
+    def load_optimizer_state(self, state: dict[str, np.ndarray]) -> None:
+        self._optimizer.load_state(state)
+
+    def train_step(self, batch: dict[str, np.ndarray], learning_rate: float) -> dict[str, float]:
+        """One update on this rank's share of a batch; the losses are those of the whole batch."""
+        terms, gradients = self._backward(batch)
+        limit = self.settings.schedule.clip_norm
+        if limit is not None:
+            norm = jt.sqrt(sum((gradient * gradient).sum() for gradient in gradients))
+            gradients = [gradient * jt.minimum(limit / (norm + 1e-6), 1.0) for gradient in gradients]
+        self._optimizer.step(gradients, learning_rate)
+        return _floats(terms)
+
+    def gradients(self, batch: dict[str, np.ndarray]) -> tuple[dict[str, float], dict[str, np.ndarray]]:
+        """The losses, and the gradient of their sum by parameter name; nothing is updated."""
+        terms, gradients = self._backward(batch)
+        arrays = {name: gradient.numpy() for name, gradient in zip(self._trainable, gradients, strict=True)}
+        return _floats(terms), arrays
+
+    def predict(
+        self, images: np.ndarray, image_sizes: list[tuple[int, int]], score_threshold: float = 0.0
+    ) -> list[Instances]:
+        """(N, 3, S, S) float32, prepared -> for each image its instances in the pixels of its size (height, width)."""
+        self._mode(training=False)
+        with jt.no_grad():
+            return self.network.predict(jt.array(images), image_sizes, score_threshold)
+
+    def trace(
+        self, inputs: dict[str, np.ndarray], layers: bool = False, gradients: bool = False
+    ) -> dict[str, np.ndarray]:
+        """Every named stage on the inputs; `layer.PATH` a module's output, `loss.TERM`, `grad.PARAMETER` on request.
+
+        inputs: `image` (N, 3, H, W); for gradients the rest of a training batch too.
+        """
+        outputs = {}
+        self._mode(training=gradients)
+        if gradients:
+            losses, by_name = self.gradients(inputs)
+            outputs |= {f"loss.{name}": np.float32(value) for name, value in losses.items()}
+            outputs |= {f"grad.{name}": value for name, value in by_name.items()}
+        observed = {path: module for path, module in self.network.named_modules() if layers and path}
+        for path, module in observed.items():
+            module.register_forward_hook(_recorder(outputs, f"layer.{path}"))
+        with jt.no_grad(), unfolded():
+            stages = self.network(jt.array(inputs["image"]))
+        for module in observed.values():
+            module.remove_forward_hook()
+        height, width = inputs["image"].shape[2:]
+        outputs["priors"] = yolact.priors(self.settings, (height, width))
+        return outputs | {name: value.numpy() for name, value in stages.items()}
+
+    def _mode(self, training: bool) -> None:
+        # Module.train and eval would also decide anew which parameters have gradients.
+        for module in self.network.modules():
+            module.is_train = training
+
+    def _backward(self, batch: dict[str, np.ndarray]) -> tuple[dict[str, Var], list[Var]]:
+        # Jittor's integers are 32 bits wide, which an image's id need not fit.
+        arrays = {name: jt.array(value) for name, value in batch.items() if name != "image_id"}
+        normalisers = [name for name in arrays if name.startswith("normaliser.")]
+        totals = distributed.sum_over_ranks([arrays[name] for name in normalisers])
+        losses = self.network.losses(arrays | dict(zip(normalisers, totals, strict=True)))
+        gradients = jt.grad(sum(losses.values()), list(self._trainable.values()))
+        gradients = distributed.sum_over_ranks(gradients)
+        terms = distributed.sum_over_ranks(list(losses.values()))
+        return dict(zip(losses, terms, strict=True)), gradients
+
+
+def _floats(terms: dict[str, Var]) -> dict[str, float]:
+    return {name: value.item() for name, value in terms.items()}
+
+
+def _recorder(outputs: dict[str, np.ndarray], name: str):
+    def record(module: nn.Module, inputs: tuple, output) -> None:
+        if isinstance(output, Var):
+            outputs[name] = output.numpy()
+
+    return record
