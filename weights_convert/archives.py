@@ -22,7 +22,7 @@ def read_entry(archive: zipfile.ZipFile, name: str) -> bytes:
     try:
         return archive.read(name)
     except KeyError:
-        raise ValueError(f"the zip lacks {ascii(name)[1:-1][:80]}") from None
+        raise ValueError(f"the zip lacks {name}") from None
 
 
 def _check(archive: zipfile.ZipFile, file_bytes: int, stored_only: bool) -> None:
@@ -30,13 +30,13 @@ def _check(archive: zipfile.ZipFile, file_bytes: int, stored_only: bool) -> None
     stored = 0
     seen = set()
     for entry in archive.infolist():
-        name = ascii(entry.filename)[1:-1][:80]
-        parts = PurePosixPath(entry.filename.replace("\\", "/")).parts
-        if ".." in parts or entry.filename.startswith(("/", "\\")):
+        name = entry.filename
+        parts = PurePosixPath(name.replace("\\", "/")).parts
+        if ".." in parts or name.startswith(("/", "\\")):
             raise Refused(f"the zip has an entry that points outside of it: {name}")
-        if entry.filename in seen:
+        if name in seen:
             raise Refused(f"the zip has two entries {name}")
-        seen.add(entry.filename)
+        seen.add(name)
         stored += entry.compress_size
         if stored_only and entry.compress_type != zipfile.ZIP_STORED:
             raise Refused(f"the zip's entry {name} is compressed, which PyTorch's never are")

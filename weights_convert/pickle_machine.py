@@ -222,7 +222,7 @@ class PickleMachine:
         # NumPy 2 renamed the package; both write pickles that the other reads.
         path = f"{module}.{name}".replace("numpy._core.", "numpy.core.")
         if path not in self._calls:
-            raise Refused(f"the pickle asks for {_printable(path)}, which is no part of a checkpoint")
+            raise Refused(f"the pickle asks for {path}, which is no part of a checkpoint")
         return Name(path, self._calls[path])
 
 
@@ -245,7 +245,3 @@ def _filled(target: dict, values: list[Any]) -> dict:
         raise ValueError("the pickle gives a key without a value")
     target.update((_plain(key), value) for key, value in zip(values[::2], values[1::2], strict=True))
     return target
-
-
-def _printable(path: str) -> str:
-    return ascii(path)[1:-1][:80]

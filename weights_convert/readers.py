@@ -30,6 +30,7 @@ from weights_convert.pickled_arrays import (
 _JITTOR_END = b"HCAJSLHD"
 # Where trainers put the weights when they save more than these: maskrcnn-benchmark and detectron2, mmdetection, Caffe2.
 _WRAPPERS = ("model", "state_dict", "blobs")
+_LONGEST_NAME = 200  # of an array; names are shown in messages
 _PICKLE_SUFFIXES = (".pkl", ".pickle", ".pth", ".pt")
 _SAFETENSORS_DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "bfloat16", "I64": "<i8", "I32": "<i4"} | {
     "I16": "<i2",
@@ -53,14 +54,22 @@ def read_foreign(path: str | os.PathLike) -> dict[str, np.ndarray]:
     except UserError:
         raise
     except Refused as refusal:
-        raise UserError(f"{path}: refused: {refusal}") from None
+        raise UserError(f"{path}: refused: {_printable(refusal)}") from None
     except MemoryError:
         raise UserError(f"{path}: refused: it asks for more memory than there is") from None
     except Exception as fault:  # The formats' parsers raise nearly everything on a damaged file.
-        raise UserError(f"{path}: damaged, or no checkpoint of a known format ({fault})") from None
+        raise UserError(f"{path}: damaged, or no checkpoint of a known format ({_printable(fault)})") from None
     if not arrays:
         raise UserError(f"{path}: holds no arrays")
+    for name in arrays:
+        if not name.isprintable() or len(name) > _LONGEST_NAME:
+            raise UserError(f"{path}: refused: it names an array {_printable(name)}")
     return arrays
+
+
+def _printable(text: object) -> str:
+    """What a file made us say: one line, without its control characters."""
+    return ascii(str(text))[1:-1][:_LONGEST_NAME]
 
 
 def _reader(path: Path) -> Callable[[Path], dict[str, np.ndarray]]:

@@ -346,6 +346,15 @@ def test_random_damage_never_ends_in_a_traceback(tmp_path):
                 assert "w.pth" in str(error)
 
 
+def test_names_that_paint_on_the_terminal(tmp_path):
+    path = tmp_path / "w.pkl"
+    for name in ("\x1b[2J\x1b[31mowned", "two\nlines", "x" * 10000):
+        text = refused(path, pickle.dumps({name: STATE["a.bias"]}), "it names an array")
+        assert text.isprintable()
+        text = refused(path, b"\x80\x02cos\n" + name.encode().replace(b"\n", b"") + b"\n.", "asks for os.")
+        assert text.isprintable()
+
+
 def test_the_attacks_are_pickles(tmp_path):
     """The hand-made pickles here are ones that Python's own machine would take up."""
     pickletools.dis(array_pickle(b"(K\x01K\x01\x85cnumpy\ndtype\nU\x02f4\x85R\x89U\x04abcdt"), out=io.StringIO())

@@ -1,6 +1,7 @@
 """`python -m weights_convert`, and what `--weights` opens."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -24,6 +25,14 @@ ROOT = Path(__file__).parents[2]
 def official(tmp_path, tiny_original) -> Path:
     path = tmp_path / "yolact_tiny_54_800000.pth"
     write_pth(path, tiny_original)
+    return path
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory) -> Path:
+    """A checkpoint that three variants share the shapes of."""
+    path = tmp_path_factory.mktemp("base") / "mine.pth"
+    write_pth(path, {e.original: np.zeros(e.shape, np.float32) for e in yolact.layout(load_settings("yolact_base"))})
     return path
 
 
@@ -67,15 +76,13 @@ def test_the_card_travels(run, official, tmp_path):
     assert opened == canonical.load_card(tmp_path / "tiny.safetensors")
 
 
-def test_the_model_is_found(tmp_path, official, tiny_original):
+def test_the_model_is_found(tmp_path, official, base, tiny_original):
     for name in ("yolact_tiny_1_20_interrupt.pth", "anything.pth"):  # by the file's name, by what the arrays fit
         shutil.copy(official, tmp_path / name)
         assert convert(tmp_path / name)[1].model == "yolact_tiny"
-    base = {e.original: np.zeros(e.shape, np.float32) for e in yolact.layout(load_settings("yolact_base"))}
-    write_pth(tmp_path / "mine.pth", base)
     with pytest.raises(UserError, match="could be yolact_base, yolact_im400, yolact_im700; say which with --model"):
-        convert(tmp_path / "mine.pth")
-    card = convert(tmp_path / "mine.pth", model="yolact_im700_config")[1]
+        convert(base)
+    card = convert(base, model="yolact_im700_config")[1]
     assert (card.model, card.preprocessing.size) == ("yolact_im700", 700)
     assert card.classes[0] == "person" and card.classes[79] == "toothbrush"
     write_pth(tmp_path / "strange.pth", tiny_original | {"backbone.more": np.zeros(1, np.float32)})
@@ -84,19 +91,19 @@ def test_the_model_is_found(tmp_path, official, tiny_original):
 
 
 def test_another_number_of_classes(tmp_path, run):
-    settings = load_settings("yolact_resnet50_pascal", ["num_classes=6"])
+    settings = load_settings("yolact_tiny", ["num_classes=6"])
     original = {e.original: np.zeros(e.shape, np.float32) for e in yolact.layout(settings)}
-    write_pth(tmp_path / "yolact_resnet50_pascal_1_100.pth", original)
-    run(tmp_path / "yolact_resnet50_pascal_1_100.pth", tmp_path / "w.safetensors")
+    write_pth(tmp_path / "yolact_tiny_1_100.pth", original)
+    run(tmp_path / "yolact_tiny_1_100.pth", tmp_path / "w.safetensors")
     weights, card = canonical.load(tmp_path / "w.safetensors")
     assert weights["head.classes.bias"].shape == (21,) and len(card.classes) == 6
     run(tmp_path / "w.safetensors", tmp_path / "back.pth", "--to", "yolact")
     assert list(read_foreign(tmp_path / "back.pth")) == list(original)
     del original["semantic_seg_conv.weight"]
-    for changed in (original, original | {"semantic_seg_conv.weight": np.zeros((5, 256, 1, 1), np.float32)}):
-        write_pth(tmp_path / "yolact_resnet50_pascal_1_100.pth", changed)
+    for changed in (original, original | {"semantic_seg_conv.weight": np.zeros((5, 64, 1, 1), np.float32)}):
+        write_pth(tmp_path / "yolact_tiny_1_100.pth", changed)
         with pytest.raises(UserError, match=r"missing: semantic_seg_conv\.weight|semantic\.weight \(5"):
-            convert(tmp_path / "yolact_resnet50_pascal_1_100.pth")
+            convert(tmp_path / "yolact_tiny_1_100.pth")
 
 
 @pytest.mark.parametrize(
@@ -134,9 +141,8 @@ def test_half_precision_becomes_float32(tmp_path, tiny_weights):
         open_weights(tmp_path / "w.pth", load_settings("yolact_tiny"))
 
 
-def test_the_files_name_counts_where_shapes_do_not_tell(tmp_path):
-    base = {e.original: np.zeros(e.shape, np.float32) for e in yolact.layout(load_settings("yolact_base"))}
-    write_pth(tmp_path / "yolact_im400_54_800000.pth", base)
+def test_the_files_name_counts_where_shapes_do_not_tell(tmp_path, base):
+    os.link(base, tmp_path / "yolact_im400_54_800000.pth")
     settings = load_settings("yolact_base")
     _, card = open_weights(tmp_path / "yolact_im400_54_800000.pth", settings)
     with pytest.raises(UserError, match="these are weights of yolact_im400, not of yolact_base"):

@@ -39,17 +39,6 @@ np.savez("back.npz", **{name: value.numpy() for name, value in state.items()})
     assert compare_weights(read_foreign(tmp_path / "again.pth"), STATE) == ""
 
 
-def test_torch_loads_it_into_a_module(run_in, tmp_path):
-    weights = {"weight": np.arange(6, dtype=np.float32).reshape(2, 3), "bias": np.ones(2, np.float32)}
-    write_pth(tmp_path / "w.pth", weights)
-    code = """
-module = torch.nn.Linear(3, 2)
-module.load_state_dict(torch.load("w.pth", weights_only=True), strict=True)
-print(module(torch.tensor([[1.0, 2.0, 3.0]])).tolist())
-"""
-    assert run_in("torch", code).strip() == "[[9.0, 27.0]]"
-
-
 def test_jittor_reads_a_pkl(run_in, tmp_path):
     write_jittor(tmp_path / "w.pkl", STATE)
     code = """
