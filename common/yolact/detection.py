@@ -1,4 +1,4 @@
-"""From YOLACT's outputs to instances: suppression on the array contract, masks in the image's pixels."""
+"""From YOLACT's outputs to instances: probabilities, boxes and soft masks on the array contract, the rest in NumPy."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -65,36 +65,53 @@ def select(
         return Detections(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64), no_coefficients)
     boxes = to_corners(decode_centres(xp.take(offsets, candidates), xp.take(anchors, candidates), BOX_WEIGHTS))
     scores = xp.take(scores, candidates)
-    if rules.nms == "cross_class":
-        # One NMS over the best class of each; as in the original only top_k limits their number.
-        rows, _, values = _fast_nms(boxes, xp.max(scores, axis=1)[None], rules)
-        labels = xp.to_numpy(xp.argmax(scores, 1))[rows]
+    if rules.nms == "exact":
+        rows, labels, values = _exact_nms(boxes, scores, settings)
     else:
-        fast = rules.nms == "fast"
-        found = _fast_nms(boxes, xp.transpose(scores, (1, 0)), rules) if fast else _exact_nms(boxes, scores, settings)
-        rows, labels, values = (part[: rules.max_detections] for part in found)
+        table = xp.to_numpy(scores).T
+        # Cross-class: one NMS over the best class of each; as in the original only top_k limits their number.
+        cross = rules.nms == "cross_class"
+        ranked = table.max(axis=0, keepdims=True) if cross else table
+        limit = ranked.size if cross else rules.max_detections
+        rows, labels, values = _fast_nms(xp.to_numpy(boxes), ranked, rules, limit)
+        if cross:
+            labels = table.argmax(axis=0)[rows]
     kept = xp.asarray(rows.astype(np.int32), like=candidates)
     chosen = xp.to_numpy(xp.take(coefficients, xp.take(candidates, kept)))
     return Detections(xp.to_numpy(xp.take(boxes, kept)), values, labels.astype(np.int64), chosen)
 
 
-def _fast_nms(boxes: Array, scores: Array, rules: YolactDetection) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """boxes (N, 4), scores (C, N) -> rows, classes and scores of what stays, best first (of equals the first class).
+def _fast_nms(
+    boxes: np.ndarray, scores: np.ndarray, rules: YolactDetection, limit: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """boxes (N, 4), scores (C, N) -> rows, classes and scores of the best `limit` that stay; of equals the first class.
 
-    Of a class the best `top_k` take part. A box goes when any better one overlaps it too much, also one that goes
-    itself; that is what makes it one matrix operation, and a little stricter than NMS.
+    A box goes when any better one of its class overlaps it too much, also one that goes itself; that makes it a little
+    stricter than NMS. A box's fate hangs on better ones alone, so the best few are tried first, and mostly they do.
     """
-    xp = namespace(boxes)
-    classes, count = scores.shape[0], min(rules.top_k, scores.shape[1])
-    values, order = xp.topk(scores, count)
-    ordered = xp.reshape(xp.take(boxes, xp.reshape(order, (-1,))), (classes, count, 4))
-    place = xp.arange(count, like=order)
-    better = xp.astype(place[:, None] < place[None, :], "float32")
-    stays = xp.to_numpy(xp.max(pairwise_iou(ordered, ordered) * better, axis=1) <= rules.iou_threshold)
-    labels, places = np.nonzero(stays)
-    values, rows = xp.to_numpy(values)[labels, places], xp.to_numpy(order)[labels, places]
-    best = np.argsort(-values, kind="stable")
-    return rows[best], labels[best], values[best]
+    flat = scores.reshape(-1)
+    tried = 4 * limit
+    while True:
+        chosen = np.arange(flat.size)
+        if tried < flat.size:
+            chosen = np.flatnonzero(flat >= np.partition(flat, flat.size - tried)[flat.size - tried])
+        order = chosen[np.argsort(-flat[chosen], kind="stable")]
+        labels, rows = np.divmod(order, len(boxes))
+        stays = _unsuppressed(boxes[rows], labels, rules)
+        if len(order) == flat.size or np.count_nonzero(stays) >= limit:
+            best = np.flatnonzero(stays)[:limit]
+            return rows[best], labels[best], flat[order[best]]
+        tried *= 4
+
+
+def _unsuppressed(boxes: np.ndarray, labels: np.ndarray, rules: YolactDetection) -> np.ndarray:
+    """boxes (K, 4) and labels (K,), best first -> (K,) bool: the first `top_k` of a class that no better one covers"""
+    stays = np.zeros(len(labels), bool)
+    for label in np.unique(labels):
+        members = np.flatnonzero(labels == label)[: rules.top_k]
+        covered = np.triu(pairwise_iou(boxes[members], boxes[members]) > rules.iou_threshold, 1).any(axis=0)
+        stays[members[~covered]] = True
+    return stays
 
 
 def _exact_nms(boxes: Array, scores: Array, settings: YolactSettings) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -107,7 +124,7 @@ def _exact_nms(boxes: Array, scores: Array, settings: YolactSettings) -> tuple[n
     pixels = xp.take(boxes, xp.asarray(rows.astype(np.int32), like=boxes, dtype="int32")) * settings.preprocessing.size
     classes = xp.asarray(labels.astype(np.int32), like=boxes, dtype="int32")
     kept = xp.nms(pixels, xp.asarray(values, like=boxes), rules.iou_threshold, classes=classes, offset=1.0)
-    kept = xp.to_numpy(kept)
+    kept = xp.to_numpy(kept)[: rules.max_detections]
     return rows[kept], labels[kept], values[kept]
 
 
