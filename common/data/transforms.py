@@ -78,7 +78,7 @@ def flip(sample: Sample, keypoint_order: np.ndarray | None = None) -> Sample:
     x1, y1, x2, y2 = sample.boxes.T
     return replace(
         sample,
-        image=np.ascontiguousarray(sample.image[:, ::-1]),
+        image=cv2.flip(sample.image, 1),
         boxes=np.stack([width - x2, y1, width - x1, y2], axis=1),
         masks=np.ascontiguousarray(sample.masks[:, :, ::-1]),
         keypoints=keypoints,
@@ -92,13 +92,15 @@ def window(sample: Sample, rectangle: Rectangle, fill: Sequence[float]) -> Sampl
     """
     left, top, right, bottom = rectangle
     width, height = right - left, bottom - top
-    image = np.empty((height, width, 3), sample.image.dtype)
-    image[:] = np.asarray(fill, sample.image.dtype)
     masks = np.zeros((len(sample.masks), height, width), sample.masks.dtype)
-    # The part of the image that is seen, in the image and in the window.
+    # The part of the image that is seen.
     x1, y1 = max(left, 0), max(top, 0)
     x2, y2 = max(x1, min(right, sample.image.shape[1])), max(y1, min(bottom, sample.image.shape[0]))
-    image[y1 - top : y2 - top, x1 - left : x2 - left] = sample.image[y1:y2, x1:x2]
+    if x1 < x2 and y1 < y2:
+        margins = (y1 - top, bottom - y2, x1 - left, right - x2)
+        image = cv2.copyMakeBorder(sample.image[y1:y2, x1:x2], *margins, cv2.BORDER_CONSTANT, value=tuple(fill))
+    else:
+        image = np.full((height, width, 3), fill, sample.image.dtype)
     masks[:, y1 - top : y2 - top, x1 - left : x2 - left] = sample.masks[:, y1:y2, x1:x2]
     limit = np.array([width, height, width, height], np.float32)
     boxes = np.clip(sample.boxes - np.array([left, top, left, top], np.float32), 0, limit)
@@ -118,9 +120,11 @@ def pad_to_multiple(sample: Sample, multiple: int, fill: Sequence[float] = (0, 0
 
 def normalise(image: np.ndarray, settings: Preprocessing) -> np.ndarray:
     """(H, W, 3) RGB on 0..255 -> (3, H, W) float32 in the network's channel order, mean 0 and deviation 1."""
-    ordered = image if settings.channel_order == "rgb" else image[..., ::-1]
-    mean, deviation = np.array(settings.mean, np.float32), np.array(settings.deviation, np.float32)
-    return np.ascontiguousarray(((ordered.astype(np.float32) - mean) / deviation).transpose(2, 0, 1))
+    channels = cv2.split(image)
+    planes = np.stack(channels if settings.channel_order == "rgb" else channels[::-1]).astype(np.float32, copy=False)
+    planes -= np.array(settings.mean, np.float32)[:, None, None]
+    planes /= np.array(settings.deviation, np.float32)[:, None, None]
+    return planes
 
 
 def maybe(rng: np.random.Generator) -> bool:

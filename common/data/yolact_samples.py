@@ -97,9 +97,10 @@ def augment(sample: Sample, settings: YolactSettings, rng: np.random.Generator) 
     image = transforms.photometric(sample.image, rng) if chosen.photometric else sample.image.astype(np.float32)
     sample = replace(sample, image=image, keypoints=None)
     sample = _reframe(sample, chosen.expand and transforms.maybe(rng), chosen.sample_crop, rng)
+    # The original mirrors first, which comes to the same and costs more.
+    sample = transforms.resize(sample, (size, size))
     if chosen.mirror and transforms.maybe(rng):
         sample = transforms.flip(sample)
-    sample = transforms.resize(sample, (size, size))
     sides = sample.boxes[:, 2:] - sample.boxes[:, :2]
     return transforms.keep(sample, (sides > chosen.smallest_side * size).all(axis=1))
 
