@@ -99,7 +99,7 @@ def _fingerprint(compiler: str) -> str:
     """Differs where another library is needed: other sources, compiler, flags or instruction set."""
     parts = [compiler, *FLAGS, platform.machine(), _instruction_set()]
     parts.append(subprocess.run([compiler, "--version"], check=True, capture_output=True, text=True).stdout)
-    parts += [path.read_text() for path in sorted(SOURCES.glob("*.h")) + [SOURCES / "kernels.cpp"]]
+    parts += [path.read_text() for path in [*sorted(SOURCES.glob("*.h")), SOURCES / "kernels.cpp"]]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
 

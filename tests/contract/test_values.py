@@ -1,4 +1,4 @@
-"""What the contract says of types, ties, large numbers and empty arrays, by value; for the three wings and for NumPy."""
+"""What the contract says of types, ties, large numbers and empty arrays, by value; for the wings and for NumPy."""
 
 import inspect
 

@@ -1,0 +1,112 @@
+"""PyTorch's three ways to roi_align, nms and deform_conv2d agree: the own kernels, torchvision and plain operations."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from common import kernels, numpy_ops
+from tests.contract.test_wing_vision import IMAGES, ROIS, RULES, deform_arrays
+from torch_impl import _kernels, ops
+
+DOUBLE = {"rtol": 1e-12, "atol": 1e-12}
+
+
+@pytest.fixture
+def no_kernels(monkeypatch):
+    monkeypatch.setattr(kernels, "library", lambda: None)
+    monkeypatch.setattr(_kernels, "_torchvision", lambda: None)
+
+
+def gradients(function, *arrays: np.ndarray) -> list[np.ndarray]:
+    """Value and gradients of the sum of squares, which weighs every element differently."""
+    value, found = ops.value_and_grad(lambda *x: (function(*x) ** 2).sum(), *[torch.tensor(a) for a in arrays])
+    return [value.numpy(), *[gradient.numpy() for gradient in found]]
+
+
+def roi_align(x, sampling_ratio, aligned):
+    return ops.roi_align(x, torch.tensor(ROIS), (3, 2), 0.9, sampling_ratio, aligned)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_roi_align_without_kernels(no_kernels, monkeypatch, rule):
+    plain = gradients(lambda x: roi_align(x, *rule), IMAGES)
+    exact = roi_align(torch.tensor(IMAGES, dtype=torch.float64), *rule)
+    monkeypatch.undo()
+    kernel = gradients(lambda x: roi_align(x, *rule), IMAGES)
+    for answer, reference in zip(plain, kernel, strict=True):
+        np.testing.assert_allclose(answer, reference, rtol=1e-5, atol=1e-5)
+    # float64 takes this way always; NumPy's positions are of the images' type too.
+    reference = numpy_ops.roi_align(IMAGES.astype(np.float64), ROIS, (3, 2), 0.9, *rule)
+    np.testing.assert_allclose(exact.numpy(), reference, **DOUBLE)
+
+
+def test_roi_align_of_no_rois_without_kernels(no_kernels):
+    rois = torch.zeros(0, 5)
+    assert ops.roi_align(torch.tensor(IMAGES), rois, (3, 2), 1.0, 0, True).shape == (0, 3, 3, 2)
+
+
+@pytest.mark.parametrize("rule", [(1, 1, 1), (2, 1, 1), (1, 2, 2)])
+@pytest.mark.parametrize("modulated", [True, False])
+def test_deform_conv2d_without_kernels(no_kernels, monkeypatch, rule, modulated):
+    x, offset, mask, weight, bias = deform_arrays(*rule)
+    given = (x, offset, weight, bias) + ((mask,) if modulated else ())
+
+    def convolve(x, offset, weight, bias, mask=None):
+        return ops.deform_conv2d(x, offset, mask, weight, bias, *rule)
+
+    plain = gradients(convolve, *given)
+    monkeypatch.undo()
+    kernel = gradients(convolve, *given)
+    for answer, reference in zip(plain, kernel, strict=True):
+        np.testing.assert_allclose(answer, reference, rtol=1e-4, atol=1e-4)
+
+
+def crowd(count: int = 300) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Boxes, scores and classes; many scores are equal, and many IoUs are the threshold itself."""
+    random = np.random.default_rng(7)
+    corners, sides = random.integers(0, 12, (count, 2)) * 5, random.integers(-1, 8, (count, 2)) * 5
+    boxes = np.concatenate([corners, corners + sides], 1).astype(np.float32)
+    scores = np.round(random.random(count), 2).astype(np.float32)
+    return torch.tensor(boxes), torch.tensor(scores), torch.tensor(random.integers(0, 3, count))
+
+
+@pytest.mark.parametrize("offset", [0.0, 1.0])
+@pytest.mark.parametrize("threshold", [0.3, 0.5, 0.7])
+def test_nms_without_kernels(no_kernels, monkeypatch, threshold, offset):
+    boxes, scores, classes = crowd()
+    for labels in (None, classes):
+        plain = ops.nms(boxes, scores, threshold, labels, offset)
+        with monkeypatch.context() as patch:
+            patch.setattr(_kernels, "_torchvision", lambda: SimpleNamespace(nms=torchvision_nms))
+            vision = ops.nms(boxes, scores, threshold, labels, offset)
+        reference = numpy_ops.nms(
+            boxes.numpy(), scores.numpy(), threshold, None if labels is None else labels.numpy(), offset
+        )
+        np.testing.assert_array_equal(plain, reference)
+        np.testing.assert_array_equal(vision, reference)
+
+
+def torchvision_nms(boxes, scores, threshold):
+    """torchvision.ops.nms: kept indices by descending score."""
+    return torch.tensor(numpy_ops.nms(boxes.numpy(), scores.numpy(), threshold), dtype=torch.int64)
+
+
+def test_torchvision_is_called_as_it_wants_to_be(no_kernels, monkeypatch):
+    x, offset, mask, weight, bias = map(torch.tensor, deform_arrays(2, 1, 1))
+
+    def vision_roi_align(input, boxes, output_size, spatial_scale=1.0, sampling_ratio=-1, aligned=False):
+        pooled = numpy_ops.roi_align(input.numpy(), boxes.numpy(), output_size, spatial_scale, sampling_ratio, aligned)
+        return torch.tensor(pooled)
+
+    def vision_deform(input, offset, weight, bias=None, stride=(1, 1), padding=(0, 0), dilation=(1, 1), mask=None):
+        arrays = [array.numpy() for array in (input, offset, mask, weight, bias)]
+        return torch.tensor(numpy_ops.deform_conv2d(*arrays, stride, padding, dilation))
+
+    plain = ops.deform_conv2d(x, offset, mask, weight, bias, 2, 1, 1), roi_align(x, 0, True)
+    stand_in = SimpleNamespace(roi_align=vision_roi_align, deform_conv2d=vision_deform)
+    monkeypatch.setattr(_kernels, "_torchvision", lambda: stand_in)
+    vision = ops.deform_conv2d(x, offset, mask, weight, bias, 2, 1, 1), roi_align(x, 0, True)
+    for answer, reference in zip(vision, plain, strict=True):
+        torch.testing.assert_close(answer, reference, rtol=1e-5, atol=1e-5)
