@@ -8,7 +8,8 @@
 #include <cstdint>
 #include <cstring>
 #include <limits>
-#include <numeric>
+#include <stdexcept>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -60,9 +61,17 @@ void extremum(const T* x, int32_t* positions, long outer, long n, long inner, bo
     }
 }
 
+// Throws before anything is read or written elsewhere.
+inline void check_indices(const int32_t* indices, long count, long n) {
+    for (long i = 0; i < count; i++)
+        if (indices[i] < 0 || indices[i] >= n)
+            throw std::out_of_range("index " + std::to_string(indices[i]) + " on an axis of " + std::to_string(n));
+}
+
 // out (outer, k, inner) = x[:, indices, :]
 template <class T>
 void take(const T* x, const int32_t* indices, T* out, long outer, long n, long inner, long k) {
+    check_indices(indices, k, n);
     #pragma omp parallel for schedule(static)
     for (long o = 0; o < outer; o++)
         for (long i = 0; i < k; i++)
@@ -72,6 +81,7 @@ void take(const T* x, const int32_t* indices, T* out, long outer, long n, long i
 // out (outer, n, inner) = zeros with values (outer, k, inner) added at the indices
 template <class T>
 void scatter_add(const int32_t* indices, const T* values, T* out, long outer, long n, long inner, long k) {
+    check_indices(indices, k, n);
     #pragma omp parallel for schedule(static)
     for (long o = 0; o < outer; o++) {
         std::fill_n(out + o * n * inner, n * inner, T(0));
@@ -83,6 +93,7 @@ void scatter_add(const int32_t* indices, const T* values, T* out, long outer, lo
 // out (outer, k, inner): out[o, i, j] = x[o, indices[o, i, j], j]
 template <class T>
 void take_along(const T* x, const int32_t* indices, T* out, long outer, long n, long inner, long k) {
+    check_indices(indices, outer * k * inner, n);
     #pragma omp parallel for schedule(static)
     for (long o = 0; o < outer; o++)
         for (long i = 0; i < k; i++)
@@ -94,6 +105,7 @@ void take_along(const T* x, const int32_t* indices, T* out, long outer, long n, 
 
 template <class T>
 void scatter_add_along(const int32_t* indices, const T* values, T* out, long outer, long n, long inner, long k) {
+    check_indices(indices, outer * k * inner, n);
     #pragma omp parallel for schedule(static)
     for (long o = 0; o < outer; o++) {
         std::fill_n(out + o * n * inner, n * inner, T(0));

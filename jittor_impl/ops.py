@@ -2,7 +2,7 @@
 
 Jittor has no zero-dimensional arrays: a scalar, the sum over everything for one, has the shape (1,) here. It takes part
 in arithmetic as a scalar does, and `reshape(x, (1,))` makes the same of it in every framework.
-Integers are int32, and an index out of range is an error nowhere.
+Integers are int32.
 """
 
 import builtins
@@ -17,12 +17,16 @@ from common.array import register
 from jittor_impl import _code_ops as code_ops
 from jittor_impl import _kernels as kernels
 
+_NARROWED = {"f": "float32", "b": "bool"}  # and all else int32
+
 # Creation and conversion
 
 
 def asarray(values, like: Var, dtype: str | None = None) -> Var:
-    x = values if isinstance(values, Var) else jt.array(values)
-    return x if dtype is None else astype(x, dtype)
+    if isinstance(values, Var):
+        return values if dtype is None else astype(values, dtype)
+    values = np.asarray(values)
+    return jt.array(values.astype(dtype or _NARROWED.get(values.dtype.kind, "int32")))
 
 
 def to_numpy(x: Var) -> np.ndarray:
@@ -231,7 +235,7 @@ def argsort(x: Var, axis: int = -1, descending: bool = False) -> Var:
 
 
 def topk(x: Var, k: int) -> tuple[Var, Var]:
-    indices = code_ops.order(x, -1, k, descending=True)
+    indices = code_ops.order(x, -1, builtins.min(k, x.shape[-1]), descending=True)
     return take_along_axis(x, indices, -1), indices
 
 
@@ -299,11 +303,9 @@ def _axes(x: Var, axis: int | Sequence[int] | None) -> tuple[int, ...]:
 
 def _same_type(a: Var | float, b: Var | float) -> tuple[Var, Var]:
     """Numbers become arrays of the other's type."""
-    if not isinstance(a, Var):
-        a = jt.array(np.asarray([a], str(b.dtype) if isinstance(b, Var) else "float32"))
-    if not isinstance(b, Var):
-        b = jt.array(np.asarray([b], str(a.dtype)))
-    return a, b
+    arrays = [x for x in (a, b) if isinstance(x, Var)]
+    dtype = str(arrays[0].dtype) if arrays else _NARROWED.get(np.asarray([a, b]).dtype.kind, "int32")
+    return tuple(x if isinstance(x, Var) else jt.array(np.asarray([x], dtype)) for x in (a, b))
 
 
 def _softplus(x: Var) -> Var:
