@@ -206,6 +206,8 @@ def _joined(
     label, label_known = _positions(columns.pop("category"), category_ids)
     repeated = np.ones(len(ids), bool)
     repeated[np.unique(ids, return_index=True)[1]] = False
+    with np.errstate(over="ignore"):
+        columns["box"] = columns["box"].astype(np.float32)
     finite = np.isfinite(columns["box"]).all(axis=1)
     found.append(("annotations of an image that is not listed, left out", ids[~image_known].tolist()))
     found.append(("annotations of a category that is not listed, left out", ids[~label_known].tolist()))
@@ -214,7 +216,6 @@ def _joined(
     rows = np.flatnonzero(image_known & label_known & ~repeated & finite)
     rows = rows[np.argsort(image[rows], kind="stable")]
     joined = {name: column[rows] for name, column in columns.items()}
-    joined["box"] = joined["box"].astype(np.float32)
     joined["label"] = label[rows].astype(np.int32)
     joined["first"] = np.searchsorted(image[rows], np.arange(len(image_ids) + 1))
     return joined
