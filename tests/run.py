@@ -42,8 +42,8 @@ def run(framework: str, quick: bool, extra: list[str]) -> tuple[Counter[str], li
         report = Path(folder, "report.xml")
         command = [sys.executable, "-m", "pytest", "tests", "--framework", framework, f"--junitxml={report}", "-q"]
         command += ["-rs", "--durations=8", "--durations-min=3"]
-        # The wings use all cores themselves.
-        command += ["-n", "2"] if framework == "numpy" else []
+        # The wings use all cores themselves. A file's tests stay together: they share what is slow to set up.
+        command += ["-n", "2", "--dist", "loadscope"] if framework == "numpy" else []
         command += ["-m", "not slow"] if quick else []
         try:
             code = subprocess.run(command + extra, cwd=ROOT, timeout=PATIENCE).returncode
