@@ -27,7 +27,6 @@ class Learner:
         self.network = Yolact(settings, frozen_norm)
         self._state = dict(self.network.named_parameters())
         self._trainable = {name: p for name, p in self._state.items() if not p.is_stop_grad()}
-        self._mode(training)
         self._optimizer = Optimizer(self._trainable, settings.schedule) if training else None
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
@@ -82,24 +81,25 @@ class Learner:
     ) -> dict[str, np.ndarray]:
         """Every named stage on the inputs; `layer.PATH` a module's output, `loss.TERM`, `grad.PARAMETER` on request.
 
-        inputs: `image` (N, 3, H, W); for gradients the rest of a training batch too.
+        inputs: `image` (N, 3, H, W); for gradients the rest of a training batch too. Stages and modules are taken in
+        evaluation mode, gradients in training mode.
         """
         outputs = {}
-        self._mode(training=gradients)
-        if gradients:
-            losses, by_name = self.gradients(inputs)
-            outputs |= {f"loss.{name}": np.float32(value) for name, value in losses.items()}
-            outputs |= {f"grad.{name}": value for name, value in by_name.items()}
         observed = {path: module for path, module in self.network.named_modules() if layers and path}
         for path, module in observed.items():
             module.register_forward_hook(_recorder(outputs, f"layer.{path}"))
+        self._mode(training=False)
         with jt.no_grad(), unfolded():
             stages = self.network(jt.array(inputs["image"]))
         for module in observed.values():
             module.remove_forward_hook()
-        height, width = inputs["image"].shape[2:]
-        outputs["priors"] = yolact.priors(self.settings, (height, width))
-        return outputs | {name: value.numpy() for name, value in stages.items()}
+        outputs |= {name: value.numpy() for name, value in stages.items()}
+        outputs["priors"] = yolact.priors(self.settings, inputs["image"].shape[2:])
+        if gradients:
+            losses, by_name = self.gradients(inputs)
+            outputs |= {f"loss.{name}": np.float32(value) for name, value in losses.items()}
+            outputs |= {f"grad.{name}": value for name, value in by_name.items()}
+        return outputs
 
     def _mode(self, training: bool) -> None:
         # Module.train and eval would also decide anew which parameters have gradients.
@@ -107,6 +107,7 @@ class Learner:
             module.is_train = training
 
     def _backward(self, batch: dict[str, np.ndarray]) -> tuple[dict[str, Var], list[Var]]:
+        self._mode(training=True)
         # Jittor's integers are 32 bits wide, which an image's id need not fit.
         arrays = {name: jt.array(value) for name, value in batch.items() if name != "image_id"}
         normalisers = [name for name in arrays if name.startswith("normaliser.")]

@@ -113,7 +113,6 @@ class Learner:
         outputs |= {name: value.cpu().numpy() for name, value in stages.items()}
         outputs["priors"] = yolact.priors(self.settings, inputs["image"].shape[2:])
         if gradients:
-            self.network.train()
             losses, by_name = self.gradients(inputs)
             outputs |= {f"loss.{name}": np.float32(value) for name, value in losses.items()}
             outputs |= {f"grad.{name}": value for name, value in by_name.items()}
@@ -123,6 +122,7 @@ class Learner:
         return torch.from_numpy(images).to(self._device, memory_format=torch.channels_last)
 
     def _backward(self, batch: dict[str, np.ndarray]) -> dict[str, float]:
+        self.network.train()
         self.network.zero_grad(set_to_none=True)
         arrays = {name: torch.from_numpy(np.asarray(value)).to(self._device) for name, value in batch.items()}
         arrays["image"] = self._image(batch["image"])
