@@ -50,7 +50,7 @@ def images_per_second(dataset: CocoDataset, settings: YolactSettings, workers: i
     """After the workers have started and delivered what they had made ahead."""
     size = settings.schedule.batch_size
     samples = YolactTraining(dataset, settings)
-    with Loader(samples, collate, len(dataset), size, seed=0, workers=workers) as loader:
+    with Loader(samples, collate, len(samples), size, seed=0, workers=workers) as loader:
         for _ in range(2 * workers + 1):
             next(loader)
         began = time.perf_counter()

@@ -6,6 +6,7 @@ exits with 0 when there is something to train on, else with 2.
 """
 
 import argparse
+import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from common.data.faults import Fault, collect
 from common.errors import UserError, run_command
 
 _BORDER = 1.0  # pixels by which rounding may push a box over the border
-_THREADS = 2
+_BLOCK = 256  # images
 
 
 @dataclass
@@ -119,11 +120,16 @@ def _broken_images(dataset: CocoDataset, positions: np.ndarray) -> dict[int, str
             return str(error)
         return None
 
-    # Decoding leaves Python's lock, so threads share the work.
-    with ThreadPoolExecutor(_THREADS) as pool:
-        reasons = pool.map(reason, positions.tolist())
-        bar = tqdm(reasons, total=len(positions), desc="reading images", unit="image", disable=None)
-        return {position: why for position, why in zip(positions.tolist(), bar, strict=True) if why is not None}
+    broken = {}
+    bar = tqdm(total=len(positions), desc="reading images", unit="image", disable=None)
+    # Decoding leaves Python's lock, so threads share the work; by blocks, so that Ctrl-C has not all of it to wait for.
+    with bar, ThreadPoolExecutor(os.cpu_count()) as pool:
+        for begin in range(0, len(positions), _BLOCK):
+            block = positions[begin : begin + _BLOCK].tolist()
+            reasons = zip(block, pool.map(reason, block), strict=True)
+            broken |= {position: why for position, why in reasons if why is not None}
+            bar.update(len(block))
+    return broken
 
 
 def _datasets(root: Path, splits: tuple[str, ...], kind: str) -> Iterator[CocoDataset]:

@@ -249,13 +249,13 @@ def locate(root: str | os.PathLike, split: Split, kind: Kind = "instances") -> t
     """The annotation file and the folder of images of a split.
 
     ROOT/annotations/instances_train2017.json with ROOT/train2017; ROOT/annotations/[instances_]train.json with
-    ROOT/train or ROOT/images; ROOT/annotations.json, for both splits, with ROOT/images.
+    ROOT/train; either with ROOT/images; ROOT/annotations.json, for both splits, with ROOT/images.
     """
     root = Path(root)
     if not root.is_dir():
         raise UserError(f"data folder not found: {root}")
     layouts = (
-        (f"annotations/{kind}_{split}2017.json", (f"{split}2017", f"images/{split}2017")),
+        (f"annotations/{kind}_{split}2017.json", (f"{split}2017", f"images/{split}2017", "images")),
         (f"annotations/{kind}_{split}.json", (split, f"images/{split}", "images")),
         (f"annotations/{split}.json", (split, f"images/{split}", "images")),
         ("annotations.json", ("images",)),
