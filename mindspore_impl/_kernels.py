@@ -81,8 +81,15 @@ def _path() -> str | None:
     return str(kernels.library_path()) if on_cpu and kernels.library() is not None else None
 
 
-def _custom(name: str, shape, dtype) -> F.Custom:
-    return F.Custom(f"{_path()}:triseg_{name}_aot", shape, dtype, func_type="aot")
+def _custom(name: str, shape, dtype, **parameters) -> F.Custom:
+    """One of the compiled kernels as an operator; `parameters`: what `shape` depends on beside the inputs' shapes.
+
+    They become attributes: MindSpore takes operators of the same name and attributes for one, and the first's shapes.
+    """
+    custom = F.Custom(f"{_path()}:triseg_{name}_aot", shape, dtype, func_type="aot")
+    for key, value in parameters.items():
+        custom.add_prim_attr(key, value)
+    return custom
 
 
 def _first(*values):
@@ -96,7 +103,9 @@ def _third_and_fourth(*values):
 class _RoiAlign(nn.Cell):
     def __init__(self, output_size: tuple[int, int]):
         super().__init__()
-        self.align = _custom("roi_align", lambda x, rois, settings: (rois[0], x[1], *output_size), _first)
+        self.align = _custom(
+            "roi_align", lambda x, rois, settings: (rois[0], x[1], *output_size), _first, output_size=list(output_size)
+        )
         self.grad = _custom("roi_align_grad", lambda gradient, rois, settings, x: x, _first)
 
     @classmethod
@@ -116,7 +125,7 @@ class _DeformColumns(nn.Cell):
 
     def __init__(self, taps: int):
         super().__init__()
-        self.columns = _custom("deform_columns", lambda x, o, m, s: (x[0], x[1] * taps, o[2] * o[3]), _first)
+        self.columns = _custom("deform_columns", lambda x, o, m, s: (x[0], x[1] * taps, o[2] * o[3]), _first, taps=taps)
         self.grad_input = _custom("deform_columns_grad_input", lambda gradient, o, m, s, x: x, _first)
         self.grad_offset = _custom(
             "deform_columns_grad_offset", lambda g, x, o, m, s: (o, m), lambda g, x, o, m, s: (o, m)
