@@ -159,8 +159,7 @@ def saturation_and_hue(image: np.ndarray, rng: np.random.Generator) -> np.ndarra
     if maybe(rng):
         colours[..., 1] *= np.float32(rng.uniform(0.5, 1.5))
     if maybe(rng):
-        hue = colours[..., 0] + np.float32(rng.uniform(-18, 18))
-        colours[..., 0] = np.where(hue > 360, hue - 360, np.where(hue < 0, hue + 360, hue))
+        colours[..., 0] += np.float32(rng.uniform(-18, 18))  # OpenCV brings it back to 0..360
     return cv2.cvtColor(colours, cv2.COLOR_HSV2RGB)
 
 

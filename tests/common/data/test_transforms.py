@@ -261,6 +261,26 @@ def test_boxes_and_masks_agree_after_yolacts_augmentation():
     assert objects > 100
 
 
+def test_expansion_and_crop_in_one_window_are_the_two_one_after_the_other():
+    off = ["augmentation.photometric=false", "augmentation.mirror=false"]
+    settings = load_settings("yolact_tiny", off)
+    mean = (123.68, 116.78, 103.94)
+    for seed in range(40):
+        sample, rng = rectangles(seed), np.random.default_rng(seed)
+        result = augment(sample, settings, np.random.default_rng(seed))
+        expected = replace(sample, image=sample.image.astype(np.float32))
+        if rng.integers(2):
+            expected = transforms.window(expected, transforms.expansion((90, 120), rng), mean)
+        rectangle, kept = transforms.sample_crop(expected.boxes, expected.crowd, expected.image.shape[:2], rng)
+        expected = transforms.window(transforms.keep(expected, kept), rectangle, mean)
+        expected = transforms.resize(expected, (128, 128))
+        large = (expected.boxes[:, 2:] - expected.boxes[:, :2] > 4 / 550 * 128).all(axis=1)
+        np.testing.assert_array_equal(result.image, expected.image)
+        np.testing.assert_array_equal(result.masks, expected.masks[large])
+        np.testing.assert_array_equal(result.boxes, expected.boxes[large])
+        np.testing.assert_array_equal(result.labels, expected.labels[large])
+
+
 def test_augmentation_can_be_switched_off():
     off = dict.fromkeys(("photometric", "expand", "sample_crop", "mirror"), False)
     settings = load_settings("yolact_tiny", [f"augmentation.{key}=false" for key in off])

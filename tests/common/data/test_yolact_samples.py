@@ -54,7 +54,11 @@ def test_a_sample_is_the_augmented_image_with_its_targets(root):
     present = set(augmented.labels[~augmented.crowd].tolist())
     assert set(sample["class_targets"].tolist()) - {-1, 0} <= {label + 1 for label in present}
     assert {label for label in range(4) if sample["semantic"][label].any()} <= present
-    assert len(sample["object_masks"]) == (~augmented.crowd).sum()
+    objects = ~augmented.crowd
+    assert len(sample["object_masks"]) == objects.sum()
+    owned = augmented.boxes[objects][sample["positive_object"]] / 128
+    np.testing.assert_allclose(sample["positive_box"], owned, rtol=1e-6)
+    assert len(owned) >= objects.sum()  # every object has its prior
 
 
 def test_images_without_objects_are_not_trained_on(root):
