@@ -12,7 +12,7 @@ WINGS = {
     "mindspore_impl": {"mindspore"},
 }
 FRAMEWORKS = set().union(*WINGS.values())
-# A framework's own name for a module's computation, and the arguments of it that are no choice of ours.
+# Each framework's name for a module's computation.
 CALL = {"forward": "forward", "execute": "forward", "construct": "forward"}
 MODEL = "torch_impl"
 
@@ -56,14 +56,21 @@ def public(tree: ast.Module) -> list[str]:
             lines.append(f"{node.name}({', '.join(parameters(node))})")
         elif isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
             lines.append(f"class {node.name}")
-            for method in sorted(methods(node), key=lambda method: CALL.get(method.name, method.name)):
-                lines.append(f"{node.name}.{CALL.get(method.name, method.name)}({', '.join(parameters(method))})")
+            lines += sorted(f"{node.name}.{method}" for method in methods(node))
     return lines
 
 
-def methods(node: ast.ClassDef) -> list[ast.FunctionDef]:
-    found = [member for member in node.body if isinstance(member, ast.FunctionDef)]
-    return [method for method in found if method.name == "__init__" or not method.name.startswith("_")]
+def methods(node: ast.ClassDef) -> list[str]:
+    """A class's public methods with their parameters."""
+    found = {}
+    for member in node.body:
+        if isinstance(member, ast.FunctionDef) and (member.name == "__init__" or not member.name.startswith("_")):
+            found[CALL.get(member.name, member.name)] = parameters(member)
+    # What derives from one of the framework's own layers inherits its call.
+    layers = [base for base in node.bases if isinstance(base, ast.Attribute) and base.attr not in ("Module", "Cell")]
+    if layers:
+        found.setdefault("forward", ["self", "x"])
+    return [f"{name}({', '.join(names)})" for name, names in found.items()]
 
 
 def test_the_wings_have_the_same_files():
