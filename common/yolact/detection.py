@@ -1,4 +1,4 @@
-"""From YOLACT's outputs to instances: probabilities, boxes and soft masks on the array contract, the rest in NumPy."""
+"""From YOLACT's outputs to instances: candidates and soft masks on the array contract, the rest in NumPy."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -40,9 +40,8 @@ def predict(
 
 def detect(outputs: dict[str, Array], settings: YolactSettings) -> list[Detections]:
     """The network's outputs for images of the settings' size -> one Detections an image."""
-    xp = namespace(outputs["conf"])
-    anchors = xp.asarray(Geometry.of(settings).priors, like=outputs["loc"])
-    probabilities = xp.softmax(outputs["conf"], 2)
+    probabilities = namespace(outputs["conf"]).softmax(outputs["conf"], 2)
+    anchors = Geometry.of(settings).priors
     return [
         select(outputs["loc"][i], probabilities[i], outputs["mask"][i], anchors, settings)
         for i in range(outputs["loc"].shape[0])
@@ -50,7 +49,7 @@ def detect(outputs: dict[str, Array], settings: YolactSettings) -> list[Detectio
 
 
 def select(
-    offsets: Array, probabilities: Array, coefficients: Array, anchors: Array, settings: YolactSettings
+    offsets: Array, probabilities: Array, coefficients: Array, anchors: np.ndarray, settings: YolactSettings
 ) -> Detections:
     """One image: offsets (P, 4), probabilities (P, C + 1), coefficients (P, K), anchors (P, 4) -> what stays of them.
 
@@ -58,27 +57,22 @@ def select(
     """
     xp = namespace(offsets)
     rules = settings.detection
-    scores = probabilities[:, 1:]
-    candidates = xp.nonzero(xp.max(scores, axis=1) > rules.score_threshold)
+    candidates = xp.nonzero(xp.max(probabilities[:, 1:], axis=1) > rules.score_threshold)
     if candidates.shape[0] == 0:
         no_coefficients = np.zeros((0, coefficients.shape[1]), np.float32)
         return Detections(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64), no_coefficients)
-    boxes = to_corners(decode_centres(xp.take(offsets, candidates), xp.take(anchors, candidates), BOX_WEIGHTS))
-    scores = xp.take(scores, candidates)
+    chosen = [xp.to_numpy(xp.take(x, candidates)) for x in (offsets, probabilities, coefficients)]
+    boxes = to_corners(decode_centres(chosen[0], anchors[xp.to_numpy(candidates)], BOX_WEIGHTS))
+    scores = chosen[1][:, 1:].T
     if rules.nms == "exact":
-        rows, labels, values = _exact_nms(boxes, scores, settings)
+        rows, labels, values = _exact_nms(boxes, scores, settings, like=offsets)
+    elif rules.nms == "cross_class":
+        # One NMS over the best class of each; as in the original only top_k limits their number.
+        rows, _, values = _fast_nms(boxes, scores.max(axis=0, keepdims=True), rules, limit=len(boxes))
+        labels = scores.argmax(axis=0)[rows]
     else:
-        table = xp.to_numpy(scores).T
-        # Cross-class: one NMS over the best class of each; as in the original only top_k limits their number.
-        cross = rules.nms == "cross_class"
-        ranked = table.max(axis=0, keepdims=True) if cross else table
-        limit = ranked.size if cross else rules.max_detections
-        rows, labels, values = _fast_nms(xp.to_numpy(boxes), ranked, rules, limit)
-        if cross:
-            labels = table.argmax(axis=0)[rows]
-    kept = xp.asarray(rows.astype(np.int32), like=candidates)
-    chosen = xp.to_numpy(xp.take(coefficients, xp.take(candidates, kept)))
-    return Detections(xp.to_numpy(xp.take(boxes, kept)), values, labels.astype(np.int64), chosen)
+        rows, labels, values = _fast_nms(boxes, scores, rules, rules.max_detections)
+    return Detections(boxes[rows], values, labels.astype(np.int64), chosen[2][rows])
 
 
 def _fast_nms(
@@ -114,17 +108,18 @@ def _unsuppressed(boxes: np.ndarray, labels: np.ndarray, rules: YolactDetection)
     return stays
 
 
-def _exact_nms(boxes: Array, scores: Array, settings: YolactSettings) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """boxes (N, 4), scores (N, C) -> as `_fast_nms`; the original's sides count one pixel more here."""
-    xp = namespace(boxes)
+def _exact_nms(
+    boxes: np.ndarray, scores: np.ndarray, settings: YolactSettings, like: Array
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """As `_fast_nms`, with the NMS of the framework of `like`; the original's sides count one pixel more here."""
+    xp = namespace(like)
     rules = settings.detection
-    table = xp.to_numpy(scores).T
-    labels, rows = np.nonzero(table > rules.score_threshold)
-    values = table[labels, rows]
-    pixels = xp.take(boxes, xp.asarray(rows.astype(np.int32), like=boxes, dtype="int32")) * settings.preprocessing.size
-    classes = xp.asarray(labels.astype(np.int32), like=boxes, dtype="int32")
-    kept = xp.nms(pixels, xp.asarray(values, like=boxes), rules.iou_threshold, classes=classes, offset=1.0)
-    kept = xp.to_numpy(kept)[: rules.max_detections]
+    labels, rows = np.nonzero(scores > rules.score_threshold)
+    values = scores[labels, rows]
+    pixels = boxes[rows] * settings.preprocessing.size
+    found = (xp.asarray(pixels, like), xp.asarray(values, like), rules.iou_threshold)
+    kept = xp.to_numpy(xp.nms(*found, classes=xp.asarray(labels.astype(np.int32), like), offset=1.0))
+    kept = kept[: rules.max_detections]
     return rows[kept], labels[kept], values[kept]
 
 

@@ -41,9 +41,9 @@ def detect(case: Path, framework: str, xp: ModuleType, like: Array, folder: Path
     answers = {}
     for name, run in manifest["cases"].items():
         conf = _confidences(run["conf"], arrays["in.conf"])
-        inputs = [_squeezed(x) for x in (arrays["in.loc"], conf, arrays["in.mask"], arrays["in.priors"])]
+        inputs = [xp.asarray(_squeezed(x), like) for x in (arrays["in.loc"], conf, arrays["in.mask"])]
         rules = _rules(settings, manifest["settings"], run)
-        found = yolact.select(*(xp.asarray(x, like) for x in inputs), rules)
+        found = yolact.select(*inputs, arrays["in.priors"], rules)
         found = _ties_as_in(found, arrays.get(f"out.{name}.class"))
         size = (manifest["settings"]["image_height"], manifest["settings"]["image_width"])
         shown = yolact.postprocess(found, xp.asarray(prototypes, like), size, run["score_threshold"], net)

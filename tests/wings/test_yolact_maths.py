@@ -13,9 +13,9 @@ def test_detection_is_that_of_numpy(xp, like, nms):
     rules = [f"detection.nms={nms}", "detection.top_k=20", "detection.max_detections=25"]
     for threshold in (0.3, 0.9, 1.0):  # many candidates, a few, none
         settings = load_settings("yolact_tiny", [*rules, f"detection.score_threshold={threshold}"])
-        arrays = crowded_predictions(seed=5)
-        expected = yolact.select(*arrays, settings)
-        found = yolact.select(*(xp.asarray(array, like) for array in arrays), settings)
+        *outputs, priors = crowded_predictions(seed=5)
+        expected = yolact.select(*outputs, priors, settings)
+        found = yolact.select(*(xp.asarray(array, like) for array in outputs), priors, settings)
         np.testing.assert_array_equal(found.labels, expected.labels)
         np.testing.assert_array_equal(found.scores, expected.scores)
         np.testing.assert_array_equal(found.coefficients, expected.coefficients)
@@ -26,7 +26,7 @@ def test_equal_scores_come_in_the_order_of_class_and_prior(xp, like):
     settings = load_settings("yolact_tiny")
     priors = np.array([[0.2, 0.2, 0.1, 0.1], [0.7, 0.7, 0.1, 0.1]], np.float32)
     arrays = np.zeros((2, 4), np.float32), np.full((2, 5), 0.2, np.float32), np.arange(2, dtype=np.float32)[:, None]
-    found = yolact.select(*(xp.asarray(array, like) for array in (*arrays, priors)), settings)
+    found = yolact.select(*(xp.asarray(array, like) for array in arrays), priors, settings)
     np.testing.assert_array_equal(found.labels, [0, 0, 1, 1, 2, 2, 3, 3])
     np.testing.assert_array_equal(found.coefficients[:, 0], [0, 1] * 4)
 
