@@ -14,6 +14,7 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <vector>
 
 namespace triseg {
 
@@ -27,6 +28,8 @@ struct DeformShape {
 };
 
 constexpr int kDeformBlock = 256;
+constexpr int kDeformGroup = 16;  // channels that are summed together
+typedef float DeformLanes __attribute__((vector_size(kDeformGroup * sizeof(float))));
 
 // Where the pixels begin .. begin + count of one tap read the input. The corners are upper left, upper right, lower
 // left, lower right; one outside the input has inside = 0 and place = 0.
@@ -103,31 +106,43 @@ inline void deform_columns(const float* x, const float* offset, const float* mas
 }
 
 // grad_columns (N, C * taps, h * w) -> grad_x (N, C, H, W), written whole
+//
+// Scattered additions cannot be vectorised along the pixels. So the channels of a group lie side by side while they are
+// summed, and one addition of a vector serves them all.
 inline void deform_columns_grad_input(const float* grad_columns, const float* offset, const float* mask,
                                       const DeformShape& s, float* grad_x) {
-    constexpr int64_t kTogether = 4;  // channels that share one reading of the positions
     const int64_t taps = s.taps(), pixels = s.pixels(), area = s.height * s.width;
-    const int64_t groups = (s.channels + kTogether - 1) / kTogether;
-#pragma omp parallel for schedule(dynamic, 1)
-    for (int64_t item = 0; item < s.images * groups; ++item) {
-        const int64_t n = item / groups, first = item % groups * kTogether;
-        const int64_t last = std::min(first + kTogether, s.channels);
-        float* planes = grad_x + n * s.channels * area;
-        std::fill(planes + first * area, planes + last * area, 0.0f);
-        DeformSamples at;
-        for (int64_t tap = 0; tap < taps; ++tap) {
-            for (int64_t begin = 0; begin < pixels; begin += kDeformBlock) {
-                deform_samples(offset, mask, s, n, tap, begin, at);
-                for (int64_t c = first; c < last; ++c) {
-                    float* plane = planes + c * area;
-                    const float* grad = grad_columns + ((n * s.channels + c) * taps + tap) * pixels + begin;
+    const int64_t groups = (s.channels + kDeformGroup - 1) / kDeformGroup;
+#pragma omp parallel
+    {
+        std::vector<float> sums(area * kDeformGroup), shares(kDeformBlock * kDeformGroup, 0.0f);
+#pragma omp for schedule(dynamic, 1)
+        for (int64_t item = 0; item < s.images * groups; ++item) {
+            const int64_t n = item / groups, first = n * s.channels + item % groups * kDeformGroup;
+            const int together = (int)std::min<int64_t>(kDeformGroup, (n + 1) * s.channels - first);
+            std::fill(sums.begin(), sums.end(), 0.0f);
+            DeformSamples at;
+            for (int64_t tap = 0; tap < taps; ++tap) {
+                for (int64_t begin = 0; begin < pixels; begin += kDeformBlock) {
+                    deform_samples(offset, mask, s, n, tap, begin, at);
+                    for (int c = 0; c < together; ++c) {
+                        const float* grad = grad_columns + ((first + c) * taps + tap) * pixels + begin;
+                        for (int i = 0; i < at.count; ++i) shares[i * kDeformGroup + c] = grad[i] * at.mask[i];
+                    }
                     for (int i = 0; i < at.count; ++i) {
-                        const float share = grad[i] * at.mask[i];
+                        DeformLanes share, sum;
+                        std::memcpy(&share, &shares[i * kDeformGroup], sizeof share);
                         for (int corner = 0; corner < 4; ++corner) {
-                            plane[at.place[corner][i]] += share * at.bilinear[corner][i];
+                            float* target = &sums[(int64_t)at.place[corner][i] * kDeformGroup];
+                            std::memcpy(&sum, target, sizeof sum);
+                            sum += at.bilinear[corner][i] * share;
+                            std::memcpy(target, &sum, sizeof sum);
                         }
                     }
                 }
+            }
+            for (int c = 0; c < together; ++c) {
+                for (int64_t i = 0; i < area; ++i) grad_x[(first + c) * area + i] = sums[i * kDeformGroup + c];
             }
         }
     }

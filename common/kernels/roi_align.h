@@ -103,24 +103,47 @@ inline RoiAxis roi_axis(float from, float to, int64_t side, int64_t bins, const 
     return axis;
 }
 
-constexpr int kLanes = 16;
+constexpr int kLanes = 16;  // columns that are summed together
+typedef float Lanes __attribute__((vector_size(kLanes * sizeof(float))));
+constexpr int kBinLanes = 8;  // bins of a row that are summed together
+typedef float BinLanes __attribute__((vector_size(kBinLanes * sizeof(float))));
 
 struct RoiPlan {
-    RoiAxis y, x;
     int64_t image;  // -1: the roi reads nothing
-    int begin;      // the columns begin .. begin + span hold all that the roi reads
-    int span;
+    RoiAxis y;
+    int begin, span;              // the columns begin .. begin + span hold all that the roi reads
+    std::vector<int64_t> starts;  // per entry of y, where these columns begin in the plane
+    // The other axis, the bins side by side: the entry-th reading of bin j stands at entry * lanes + j. A bin with
+    // fewer readings than another has some of weight 0.
+    int entries, lanes;
+    std::vector<int> place;  // counted from begin
+    std::vector<float> weight;
 };
+
+// The bins' readings side by side, so that a row of bins is summed without a branch.
+inline void lay_side_by_side(const RoiAxis& x, int64_t bins, RoiPlan& plan) {
+    plan.lanes = (int)((bins + kBinLanes - 1) / kBinLanes * kBinLanes);
+    plan.entries = 0;
+    for (int64_t j = 0; j < bins; ++j) plan.entries = std::max(plan.entries, x.first[j + 1] - x.first[j]);
+    plan.place.assign((size_t)plan.entries * plan.lanes, 0);
+    plan.weight.assign((size_t)plan.entries * plan.lanes, 0.0f);
+    for (int64_t j = 0; j < bins; ++j) {
+        for (int entry = x.first[j]; entry < x.first[j + 1]; ++entry) {
+            const size_t at = (size_t)(entry - x.first[j]) * plan.lanes + j;
+            plan.place[at] = x.place[entry] - plan.begin;
+            plan.weight[at] = x.weight[entry];
+        }
+    }
+}
 
 inline RoiPlan roi_plan(const float* roi, const RoiAlignShape& shape, const RoiAlignRule& rule) {
     RoiPlan plan;
-    plan.x = roi_axis(roi[1], roi[3], shape.width, shape.bins_wide, rule);
+    const RoiAxis x = roi_axis(roi[1], roi[3], shape.width, shape.bins_wide, rule);
     plan.y = roi_axis(roi[2], roi[4], shape.height, shape.bins_high, rule);
     const bool known = is_finite(roi[0]) && roi[0] >= 0.0f && roi[0] < (float)shape.images;
-    plan.image = known && !plan.x.place.empty() && !plan.y.place.empty() ? (int64_t)roi[0] : -1;
-    plan.begin = plan.span = 0;
+    plan.image = known && !x.place.empty() && !plan.y.place.empty() ? (int64_t)roi[0] : -1;
     if (plan.image < 0) return plan;
-    const auto ends = std::minmax_element(plan.x.place.begin(), plan.x.place.end());
+    const auto ends = std::minmax_element(x.place.begin(), x.place.end());
     plan.begin = *ends.first;
     plan.span = *ends.second + 1 - plan.begin;
     // Whole vectors where the features are wide enough: more columns are touched than needed, with weight 0.
@@ -129,7 +152,8 @@ inline RoiPlan roi_plan(const float* roi, const RoiAlignShape& shape, const RoiA
         plan.begin = (int)std::min<int64_t>(plan.begin, shape.width - whole);
         plan.span = whole;
     }
-    for (int& place : plan.x.place) place -= plan.begin;
+    for (const int place : plan.y.place) plan.starts.push_back(place * shape.width + plan.begin);
+    lay_side_by_side(x, shape.bins_wide, plan);
     return plan;
 }
 
@@ -141,42 +165,64 @@ inline std::vector<RoiPlan> roi_plans(const float* rois, const RoiAlignShape& sh
 }
 
 // row[0 .. span] = the weighted sum of the feature rows that bin row `bin` reads.
-inline void gather_rows(const float* plane, int64_t width, const RoiPlan& plan, int64_t bin, float* row) {
+inline void gather_rows(const float* plane, const RoiPlan& plan, int64_t bin, float* row) {
     const int first = plan.y.first[bin], last = plan.y.first[bin + 1];
-    const int* place = plan.y.place.data();
+    const int64_t* start = plan.starts.data();
     const float* weight = plan.y.weight.data();
     int at = 0;
     for (; at + kLanes <= plan.span; at += kLanes) {
-        float sum[kLanes] = {};
+        Lanes sum = {}, source;
         for (int entry = first; entry < last; ++entry) {
-            const float* source = plane + place[entry] * width + plan.begin + at;
-            const float share = weight[entry];
-#pragma omp simd
-            for (int lane = 0; lane < kLanes; ++lane) sum[lane] += share * source[lane];
+            std::memcpy(&source, plane + start[entry] + at, sizeof source);
+            sum += weight[entry] * source;
         }
-        std::memcpy(row + at, sum, sizeof sum);
+        std::memcpy(row + at, &sum, sizeof sum);
     }
     for (; at < plan.span; ++at) {
         float sum = 0.0f;
-        for (int entry = first; entry < last; ++entry) {
-            sum += weight[entry] * plane[place[entry] * width + plan.begin + at];
-        }
+        for (int entry = first; entry < last; ++entry) sum += weight[entry] * plane[start[entry] + at];
         row[at] = sum;
     }
 }
 
 // The transpose of gather_rows: adds row, weighted, to the feature rows.
-inline void scatter_rows(const float* row, int64_t width, const RoiPlan& plan, int64_t bin, float* plane) {
-    const int first = plan.y.first[bin], last = plan.y.first[bin + 1];
-    for (int entry = first; entry < last; ++entry) {
-        float* target = plane + plan.y.place[entry] * width + plan.begin;
+inline void scatter_rows(const float* row, const RoiPlan& plan, int64_t bin, float* plane) {
+    for (int entry = plan.y.first[bin]; entry < plan.y.first[bin + 1]; ++entry) {
+        float* target = plane + plan.starts[entry];
         const float share = plan.y.weight[entry];
         int at = 0;
         for (; at + kLanes <= plan.span; at += kLanes) {
-#pragma omp simd
-            for (int lane = 0; lane < kLanes; ++lane) target[at + lane] += share * row[at + lane];
+            Lanes sum, source;
+            std::memcpy(&sum, target + at, sizeof sum);
+            std::memcpy(&source, row + at, sizeof source);
+            sum += share * source;
+            std::memcpy(target + at, &sum, sizeof sum);
         }
         for (; at < plan.span; ++at) target[at] += share * row[at];
+    }
+}
+
+// out[0 .. bins] = what a row of bins reads from `row`.
+inline void sum_bins(const float* row, const RoiPlan& plan, int64_t bins, float* out) {
+    for (int64_t j = 0; j < bins; j += kBinLanes) {
+        BinLanes sum = {}, weight, read = {};
+        for (int entry = 0; entry < plan.entries; ++entry) {
+            const int64_t at = (int64_t)entry * plan.lanes + j;
+            std::memcpy(&weight, plan.weight.data() + at, sizeof weight);
+            for (int lane = 0; lane < kBinLanes; ++lane) read[lane] = row[plan.place[at + lane]];
+            sum += weight * read;
+        }
+        std::memcpy(out + j, &sum, sizeof(float) * std::min<int64_t>(kBinLanes, bins - j));
+    }
+}
+
+// The transpose of sum_bins: row[0 .. span] = the gradients of a row of bins, weighted, where they were read.
+inline void spread_bins(const float* grad, const RoiPlan& plan, int64_t bins, float* row) {
+    std::fill(row, row + plan.span, 0.0f);
+    for (int entry = 0; entry < plan.entries; ++entry) {
+        const int* place = plan.place.data() + (size_t)entry * plan.lanes;
+        const float* weight = plan.weight.data() + (size_t)entry * plan.lanes;
+        for (int64_t j = 0; j < bins; ++j) row[place[j]] += weight[j] * grad[j];
     }
 }
 
@@ -198,15 +244,9 @@ inline void roi_align_forward(const float* features, const float* rois, const Ro
                 continue;
             }
             const float* plane = features + (plan.image * shape.channels + c) * area;
-            const int *first = plan.x.first.data(), *place = plan.x.place.data();
-            const float* weight = plan.x.weight.data();
             for (int64_t i = 0; i < shape.bins_high; ++i) {
-                gather_rows(plane, shape.width, plan, i, row.data());
-                for (int64_t j = 0; j < shape.bins_wide; ++j) {
-                    float sum = 0.0f;
-                    for (int entry = first[j]; entry < first[j + 1]; ++entry) sum += weight[entry] * row[place[entry]];
-                    *out++ = sum;
-                }
+                gather_rows(plane, plan, i, row.data());
+                sum_bins(row.data(), plan, shape.bins_wide, out + i * shape.bins_wide);
             }
         }
     }
@@ -230,13 +270,8 @@ inline void roi_align_backward(const float* grad_output, const float* rois, cons
                 if (plan.image != n) continue;
                 const float* grad = grad_output + (k * shape.channels + c) * bins;
                 for (int64_t i = 0; i < shape.bins_high; ++i) {
-                    std::fill(row.begin(), row.begin() + plan.span, 0.0f);
-                    for (int64_t j = 0; j < shape.bins_wide; ++j, ++grad) {
-                        for (int entry = plan.x.first[j]; entry < plan.x.first[j + 1]; ++entry) {
-                            row[plan.x.place[entry]] += plan.x.weight[entry] * *grad;
-                        }
-                    }
-                    scatter_rows(row.data(), shape.width, plan, i, plane);
+                    spread_bins(grad + i * shape.bins_wide, plan, shape.bins_wide, row.data());
+                    scatter_rows(row.data(), plan, i, plane);
                 }
             }
         }
