@@ -6,12 +6,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from common.config import Preprocessing, load_settings
+from common.config import Preprocessing, YolactSettings, load_settings
 from common.data import figures, transforms
 from common.data.coco import Sample, has_area
 from common.data.yolact_samples import augment, prepare
 
 NAMES = figures.KEYPOINT_NAMES
+STEPS = ("photometric", "expand", "sample_crop", "mirror")
+
+
+def tiny(*steps: str) -> YolactSettings:
+    """A model of 128 x 128 pixels with these steps of the augmentation."""
+    return load_settings("yolact_tiny", [f"augmentation.{step}={str(step in steps).lower()}" for step in STEPS])
 
 
 class Scripted:
@@ -248,7 +254,7 @@ def test_darknet_takes_shares_of_255():
 
 
 def test_boxes_and_masks_agree_after_yolacts_augmentation():
-    settings = load_settings("yolact_tiny")
+    settings = tiny(*STEPS)
     rng = np.random.default_rng(0)
     objects = 0
     for seed in range(60):
@@ -262,8 +268,7 @@ def test_boxes_and_masks_agree_after_yolacts_augmentation():
 
 
 def test_expansion_and_crop_in_one_window_are_the_two_one_after_the_other():
-    off = ["augmentation.photometric=false", "augmentation.mirror=false"]
-    settings = load_settings("yolact_tiny", off)
+    settings = tiny("expand", "sample_crop")
     mean = (123.68, 116.78, 103.94)
     for seed in range(40):
         sample, rng = rectangles(seed), np.random.default_rng(seed)
@@ -281,11 +286,20 @@ def test_expansion_and_crop_in_one_window_are_the_two_one_after_the_other():
         np.testing.assert_array_equal(result.labels, expected.labels[large])
 
 
+@pytest.mark.parametrize("mirrored", [0, 1])
+def test_mirroring_after_resizing_is_mirroring_before(mirrored):
+    sample = rectangles(9)
+    result = augment(sample, tiny("mirror"), Scripted([mirrored], []))
+    plain = replace(sample, image=sample.image.astype(np.float32), keypoints=None)
+    expected = transforms.resize(transforms.flip(plain) if mirrored else plain, (128, 128))
+    np.testing.assert_allclose(result.image, expected.image, atol=1e-3)
+    np.testing.assert_array_equal(result.masks, expected.masks)
+    np.testing.assert_allclose(result.boxes, expected.boxes, atol=1e-4)
+
+
 def test_augmentation_can_be_switched_off():
-    off = dict.fromkeys(("photometric", "expand", "sample_crop", "mirror"), False)
-    settings = load_settings("yolact_tiny", [f"augmentation.{key}=false" for key in off])
     sample = rectangles(7)
-    result = augment(sample, settings, Scripted([], []))
+    result = augment(sample, tiny(), Scripted([], []))
     np.testing.assert_allclose(result.image, plain_bilinear(sample.image, (128, 128)), atol=2e-3)
 
 
@@ -294,7 +308,8 @@ def test_transforms_leave_what_they_are_given():
     before = replace(
         sample, **{name: getattr(sample, name).copy() for name in ("image", "boxes", "masks", "keypoints")}
     )
-    augment(sample, load_settings("yolact_tiny"), np.random.default_rng(0))
+    for seed in range(5):
+        augment(sample, tiny(*STEPS), np.random.default_rng(seed))
     transforms.flip(sample, transforms.flip_order(NAMES))
     transforms.window(sample, (-5, -5, 20, 20), (0, 0, 0))
     for name in ("image", "boxes", "masks", "keypoints"):

@@ -16,8 +16,9 @@ from common.errors import UserError
 from common.training.randomness import stream
 from tests.common.data.coco_files import annotation, image, write
 
-SETTINGS = load_settings("yolact_tiny")
-PLAIN = [f"augmentation.{key}=false" for key in ("photometric", "expand", "sample_crop", "mirror")]
+STEPS = ("photometric", "expand", "sample_crop", "mirror")
+SETTINGS = load_settings("yolact_tiny", [f"augmentation.{step}=true" for step in STEPS])
+PLAIN = [f"augmentation.{step}=false" for step in STEPS]
 
 
 @pytest.fixture(scope="module")
