@@ -12,15 +12,24 @@ class Optimizer:
 
     def __init__(self, parameters: dict[str, Var], schedule: Schedule):
         self.parameters, self.schedule = parameters, schedule
-        self.memory: dict[str, Var] = {}
+        quantities = ("momentum_buffer",) if schedule.optimizer == "sgd" else ("exp_avg", "exp_avg_sq")
+        # A memory of zeros is what PyTorch's first step, which has none, amounts to.
+        self.memory = {
+            f"{quantity}/{name}": jt.zeros(parameter.shape)
+            for quantity in quantities
+            for name, parameter in parameters.items()
+        }
         self.steps = 0
 
     def step(self, gradients: list[Var], learning_rate: float) -> None:
         self.steps += 1
         update = self._sgd if self.schedule.optimizer == "sgd" else self._adam
+        # By itself and in one dimension an update is the same few kernels whatever the gradient comes from.
+        jt.sync(gradients)
         for (name, parameter), gradient in zip(self.parameters.items(), gradients, strict=True):
-            update(name, parameter, gradient, learning_rate)
-        # Runs what is waiting: without it the graph of all steps would be kept.
+            moved = update(name, parameter.reshape((-1,)), gradient.reshape((-1,)), learning_rate)
+            parameter.update(moved.reshape(parameter.shape))
+        # Runs what is waiting; the graph of all steps would be kept otherwise.
         jt.sync([*self.parameters.values(), *self.memory.values()])
 
     def state(self) -> dict[str, np.ndarray]:
@@ -31,28 +40,28 @@ class Optimizer:
 
     def load_state(self, state: dict[str, np.ndarray]) -> None:
         steps = {int(value) for key, value in state.items() if key.startswith("step/")}
-        # SGD's first step differs from the others by its empty memory alone.
-        self.steps = steps.pop() if steps else 0
-        self.memory = {key: jt.array(value) for key, value in state.items() if not key.startswith("step/")}
+        self.steps = max(steps, default=0)
+        for key, value in self.memory.items():
+            value.update(jt.array(state[key]))
 
-    def _sgd(self, name: str, parameter: Var, gradient: Var, learning_rate: float) -> None:
+    def _sgd(self, name: str, parameter: Var, gradient: Var, learning_rate: float) -> Var:
         gradient = gradient + self.schedule.weight_decay * parameter
-        if self.schedule.momentum:
-            gradient = self._remember(f"momentum_buffer/{name}", self.schedule.momentum, gradient, gradient)
-        parameter.update(parameter - learning_rate * gradient)
+        memory = self._remember(f"momentum_buffer/{name}", self.schedule.momentum, gradient)
+        return parameter - learning_rate * memory
 
-    def _adam(self, name: str, parameter: Var, gradient: Var, learning_rate: float) -> None:
+    def _adam(self, name: str, parameter: Var, gradient: Var, learning_rate: float) -> Var:
         decay, eps = self.schedule.weight_decay, 1e-8
-        value = parameter
         if self.schedule.optimizer == "adamw":
-            value = value * (1 - learning_rate * decay)
+            parameter = parameter * (1 - learning_rate * decay)
         else:
             gradient = gradient + decay * parameter
-        mean = self._remember(f"exp_avg/{name}", 0.9, 0.1 * gradient, 0.1 * gradient)
-        square = self._remember(f"exp_avg_sq/{name}", 0.999, 0.001 * gradient * gradient, 0.001 * gradient * gradient)
+        mean = self._remember(f"exp_avg/{name}", 0.9, 0.1 * gradient)
+        square = self._remember(f"exp_avg_sq/{name}", 0.999, 0.001 * gradient * gradient)
         root = jt.sqrt(square) / (1 - 0.999**self.steps) ** 0.5 + eps
-        parameter.update(value - learning_rate / (1 - 0.9**self.steps) * mean / root)
+        return parameter - learning_rate / (1 - 0.9**self.steps) * mean / root
 
-    def _remember(self, key: str, share: float, addend: Var, first: Var) -> Var:
-        self.memory[key] = share * self.memory[key] + addend if key in self.memory else first
-        return self.memory[key]
+    def _remember(self, key: str, share: float, addend: Var) -> Var:
+        memory = self.memory[key]
+        now = share * memory.reshape((-1,)) + addend
+        memory.update(now.reshape(memory.shape))
+        return now
