@@ -6,11 +6,13 @@ import sys
 from argparse import Namespace
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from common.commands.evaluate import check_classes
 from common.commands.wing import Parser, at_least, default_workers, learner_class
 from common.config import Settings, load_settings
 from common.errors import UserError
@@ -48,40 +50,35 @@ def main(framework: str, argv: Sequence[str] | None = None) -> None:
     from common.yolact import collate
 
     check_output(arguments.output, arguments.resume)
-    report = check(resolve(arguments.data, "train"), images=arguments.check_images)
-    if len(report.usable) == 0:
-        raise UserError(f"{report.dataset.annotations}: there is no image to train on")
-    settings = _settings(arguments, report.dataset)
+    dataset = resolve(arguments.data, "train")
+    settings = _settings(arguments, dataset)
     learner = learner_class(framework)(settings, arguments.device, training=True)
     say = print if learner.rank == 0 else _silent
-    weights, start, origin = _start(learner, settings, arguments)
-    card = Card(
-        model=settings.model,
-        source=f"trained in {framework} on {arguments.data.resolve().name} from {origin}",
-        licence="not stated",
-        preprocessing=settings.preprocessing,
-        classes=tuple(report.dataset.class_names),
-    )
+    beginning = None if arguments.resume else _beginning(learner, settings, arguments)
+    evaluation = _evaluation(learner, settings, dataset, arguments, say)
+    report = check(dataset, images=not arguments.no_image_check)
+    if len(report.usable) == 0:
+        raise UserError(f"{dataset.annotations}: there is no image to train on")
+    say(report)
     trainer = Trainer(
         learner,
         settings,
         arguments.seed,
         arguments.output,
-        card,
-        {"images": len(report.usable), "classes": list(report.dataset.class_names)},
-        _evaluation(learner, settings, arguments, say),
+        beginning and _card(settings, dataset, arguments, beginning),
+        {"images": len(report.usable), "classes": list(dataset.class_names)},
+        evaluation,
     )
-    if arguments.resume:
+    if beginning is None:
         trainer.resume()
-        origin = f"the checkpoint of step {trainer.step}"
     else:
-        trainer.begin(weights, start)
-    say(report)
+        trainer.begin(beginning.weights, beginning.step)
+    origin = beginning.origin if beginning else f"the checkpoint of step {trainer.step}"
     say(_introduction(learner, settings, origin, arguments.seed), flush=True)
-    samples = YolactTraining(report.dataset, settings, report.usable)
+    samples = YolactTraining(dataset, settings, report.usable)
     batch_size, workers = settings.schedule.batch_size, arguments.workers
     place = {"rank": learner.rank, "world": learner.world, "start_step": trainer.step}
-    with Loader(samples, collate, len(report.usable), batch_size, arguments.seed, workers, **place) as batches:
+    with Loader(samples, collate, len(samples), batch_size, arguments.seed, workers, **place) as batches:
         trainer.run(batches)
     say(f"weights: {arguments.output / 'weights.safetensors'}")
 
@@ -103,8 +100,17 @@ def _settings(arguments: Namespace, dataset: "CocoDataset") -> Settings:
     return settings.model_copy(update={"schedule": schedule, "num_classes": len(dataset.class_names)})
 
 
-def _start(learner: Any, settings: Settings, arguments: Namespace) -> tuple[dict[str, np.ndarray], int, str]:
-    """The weights that a new run starts from, its first step, and where the weights come from in words."""
+@dataclass
+class _Beginning:
+    """What a new run starts with: its weights, its first step, and in words whence the weights and under what terms."""
+
+    weights: dict[str, np.ndarray]
+    step: int
+    origin: str
+    licence: str
+
+
+def _beginning(learner: Any, settings: Settings, arguments: Namespace) -> _Beginning:
     from common.training.initial_weights import initial_weights
     from weights_convert import open_weights
     from weights_convert.yolact import fit_for_finetuning
@@ -113,7 +119,7 @@ def _start(learner: Any, settings: Settings, arguments: Namespace) -> tuple[dict
     drawn = initial_weights(shapes, settings, arguments.seed)
     path = arguments.resume_file or arguments.weights
     if path is None:
-        return drawn, 0, f"scratch (seed {arguments.seed})"
+        return _Beginning(drawn, 0, f"scratch (seed {arguments.seed})", "not stated")
     weights, card = open_weights(path, settings)
     kept, skipped = fit_for_finetuning(weights, shapes, str(path))
     origin = f"{path.name} ({card.source})"
@@ -123,7 +129,17 @@ def _start(learner: Any, settings: Settings, arguments: Namespace) -> tuple[dict
     if missing:
         parts = sorted({name.partition(".")[0] for name in missing})
         origin += f"; not in it and drawn afresh: {len(missing)} arrays of {', '.join(parts)}"
-    return drawn | kept, _start_step(arguments), origin
+    return _Beginning(drawn | kept, _start_step(arguments), origin, f"derived from weights under: {card.licence}")
+
+
+def _card(settings: Settings, dataset: "CocoDataset", arguments: Namespace, beginning: _Beginning) -> Card:
+    return Card(
+        model=settings.model,
+        source=f"trained on {arguments.data.resolve().name} from {beginning.origin}",
+        licence=beginning.licence,
+        preprocessing=settings.preprocessing,
+        classes=tuple(dataset.class_names),
+    )
 
 
 def _start_step(arguments: Namespace) -> int:
@@ -140,7 +156,7 @@ def _start_step(arguments: Namespace) -> int:
 
 
 def _evaluation(
-    learner: Any, settings: Settings, arguments: Namespace, say: Callable
+    learner: Any, settings: Settings, trained_on: "CocoDataset", arguments: Namespace, say: Callable
 ) -> Callable[[], dict[str, float]] | None:
     """What rates the weights in training: the main figures on the validation part; None where there is none."""
     from common.data.coco import resolve
@@ -152,6 +168,7 @@ def _evaluation(
     except UserError as error:
         say(f"no evaluation: {error}")
         return None
+    check_classes(trained_on.class_names, dataset.class_names, str(trained_on.annotations), str(dataset.annotations))
     rating = CocoAP(dataset.annotations)
 
     def evaluate() -> dict[str, float]:
@@ -225,5 +242,5 @@ def _parser(framework: str) -> Parser:
     )
     add("--seed", type=int, default=0, metavar="N", help="of order, augmentation and initial weights (default 0)")
     add("--workers", "--num_workers", type=at_least(0), default=default_workers(), metavar="N", help="loader processes")
-    add("--check-images", action="store_true", help="decode every image before the first step")
+    add("--no-image-check", action="store_true", help="do not decode every image once before the first step")
     return parser

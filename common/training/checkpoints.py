@@ -36,16 +36,17 @@ class RunState:
 class Checkpoint:
     state: RunState
     weights: dict[str, np.ndarray]
+    card: weight_files.Card
     optimizer: dict[str, np.ndarray]
 
 
-def write(folder: Path, checkpoint: Checkpoint, card: weight_files.Card, keep: int) -> Path:
+def write(folder: Path, checkpoint: Checkpoint, keep: int) -> Path:
     """Adds a checkpoint to `folder`, then removes all but the last `keep`."""
     final = folder / f"step_{checkpoint.state.step:06d}"
     temporary = folder / f".{final.name}.{os.getpid()}.tmp"
     temporary.mkdir(parents=True)
     try:
-        weight_files.save(temporary / WEIGHTS, checkpoint.weights, card)
+        weight_files.save(temporary / WEIGHTS, checkpoint.weights, checkpoint.card)
         # safetensors writes memory as it lies; ascontiguousarray would make scalars into rows.
         save_file(
             {key: np.asarray(value, order="C") for key, value in checkpoint.optimizer.items()}, temporary / OPTIMIZER
@@ -68,8 +69,8 @@ def read(path: Path) -> Checkpoint:
         optimizer = load_file(path / OPTIMIZER)
     except Exception as error:  # safetensors has an error class of its own beside those of files and JSON
         raise UserError(f"{path}: not a whole checkpoint: {error}") from None
-    weights, _ = weight_files.load(path / WEIGHTS)
-    return Checkpoint(state, weights, optimizer)
+    weights, card = weight_files.load(path / WEIGHTS)
+    return Checkpoint(state, weights, card, optimizer)
 
 
 def existing(folder: Path) -> list[Path]:

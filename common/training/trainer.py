@@ -43,6 +43,7 @@ class Trainer:
     """One run in the folder `output`: `begin` or `resume` it, then `run` it over the loader's batches.
 
     learner: a wing's Learner, made for training. data: what tells these training data from others, for resuming.
+    card: the facts of the weights to come; a resumed run takes those that it began with from its checkpoint.
     evaluate: the figures of the weights as they are, by name; every `schedule.evaluate_every` steps and at the end.
     """
 
@@ -50,7 +51,7 @@ class Trainer:
     settings: Settings
     seed: int
     output: Path
-    card: weight_files.Card
+    card: weight_files.Card | None
     data: dict[str, Any]
     evaluate: Callable[[], dict[str, float]] | None = None
     keep: int = 3
@@ -74,7 +75,7 @@ class Trainer:
         self._check_same_run(checkpoint.state, last)
         self.learner.load_weights(checkpoint.weights)
         self.learner.load_optimizer_state(checkpoint.optimizer)
-        self.step = checkpoint.state.step
+        self.card, self.step = checkpoint.card, checkpoint.state.step
 
     def run(self, batches: Iterable[tuple[int, dict[str, np.ndarray]]]) -> None:
         """Trains to the schedule's end. `batches` starts at `self.step` and has no end of its own."""
@@ -133,8 +134,8 @@ class Trainer:
         state = checkpoints.RunState(
             self.step, self.seed, self.learner.framework, self.settings.model_dump(mode="json"), self.data
         )
-        checkpoint = checkpoints.Checkpoint(state, weights, self.learner.optimizer_state())
-        checkpoints.write(self.folder, checkpoint, card, self.keep)
+        checkpoint = checkpoints.Checkpoint(state, weights, card, self.learner.optimizer_state())
+        checkpoints.write(self.folder, checkpoint, self.keep)
         if is_last:
             weight_files.save(self.output / checkpoints.WEIGHTS, weights, card)
 

@@ -1,6 +1,7 @@
 """The commands with a learner that needs no framework: arguments, files, faults. The wings run them for real."""
 
 import json
+import shutil
 from pathlib import Path
 
 import cv2
@@ -328,6 +329,26 @@ def test_train_from_weights_with_other_heads_draws_those_afresh(tmp_path, shapes
     learned = FakeLearner.made[0].weights()
     assert np.any(learned["head.classes.weight"] != 0)
     assert np.all(learned["head.box.weight"] == 0)
+
+
+def test_a_resumed_run_keeps_the_facts_of_its_weights(tmp_path, shapes, weights):
+    run_train(shapes, tmp_path, "--weights", weights, "--iterations", 1)
+    run_train(shapes, tmp_path, "--resume", "--iterations", 2)
+    card = json.loads((tmp_path / "weights.json").read_text())
+    assert card["source"] == "trained on shapes from w.safetensors (test)"
+    assert card["licence"] == "derived from weights under: none"
+    assert card["iteration"] == 2
+
+
+def test_train_names_broken_images_before_the_first_step(tmp_path, shapes, capsys):
+    copy = tmp_path / "shapes"
+    shutil.copytree(shapes, copy)
+    path = sorted((copy / "train").iterdir())[3]
+    path.write_bytes(path.read_bytes()[:50])
+    run_train(copy, tmp_path / "run", "--iterations", 1)
+    printed = capsys.readouterr().out
+    assert "11 images to train on" in printed
+    assert path.name in printed.partition("model yolact_tiny")[0]
 
 
 def test_train_goes_on_from_the_iteration_in_the_original_file_name(tmp_path, shapes, weights):
