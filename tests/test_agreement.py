@@ -1,0 +1,46 @@
+"""From the same seed the three train commands see the same batches and log the same losses."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from common.data.shapes import write_shapes
+
+ROOT = Path(__file__).parents[1]
+REAL_PERSONS = ROOT.parent / "shared" / "data" / "coco_persons"
+FRAMEWORKS = ("torch", "jittor", "mindspore")
+STEPS = 20
+
+
+@pytest.fixture(params=["synthetic", "real"])
+def data(request, tmp_path):
+    if request.param == "synthetic":
+        return write_shapes(tmp_path / "shapes", images=40, seed=1, val_images=2)
+    if not REAL_PERSONS.is_dir():
+        pytest.skip("the sample of real persons is not here")
+    return REAL_PERSONS
+
+
+def losses(framework: str, data: Path, output: Path) -> list[dict[str, float]]:
+    command = [sys.executable, "-m", f"{framework}_impl.train", "yolact_tiny", "--data", data, "--output", output]
+    # The rate of a trained model's fine-tuning: far into a run from scratch, rounding alone would part the three.
+    overrides = ["schedule.log_every=1", "schedule.batch_size=6", "schedule.learning_rate=0.001"]
+    command += ["--iterations", STEPS, "--seed", 5, "--device", "cpu", *overrides]
+    done = subprocess.run(list(map(str, command)), cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    lines = map(json.loads, (output / "log.jsonl").read_text().splitlines())
+    return [line["losses"] for line in lines if "losses" in line]
+
+
+@pytest.mark.slow
+def test_losses_of_twenty_steps_agree(data, tmp_path):
+    runs = {framework: losses(framework, data, tmp_path / framework) for framework in FRAMEWORKS}
+    for framework in FRAMEWORKS:
+        assert len(runs[framework]) == STEPS, framework
+        for step, (here, there) in enumerate(zip(runs[framework], runs["torch"], strict=True)):
+            assert here == pytest.approx(there, rel=1e-3, abs=1e-5), f"{framework}, step {step}"
+    first, last = (sum(runs["torch"][step].values()) for step in (0, -1))
+    assert last < first, "nothing was learned"
