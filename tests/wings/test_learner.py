@@ -59,7 +59,7 @@ def test_optimizers_follow_their_formulas(rule, wing, samples):
     expected = {name: value.astype(np.float64) for name, value in learner.weights().items()}
     memory = {name: {} for name in learner.trainable()}
     for step in range(STEPS):
-        rate = 1e-3 * (1 + step % 3)
+        rate = 1e-4 * (1 + step % 3)
         _, gradients = learner.gradients(batch)
         for name, gradient in gradients.items():
             expected[name] = rule(expected[name], gradient.astype(np.float64), memory[name], rate, step)
