@@ -4,6 +4,8 @@ Jittor is imported inside the functions: its first import compiles for minutes, 
 `python -m jittor_impl.device` does that one-time compilation; where it is done it takes a second.
 """
 
+import signal
+import threading
 from importlib.metadata import version
 
 from common.errors import UserError, run_command
@@ -20,6 +22,7 @@ def select(name: str = "auto") -> str:
         raise UserError("device cuda: this Jittor sees no GPU, or no nvcc to compile for it")
     chosen = "cuda" if name != "cpu" and jt.has_cuda else "cpu"
     jt.flags.use_cuda = int(chosen == "cuda")
+    _take_signals_back()
     return chosen
 
 
@@ -49,6 +52,13 @@ def prepare() -> None:
     import jittor as jt
 
     jt.zeros((1,)).numpy()
+
+
+def _take_signals_back() -> None:
+    """Jittor ends the process at once on an interrupt and when a child is killed: nothing is tidied, nobody named."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 
 
 if __name__ == "__main__":

@@ -56,7 +56,7 @@ def run(framework: str, quick: bool, extra: list[str]) -> tuple[Counter[str], li
     elif not counts["passed"]:
         counts["failed"] += 1
         names.append(f"{framework}: no test passed")
-    print(f"-- {framework}: {time.monotonic() - began:.0f} s", flush=True)
+    print(f"-- {framework}: {time.monotonic() - began:.0f} s, exit code {code}", flush=True)
     return counts, names
 
 

@@ -1,5 +1,11 @@
 """Choosing a device, and what the doctor hears of it."""
 
+import os
+import signal
+import subprocess
+import sys
+import time
+
 import pytest
 
 from common.errors import UserError
@@ -7,8 +13,9 @@ from common.errors import UserError
 
 @pytest.fixture
 def device(wing):
-    """The wing's module; the device is the CPU again afterwards."""
+    """The wing's module; the device is the CPU before and afterwards."""
     module = wing("device")
+    module.select("cpu")
     yield module
     module.select("cpu")
 
@@ -38,3 +45,16 @@ def test_preparing_twice_is_once(device):
     device.prepare()
     device.prepare()
     assert not any("not compiled" in lack for lack in device.describe()["lacks"])
+
+
+def test_a_killed_child_leaves_the_process_alone(device):
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    child.kill()
+    assert child.wait() == -signal.SIGKILL
+    time.sleep(0.1)
+
+
+def test_an_interrupt_is_an_exception(device):
+    with pytest.raises(KeyboardInterrupt):
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(5)
