@@ -1,4 +1,4 @@
-"""Several processes that share one batch, started by `msrun --worker_num=N -m mindspore_impl.train ...`."""
+"""Several processes that share one batch, started by `msrun --worker_num=N python -m mindspore_impl.train ...`."""
 
 import os
 
