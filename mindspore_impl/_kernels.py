@@ -25,7 +25,7 @@ def roi_align(
     if _path() is None:
         return _roi_align(x, rois, output_size, scale, sampling_ratio, aligned)
     settings = Tensor(np.array([scale, sampling_ratio, aligned], np.float32))
-    return _RoiAlign.of(tuple(output_size))(x, rois, settings)
+    return _roi_align_kernel(tuple(output_size))(x, rois, settings)
 
 
 def nms(
@@ -66,7 +66,7 @@ def deform_conv2d(
         out = F.deformable_conv2d(x, weight, moves, kernel, steps, margins, dilations=(1, 1, dilation, dilation))
     else:
         settings = Tensor(np.array([*kernel, stride, stride, padding, padding, dilation, dilation], np.int32))
-        columns = _DeformColumns.of(kernel[0] * kernel[1])(x, offset, mask, settings)
+        columns = _deform_columns()(x, offset, mask, settings)
         out = F.matmul(weight.reshape(len(weight), -1), columns).reshape(len(x), len(weight), *size)
     return out if bias is None else out + bias.reshape(1, -1, 1, 1)
 
@@ -108,11 +108,6 @@ class _RoiAlign(nn.Cell):
         )
         self.grad = _custom("roi_align_grad", lambda gradient, rois, settings, x: x, _first)
 
-    @classmethod
-    @functools.cache
-    def of(cls, output_size: tuple[int, int]) -> "_RoiAlign":
-        return cls(output_size)
-
     def construct(self, x, rois, settings):
         return self.align(x, rois, settings)
 
@@ -123,18 +118,11 @@ class _RoiAlign(nn.Cell):
 class _DeformColumns(nn.Cell):
     """(N, C * taps, pixels): what each tap of the kernel reads, ready to be multiplied with the weights."""
 
-    def __init__(self, taps: int):
+    def __init__(self):
         super().__init__()
-        self.columns = _custom("deform_columns", lambda x, o, m, s: (x[0], x[1] * taps, o[2] * o[3]), _first, taps=taps)
+        self.columns = _custom("deform_columns", lambda x, o, m, s: (x[0], x[1] * m[1], o[2] * o[3]), _first)
         self.grad_input = _custom("deform_columns_grad_input", lambda gradient, o, m, s, x: x, _first)
-        self.grad_offset = _custom(
-            "deform_columns_grad_offset", lambda g, x, o, m, s: (o, m), lambda g, x, o, m, s: (o, m)
-        )
-
-    @classmethod
-    @functools.cache
-    def of(cls, taps: int) -> "_DeformColumns":
-        return cls(taps)
+        self.grad_offset = _custom("deform_columns_grad_offset", _third_and_fourth, _third_and_fourth)
 
     def construct(self, x, offset, mask, settings):
         return self.columns(x, offset, mask, settings)
@@ -143,6 +131,11 @@ class _DeformColumns(nn.Cell):
         dx = self.grad_input(gradient, offset, mask, settings, x)
         doffset, dmask = self.grad_offset(gradient, x, offset, mask, settings)
         return dx, doffset, dmask, F.zeros_like(settings)
+
+
+# Cached functions rather than objects: compiled networks can call these, and nothing is built before it is needed.
+_roi_align_kernel = functools.cache(_RoiAlign)
+_deform_columns = functools.cache(_DeformColumns)
 
 
 # The same in operations of MindSpore

@@ -64,6 +64,8 @@ class ResNet(nn.Cell):
         super().__init__()
         self.conv1 = Conv(3, settings.width, 7, stride=2, bias=False)
         self.bn1 = norm(settings.width)
+        # ops.max_pool2d's gradient takes twenty times as long.
+        self.pool = nn.MaxPool2d(3, stride=2, pad_mode="pad", padding=1)
         self.last_stage = last_stage
         for stage in range(1, last_stage + 1):
             setattr(self, f"layer{stage}", residual_stage(settings, stage, norm))
@@ -71,7 +73,7 @@ class ResNet(nn.Cell):
 
     def construct(self, image: Tensor) -> list[Tensor]:
         x = F.relu(conv_norm(self.conv1, self.bn1, image))
-        x = F.max_pool2d(x, 3, stride=2, padding=1)
+        x = self.pool(x)
         features = []
         for stage in range(1, self.last_stage + 1):
             x = getattr(self, f"layer{stage}")(x)

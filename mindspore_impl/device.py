@@ -15,6 +15,9 @@ def select(name: str = "auto") -> str:
     chosen = "ascend" if name != "cpu" and _ascend() else "cpu"
     ms.set_device({"cpu": "CPU", "ascend": "Ascend"}[chosen])
     ms.set_context(mode=ms.PYNATIVE_MODE)
+    if chosen == "cpu":
+        # Handing each operation to another thread takes longer than most operations do.
+        ms.runtime.launch_blocking()
     return chosen
 
 

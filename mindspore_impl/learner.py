@@ -66,6 +66,9 @@ class Learner:
         losses, gradients = self._backward(batch)
         if self.settings.schedule.clip_norm is not None:
             gradients = _clipped(gradients, self.settings.schedule.clip_norm)
+        if self.settings.schedule.optimizer == "adam":
+            decay, parameters = self.settings.schedule.weight_decay, self._trainable.values()
+            gradients = tuple(g + decay * p for g, p in zip(gradients, parameters, strict=True))
         F.assign(self._optimizer.lrs[0], Tensor(learning_rate, ms.float32))
         self._optimizer(gradients)
         return losses
@@ -144,12 +147,12 @@ def _canonical(name: str) -> str:
 
 def _optimizer(settings: Settings, parameters: list[Parameter]) -> optim.Optimizer:
     schedule = settings.schedule
-    decay = {"lr": schedule.learning_rate, "weight_decay": schedule.weight_decay}
+    rate, decay = schedule.learning_rate, schedule.weight_decay
     if schedule.optimizer == "sgd":
-        return optim.SGD(parameters, momentum=schedule.momentum, **decay)
-    if schedule.optimizer == "adam":
-        return optim.Adam(parameters, **decay)
-    return optim.AdamW(parameters, **decay)
+        return optim.SGD(parameters, rate, schedule.momentum, weight_decay=decay)
+    # MindSpore's Adam adds its epsilon before the correction of the bias, unlike its AdamW and PyTorch; so that one
+    # does both, and Adam's decay is added to the gradients.
+    return optim.AdamW(parameters, rate, weight_decay=0.0 if schedule.optimizer == "adam" else decay)
 
 
 def _clipped(gradients: tuple[Tensor, ...], norm: float) -> tuple[Tensor, ...]:

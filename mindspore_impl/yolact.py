@@ -3,7 +3,7 @@
 The half that is not network (priors, targets, losses, detection) stands in `common/yolact.py`.
 """
 
-from mindspore import Tensor, nn
+from mindspore import Tensor, jit, nn
 from mindspore import ops as F
 
 from common import yolact
@@ -13,6 +13,8 @@ from mindspore_impl import ops
 from mindspore_impl.backbones import build_backbone
 from mindspore_impl.fpn import FPN
 from mindspore_impl.layers import Conv
+
+_STAGES = ("loc", "conf", "mask", "proto", "segm", "p3", "p4", "p5", "p6", "p7")
 
 
 class ProtoNet(nn.Cell):
@@ -89,15 +91,17 @@ class Yolact(nn.Cell):
 
     def construct(self, image: Tensor) -> dict[str, Tensor]:
         """(N, 3, H, W) -> loc (N, P, 4), conf (N, P, C + 1), mask (N, P, K), proto (N, h, w, K), segm, p3..p7."""
+        return dict(zip(_STAGES, self._stages(image), strict=True))
+
+    # Compiled for each size of images and batches: operation by operation, MindSpore spends five times as long, most of
+    # it on building its kernels anew. A compiled function must not give a dict: training then fails in its norms.
+    @jit
+    def _stages(self, image: Tensor) -> list[Tensor]:
         pyramid = self.fpn(self.backbone(image)[-3:])
         prototypes = self.proto_net(pyramid[0])
         levels = [self.head(level) for level in pyramid]
         boxes, logits, coefficients = (F.cat([level[part] for level in levels], 1) for part in range(3))
-        outputs = {"loc": boxes, "conf": logits, "mask": coefficients, "proto": prototypes.permute(0, 2, 3, 1)}
-        outputs["segm"] = self.semantic(pyramid[0])
-        for level, feature in enumerate(pyramid):
-            outputs[f"p{level + 3}"] = feature
-        return outputs
+        return [boxes, logits, coefficients, prototypes.permute(0, 2, 3, 1), self.semantic(pyramid[0]), *pyramid]
 
     def losses(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """The weighted terms B, C, M, S (and I) of a batch made by `common.yolact.collate`."""
