@@ -2,9 +2,8 @@
 
 import mindspore as ms
 import numpy as np
-from mindspore import Parameter, Tensor, nn
+from mindspore import Tensor, nn
 from mindspore import ops as F
-from mindspore.experimental import optim
 
 from common import yolact
 from common.config import Settings
@@ -12,13 +11,12 @@ from common.results import Instances
 from common.weights import check_fit
 from mindspore_impl import device as devices
 from mindspore_impl import distributed
+from mindspore_impl._optimizer import Optimizer
 from mindspore_impl.layers import unfolded
 from mindspore_impl.yolact import Yolact
 
 # What MindSpore's norms call their parameters, and what they are called everywhere else.
 _CANONICAL = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"}
-# What each optimizer remembers of every parameter.
-_MEMORY = {"sgd": ("accum", "stat"), "adam": ("exp_avg", "exp_avg_sq"), "adamw": ("exp_avg", "exp_avg_sq")}
 
 
 class Learner:
@@ -35,7 +33,7 @@ class Learner:
         self.network.set_train(training)
         self._state = {_canonical(name): value for name, value in self.network.parameters_dict().items()}
         self._trainable = {name: value for name, value in self._state.items() if value.requires_grad}
-        self._optimizer = _optimizer(settings, list(self._trainable.values())) if training else None
+        self._optimizer = Optimizer(settings.schedule, self._trainable) if training else None
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """The shape of every parameter and statistic by its canonical name."""
@@ -55,22 +53,17 @@ class Learner:
 
     def optimizer_state(self) -> dict[str, np.ndarray]:
         """What the optimizer remembers, as `QUANTITY/PARAMETER`."""
-        return {key: value.asnumpy().copy() for key, value in self._memory().items()}
+        return self._optimizer.state()
 
     def load_optimizer_state(self, state: dict[str, np.ndarray]) -> None:
-        for key, value in self._memory().items():
-            F.assign(value, Tensor(state[key]))
+        self._optimizer.load_state(state)
 
     def train_step(self, batch: dict[str, np.ndarray], learning_rate: float) -> dict[str, float]:
         """One update on this rank's share of a batch; the losses are those of the whole batch."""
         losses, gradients = self._backward(batch)
         if self.settings.schedule.clip_norm is not None:
             gradients = _clipped(gradients, self.settings.schedule.clip_norm)
-        if self.settings.schedule.optimizer == "adam":
-            decay, parameters = self.settings.schedule.weight_decay, self._trainable.values()
-            gradients = tuple(g + decay * p for g, p in zip(gradients, parameters, strict=True))
-        F.assign(self._optimizer.lrs[0], Tensor(learning_rate, ms.float32))
-        self._optimizer(gradients)
+        self._optimizer.step(dict(zip(self._trainable, gradients, strict=True)), learning_rate)
         return losses
 
     def gradients(self, batch: dict[str, np.ndarray]) -> tuple[dict[str, float], dict[str, np.ndarray]]:
@@ -129,30 +122,10 @@ class Learner:
         terms = distributed.sum_over_ranks([F.stack(list(losses.values()))])[0]
         return dict(zip(losses, terms.asnumpy().tolist(), strict=True)), tuple(gradients)
 
-    def _memory(self) -> dict[str, Parameter]:
-        memory = {
-            f"{quantity}/{name}": value
-            for quantity in _MEMORY[self.settings.schedule.optimizer]
-            for name, value in zip(self._trainable, getattr(self._optimizer, quantity), strict=True)
-        }
-        if hasattr(self._optimizer, "state_step"):
-            memory["step/"] = self._optimizer.state_step
-        return memory
-
 
 def _canonical(name: str) -> str:
     path, _, leaf = name.rpartition(".")
     return f"{path}.{_CANONICAL.get(leaf, leaf)}"
-
-
-def _optimizer(settings: Settings, parameters: list[Parameter]) -> optim.Optimizer:
-    schedule = settings.schedule
-    rate, decay = schedule.learning_rate, schedule.weight_decay
-    if schedule.optimizer == "sgd":
-        return optim.SGD(parameters, rate, schedule.momentum, weight_decay=decay)
-    # MindSpore's Adam adds its epsilon before the correction of the bias, unlike its AdamW and PyTorch; so that one
-    # does both, and Adam's decay is added to the gradients.
-    return optim.AdamW(parameters, rate, weight_decay=0.0 if schedule.optimizer == "adam" else decay)
 
 
 def _clipped(gradients: tuple[Tensor, ...], norm: float) -> tuple[Tensor, ...]:
