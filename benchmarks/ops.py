@@ -1,13 +1,12 @@
 """The array contract's speed in each framework, as a ratio to the fastest.
 
-Sizes are those of YOLACT at 550 pixels and of Mask R-CNN's second stage. A time is the median of repeated calls after a
+Sizes are those of YOLACT at 550 pixels and of Mask R-CNN's second stage. A time is the best of repeated calls after a
 first one, which is listed apart: Jittor compiles in it. Each framework runs in a process of its own, on its CPU.
 """
 
 import argparse
 import importlib
 import json
-import statistics
 import subprocess
 import sys
 import time
@@ -50,7 +49,7 @@ def main() -> None:
 
 
 def measure(framework: str) -> dict[str, dict[str, float]]:
-    """operation -> seconds of the first call and the median of the later ones."""
+    """operation -> seconds of the first call and the best of the later ones."""
     importlib.import_module(f"{framework}_impl.device").select("cpu")
     xp = importlib.import_module(f"{framework}_impl.ops")
     return {name: _time(partial(call, xp), inputs, xp, framework) for name, (call, inputs) in cases().items()}
@@ -62,7 +61,7 @@ def table(seconds: dict[str, dict[str, dict[str, float]]]) -> str:
         f"{'operation':<36}{'fastest ms':>11}" + "".join(f"{name:>11}" for name in seconds) + f"{'jittor 1st s':>14}"
     ]
     for operation in next(iter(seconds.values())):
-        times = {framework: found[operation]["median"] for framework, found in seconds.items()}
+        times = {framework: found[operation]["best"] for framework, found in seconds.items()}
         fastest = min(times.values())
         ratios = "".join(f"{value / fastest:>11.1f}" for value in times.values())
         lines.append(f"{operation:<36}{fastest * 1e3:>11.2f}{ratios}{seconds['jittor'][operation]['first']:>14.1f}")
@@ -180,7 +179,7 @@ def _time(call: Callable, inputs: tuple[np.ndarray, ...], xp: ModuleType, framew
         for array in answer if isinstance(answer, tuple | list) else (answer,):
             xp.to_numpy(array)
         times.append(time.perf_counter() - began)
-    return {"first": times[0], "median": statistics.median(times[1:])}
+    return {"first": times[0], "best": min(times[1:])}
 
 
 def _first_array(framework: str) -> Any:
