@@ -50,7 +50,8 @@ def main() -> None:
         _run("weights_convert", weights, own, "--model", MODEL, "--to", framework)
         results = output / framework
         _run(f"{framework}_impl.evaluate", MODEL, "--data", data, "--weights", own, "--output", results)
-        _run(f"{framework}_impl.predict", MODEL, "--weights", own, _some_images(data, output), "--output", results / "images")
+        shown = _some_images(data, output)
+        _run(f"{framework}_impl.predict", MODEL, "--weights", own, shown, "--output", results / "images")
         figures[framework] = json.loads((results / "metrics.json").read_text())["mask"]["AP"]
     picture = _side_by_side([output / framework / "images" for framework in FORMATS], output / "side_by_side.png")
     _report(figures, picture, time.monotonic() - began)
@@ -92,7 +93,9 @@ def _report(figures: dict[str, float], picture: Path, seconds: float) -> None:
     for framework, figure in figures.items():
         print(f"  {framework:<10} {figure:6.2f}")
     spread = max(figures.values()) - min(figures.values())
-    print(f"spread {spread:.3f} points (at most {TOLERANCE} is asked); side by side: {picture}; {seconds / 60:.1f} minutes")
+    print(
+        f"spread {spread:.3f} points (at most {TOLERANCE} is asked), {seconds / 60:.1f} minutes; pictures: {picture}"
+    )
     if spread > TOLERANCE:
         sys.exit(1)
 

@@ -11,7 +11,7 @@ each wing's `ops.py` registers itself here when it is imported. dtypes are the s
 (Jittor knows no wider integer by default; a wing widens an index where its framework wants that).
 
 Creation and conversion
-    asarray(values, like, dtype=None)         values: an array, a list, a number or a NumPy array; on the device of `like`
+    asarray(values, like, dtype=None)         values: an array, a list or a number; on the device of `like`
     to_numpy(x)                               a copy that may be written to
     astype(x, dtype)
     zeros(shape, like, dtype="float32")
@@ -37,23 +37,23 @@ Shape
 Indexing and order
     take(x, indices, axis=0)                  indices: (K,) integers
     take_along_axis(x, indices, axis)         indices: as many axes as x
-    scatter_add(x, indices, values)           a new array: x with values[k] added to row indices[k], repeats add up
+    scatter_add(x, indices, values)           a new array: values[k] is added to row indices[k], repeats add up
     nonzero(mask)                             (N,) bool -> (K,) int32
     one_hot(labels, count)                    float32, (..., count); a label outside 0..count-1 gives zeros
     argsort(x, axis=-1, descending=False)     int32, stable: of equals the first comes first, descending too
-    topk(x, k)                                the k largest of the last axis: (values, int32 indices), as argsort orders them
+    topk(x, k)                                the k largest of the last axis, as argsort orders them: (values, indices)
 Neural network
     matmul(a, b) softmax(x, axis) log_softmax(x, axis)
     resize(x, size, mode="bilinear", align_corners=False)  (N, C, H, W) -> (N, C, *size); mode "nearest" floors
-    grid_sample(x, grid, align_corners=False) x (N, C, H, W), grid (N, h, w, 2) of x, y in -1..1; bilinear, zeros outside
+    grid_sample(x, grid, align_corners=False) x (N, C, H, W), grid (N, h, w, 2): x, y in -1..1; bilinear, zeros outside
     roi_align(x, rois, output_size, scale, sampling_ratio, aligned)
                                               rois (K, 5): image index, x1, y1, x2, y2 -> (K, C, *output_size);
                                               sampling_ratio 0 adapts to each roi; gradient with respect to x
     nms(boxes, scores, iou_threshold, classes=None, offset=0.0)
                                               kept indices, int32, by descending score (stable); IoU > threshold goes;
-                                              with classes (N,) only boxes of one class meet; offset 1.0 is the legacy +1
+                                              with classes (N,) only boxes of one class meet; offset 1.0: the legacy +1
     deform_conv2d(x, offset, mask, weight, bias, stride, padding, dilation)
-                                              modulated (DCNv2), one group; offset (N, 2*kh*kw, H, W) as y, x pairs a tap,
+                                              modulated (DCNv2), one group; offset (N, 2*kh*kw, H, W): y, x of each tap,
                                               mask (N, kh*kw, H, W) after the sigmoid, or None
 Gradient
     stop_gradient(x)

@@ -10,7 +10,7 @@ from common.errors import UserError
 
 @contextmanager
 def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
-    """Yields a temporary name beside `path`; it takes the place of `path` when the block ends well, else it is removed."""
+    """Yields a temporary name beside `path`; it becomes `path` when the block ends well, else it is removed."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     # The suffix stays last: several writers choose their format by it.

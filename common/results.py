@@ -26,4 +26,5 @@ class Instances:
     def __getitem__(self, keep: np.ndarray | slice) -> "Instances":
         """The instances that a mask, a list of positions or a slice chooses."""
         rescored = None if self.mask_scores is None else self.mask_scores[keep]
-        return Instances(self.image_size, self.boxes[keep], self.scores[keep], self.labels[keep], self.masks[keep], rescored)
+        boxes, scores, labels = self.boxes[keep], self.scores[keep], self.labels[keep]
+        return Instances(self.image_size, boxes, scores, labels, self.masks[keep], rescored)

@@ -33,7 +33,8 @@ class Bottleneck(nn.Module):
         self.bn3 = norm(out_channels)
         self.downsample = None
         if stride != 1 or in_channels != out_channels:
-            self.downsample = nn.ModuleList([Conv(in_channels, out_channels, 1, stride, bias=False), norm(out_channels)])
+            projection = Conv(in_channels, out_channels, 1, stride, bias=False)
+            self.downsample = nn.ModuleList([projection, norm(out_channels)])
 
     def forward(self, x: Tensor) -> Tensor:
         shortcut = x if self.downsample is None else conv_norm(self.downsample[0], self.downsample[1], x)

@@ -1,4 +1,4 @@
-"""The layers that the networks share: convolutions, deformable convolutions, batch norm, and norms folded into weights."""
+"""The layers that the networks share: convolutions, deformable ones, batch norm, and norms folded into weights."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -106,7 +106,7 @@ class FrozenBatchNorm(BatchNorm):
 
 
 def conv_norm(conv: Conv | DeformConv, norm: BatchNorm, x: Tensor) -> Tensor:
-    """norm(conv(x)); a norm that stands still goes into the convolution's numbers, which saves a pass over the output."""
+    """norm(conv(x)); a norm that stands still goes into the convolution's numbers and saves a pass."""
     if not (norm.standing_still and _folding):
         return norm(conv(x))
     scale, shift = norm.scale_and_shift()

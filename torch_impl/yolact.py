@@ -89,7 +89,7 @@ class Yolact(nn.Module):
         self.mask_iou_net = MaskIoUNet(settings.num_classes) if network.mask_iou else None
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
-        """(N, 3, H, W) -> loc (N, P, 4), conf (N, P, C + 1) logits, mask (N, P, K), proto (N, h, w, K), segm, p3..p7."""
+        """(N, 3, H, W) -> loc (N, P, 4), conf (N, P, C + 1) logits, mask (N, P, K), proto (N, h, w, K), segm, p3..p7"""
         pyramid = self.fpn(self.backbone(image)[-3:])
         prototypes = self.proto_net(pyramid[0])
         levels = [self.head(level) for level in pyramid]

@@ -30,4 +30,3 @@ def predict_dataset(
                     entries += coco_results(image_id, found, dataset.category_ids, kind)
             bar.update(count)
     return results
-

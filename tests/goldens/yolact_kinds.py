@@ -13,7 +13,6 @@ from common.config import YolactSettings, load_settings
 from common.yolact.geometry import Geometry
 from common.yolact.target import match
 from tests.goldens import golden
-from weights_convert import open_weights
 from weights_convert.writers import write_pth
 
 Answers = dict[str, np.ndarray]

@@ -37,10 +37,9 @@ def losses(command: list[str], data: Path, output: Path) -> list[dict[str, float
     # Norms that stand still: those that train see only their own process's images.
     overrides = ["schedule.log_every=1", "schedule.batch_size=4", "schedule.learning_rate=0.001"]
     command = [*command, "yolact_tiny", "--data", data, "--output", output, "--iterations", STEPS, "--device", "cpu"]
+    command = list(map(str, [*command, *overrides]))
     environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-    done = subprocess.run(
-        list(map(str, [*command, *overrides])), cwd=ROOT, env=environment, capture_output=True, text=True, timeout=PATIENCE
-    )
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
     lines = map(json.loads, (output / "log.jsonl").read_text().splitlines())
     return [line["losses"] for line in lines if "losses" in line]
