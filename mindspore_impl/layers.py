@@ -64,12 +64,15 @@ class DeformConv(nn.Cell):
 class BatchNorm(nn.BatchNorm2d):
     """Batch norm over (N, H, W): eps 1e-5, a tenth of each batch into the running statistics, unbiased variance."""
 
-    def __init__(self, channels: int, eps: float = 1e-5):
-        super().__init__(channels, eps, momentum=0.9)
+    frozen = False
 
-    def stands_still(self) -> bool:
-        """Whether the norm goes by its running statistics and leaves them alone."""
-        return not self.training
+    def __init__(self, channels: int, eps: float = 1e-5):
+        super().__init__(channels, eps, momentum=0.9, use_batch_statistics=False if self.frozen else None)
+
+    @property
+    def standing_still(self) -> bool:
+        """Whether the statistics are constants at this time."""
+        return self.frozen or not self.training
 
     def scale_and_shift(self) -> tuple[Tensor, Tensor]:
         """What the norm does to each channel when its statistics stand still."""
@@ -80,19 +83,17 @@ class BatchNorm(nn.BatchNorm2d):
 class FrozenBatchNorm(BatchNorm):
     """Batch norm whose statistics, scale and shift stand still, in training too."""
 
+    frozen = True
+
     def __init__(self, channels: int, eps: float = 1e-5):
         super().__init__(channels, eps)
-        self.use_batch_statistics = False
         self.gamma.requires_grad = False
         self.beta.requires_grad = False
-
-    def stands_still(self) -> bool:
-        return True
 
 
 def conv_norm(conv: Conv | DeformConv, norm: BatchNorm, x: Tensor) -> Tensor:
     """norm(conv(x)); a norm that stands still goes into the convolution's numbers."""
-    if not norm.stands_still() or not _folding:
+    if not (norm.standing_still and _folding):
         return norm(conv(x))
     scale, shift = norm.scale_and_shift()
     bias = shift if conv.bias is None else conv.bias * scale + shift
