@@ -1,0 +1,140 @@
+"""The backbones and pyramids that no golden case of YOLACT reaches, against the same networks in plain NumPy."""
+
+import numpy as np
+import pytest
+
+from common import numpy_ops
+from common.config import ResNetSettings
+from tests.goldens import golden
+
+IMAGE = golden.image(7, (2, 3, 64, 96))
+# Blocks with and without a projection; ResNeXt's groups; where the stride sits.
+RESNETS = {
+    "stride in the 1x1": ResNetSettings(depths=(2, 1, 1, 1), width=8, width_per_group=64, stride_in="1x1"),
+    "ResNeXt, stride in the 3x3": ResNetSettings(depths=(1, 2, 1, 1), width=16, groups=4, width_per_group=32),
+}
+FPNS = {
+    "YOLACT": {"top_down": "bilinear", "output_relu": True, "extra": "conv", "extra_levels": 2},
+    "Mask R-CNN": {"top_down": "nearest", "output_relu": False, "extra": "subsample", "extra_levels": 1},
+}
+
+
+def fill(module, framework) -> dict[str, np.ndarray]:
+    """Gives every parameter the number that the golden rule has for its name; returns them by canonical name."""
+    if framework == "mindspore":
+        from mindspore import Tensor
+
+        leaves = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"}
+        found = {}
+        for name, parameter in module.parameters_dict().items():
+            path, _, leaf = name.rpartition(".")
+            found[f"{path}.{leaves.get(leaf, leaf)}"] = parameter
+    elif framework == "torch":
+        found = dict(module.named_parameters()) | dict(module.named_buffers())
+    else:
+        found = dict(module.named_parameters())
+    weights = {name: golden.weight(name, tuple(parameter.shape)) for name, parameter in found.items()}
+    for name, parameter in found.items():
+        if framework == "mindspore":
+            parameter.set_data(Tensor(weights[name]))
+        elif framework == "torch":
+            import torch
+
+            parameter.data.copy_(torch.from_numpy(weights[name]))
+        else:
+            parameter.update(weights[name])
+    return weights
+
+
+def conv(x, weight, bias=None, stride=1, groups=1):
+    size = weight.shape[2]
+    padded = np.pad(x, ((0, 0), (0, 0), (size // 2,) * 2, (size // 2,) * 2))
+    patches = np.lib.stride_tricks.sliding_window_view(padded, (size, size), axis=(2, 3))[:, :, ::stride, ::stride]
+    parts = zip(np.split(patches, groups, axis=1), np.split(weight, groups), strict=True)
+    y = np.concatenate([np.einsum("nchwij,ocij->nohw", p, w, optimize=True) for p, w in parts], axis=1)
+    return y if bias is None else y + bias[:, None, None]
+
+
+def norm(x, weights, name):
+    values = (weights[f"{name}.{leaf}"][:, None, None] for leaf in ("weight", "bias", "running_mean", "running_var"))
+    scale, shift, mean, variance = values
+    return (x - mean) / np.sqrt(variance + 1e-5) * scale + shift
+
+
+def resnet(x, weights, settings, stages, prefix=""):
+    """The features of the given stages; a stage 1 begins with the stem."""
+    features = []
+    if stages[0] == 1:
+        x = np.maximum(norm(conv(x, weights["conv1.weight"], stride=2), weights, "bn1"), 0)
+        padded = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)), constant_values=-np.inf)
+        x = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(2, 3))[:, :, ::2, ::2].max(axis=(4, 5))
+    for stage in stages:
+        for block in range(settings.depths[stage - 1]):
+            name = f"{prefix.format(stage)}{block}"
+            stride = 2 if stage > 1 and block == 0 else 1
+            first, second = (stride, 1) if settings.stride_in == "1x1" else (1, stride)
+            y = np.maximum(norm(conv(x, weights[f"{name}.conv1.weight"], stride=first), weights, f"{name}.bn1"), 0)
+            y = conv(y, weights[f"{name}.conv2.weight"], stride=second, groups=settings.groups)
+            y = np.maximum(norm(y, weights, f"{name}.bn2"), 0)
+            y = norm(conv(y, weights[f"{name}.conv3.weight"]), weights, f"{name}.bn3")
+            if block == 0:
+                x = norm(
+                    conv(x, weights[f"{name}.downsample.0.weight"], stride=stride), weights, f"{name}.downsample.1"
+                )
+            x = np.maximum(x + y, 0)
+        features.append(x)
+    return features
+
+
+def assert_same(answers, expected, xp):
+    assert len(answers) == len(expected)
+    for answer, reference in zip(answers, expected, strict=True):
+        assert golden.distance(xp.to_numpy(answer), reference) < 1e-4
+
+
+@pytest.mark.parametrize("name", RESNETS)
+def test_resnet(name, wing, framework, xp, like):
+    settings = RESNETS[name]
+    network = wing("backbones").ResNet(settings, wing("layers").FrozenBatchNorm)
+    weights = fill(network, framework)
+    answers = network(xp.asarray(IMAGE, like))
+    assert_same(answers, resnet(IMAGE, weights, settings, (1, 2, 3, 4), "layer{}."), xp)
+    assert network.channels == [answer.shape[1] for answer in answers]
+
+
+def test_resnet_cut_at_c4(wing, framework, xp, like):
+    """The C4 models run the last stage on regions, apart from the rest."""
+    settings = RESNETS["stride in the 1x1"]
+    body = wing("backbones").ResNet(settings, wing("layers").FrozenBatchNorm, last_stage=3)
+    head = wing("backbones").residual_stage(settings, 4, wing("layers").FrozenBatchNorm)
+    weights = fill(body, framework)
+    expected = resnet(IMAGE, weights, settings, (1, 2, 3), "layer{}.")
+    assert_same(body(xp.asarray(IMAGE, like)), expected, xp)
+    weights = fill(head, framework)
+    assert_same([head(xp.asarray(expected[-1], like))], resnet(expected[-1], weights, settings, (4,)), xp)
+
+
+@pytest.mark.parametrize("name", FPNS)
+def test_pyramid(name, wing, framework, xp, like):
+    options = FPNS[name]
+    network = wing("fpn").FPN([6, 10, 14], 8, **options)
+    weights = fill(network, framework)
+    # YOLACT's sizes are odd; the others pad their images, so that each map has half the size of the finer one.
+    sizes = [(17, 23), (9, 12), (5, 6)] if name == "YOLACT" else [(16, 24), (8, 12), (4, 6)]
+    maps = [golden.image(channels, (2, channels, *size)) for channels, size in zip((6, 10, 14), sizes, strict=True)]
+
+    merged = [conv(x, weights[f"lateral.{k}.weight"], weights[f"lateral.{k}.bias"]) for k, x in enumerate(maps)]
+    for level in (1, 0):
+        merged[level] = merged[level] + numpy_ops.resize(
+            merged[level + 1], merged[level].shape[2:], options["top_down"]
+        )
+    expected = [conv(x, weights[f"output.{k}.weight"], weights[f"output.{k}.bias"]) for k, x in enumerate(merged)]
+    if options["output_relu"]:
+        expected = [np.maximum(x, 0) for x in expected]
+    for k in range(options["extra_levels"]):
+        last = expected[-1]
+        if options["extra"] == "conv":
+            expected.append(conv(last, weights[f"downsample.{k}.weight"], weights[f"downsample.{k}.bias"], stride=2))
+        else:
+            expected.append(last[:, :, ::2, ::2])
+    assert_same(network([xp.asarray(x, like) for x in maps]), expected, xp)
