@@ -61,7 +61,8 @@ def deform_conv2d(
         mask = F.ones((len(x), kernel[0] * kernel[1], *size), dtype=ms.float32)
     if _path() is None:
         # MindSpore takes all x offsets, all y offsets and the mask, in one array.
-        moves = F.cat((offset[:, 1::2], offset[:, 0::2], mask), 1)
+        order = np.arange(offset.shape[1]).reshape(-1, 2)[:, ::-1].T.reshape(-1)
+        moves = F.cat((F.gather(offset, Tensor(order), 1), mask), 1)
         steps, margins = (1, 1, stride, stride), (padding,) * 4
         out = F.deformable_conv2d(x, weight, moves, kernel, steps, margins, dilations=(1, 1, dilation, dilation))
     else:

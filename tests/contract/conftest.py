@@ -1,8 +1,11 @@
-"""NumPy is the reference: what compares a wing with it runs for the wings, what concerns PyTorch alone for PyTorch."""
+"""NumPy is the reference: what compares a wing with it runs for the wings, what concerns one of them alone for that."""
+
+ALONE = ("torch", "jittor", "mindspore")
 
 
 def pytest_ignore_collect(collection_path, config):
     framework = config.getoption("--framework")
     if framework == "numpy" and collection_path.name.startswith("test_wing"):
         return True
-    return True if framework != "torch" and collection_path.name.startswith("test_torch") else None
+    others = tuple(f"test_{name}_" for name in ALONE if name != framework)
+    return True if collection_path.name.startswith(others) else None
