@@ -8,7 +8,8 @@ from tests.contract.comparing import assert_agrees, assert_gradients_agree, asse
 
 RANDOM = np.random.default_rng(3)
 IMAGES = RANDOM.standard_normal((2, 3, 5, 6)).astype(np.float32)
-# In features of 5 by 6: common ones, partly and wholly outside, of no size, turned inside out, larger than everything.
+# In features of 5 by 6: common ones, partly and wholly outside, of no size, turned inside out, larger than everything,
+# and one with samples at -1, 5 and 6 exactly (two a bin, not aligned), the last that count.
 ROIS = np.float32(
     [
         [0, 0.7, 0.4, 4.1, 3.3],
@@ -21,6 +22,7 @@ ROIS = np.float32(
         [1, 4.2, 3.9, 1.1, 0.8],
         [0, -1.0, -1.0, 6.0, 5.0],
         [1, -40.0, -40.0, 50.0, 45.0],
+        [0, -1.0, -2.0, 7.0, 10.0],
     ]
 )
 RULES = [(sampling_ratio, aligned) for sampling_ratio in (0, 2) for aligned in (False, True)]
@@ -136,6 +138,17 @@ def test_nms_of_odd_boxes(xp, like):
     kept = xp.nms(xp.asarray(boxes, like), xp.asarray(scores, like), 0.5)
     # Only the proper box suppresses its double; what has no area, or no finite one, meets nobody.
     assert_same(xp, kept, np.int32([0, 1, 2, 3, 4, 5, 7, 8, 9, 10, 11]))
+
+
+def test_nms_at_the_threshold(xp, like):
+    """IoUs that are the threshold, and those next to it in float32, in units of the last place."""
+    for threshold in (0.3, 0.5, 0.7):
+        height = np.float32(threshold) * np.float32(1000)
+        for steps, count in ((-2, 2), (-1, 2), (0, 2), (2, 1), (900, 1)):
+            lower = height + steps * np.spacing(height)
+            boxes = np.float32([[0, 0, 1000, 1000], [0, 0, 1000, lower]])
+            kept = xp.nms(xp.asarray(boxes, like), xp.asarray([0.9, 0.8], like), threshold)
+            assert_same(xp, kept, np.arange(count, dtype=np.int32), f"{threshold} and {steps}")
 
 
 @pytest.mark.parametrize("rule", [(1, 1, 1), (2, 1, 1), (1, 2, 2)], ids=["plain", "stride 2", "dilation 2"])
