@@ -10,6 +10,7 @@ from mindspore import ops as F
 from common.config import Schedule
 
 _BETAS, _EPSILON = (0.9, 0.999), 1e-8
+_apply_momentum = F.ApplyMomentum()
 
 
 class Optimizer:
@@ -45,7 +46,7 @@ class Optimizer:
     def _sgd(self, parameter: Parameter, gradient: Tensor, rate: float, buffer: Parameter) -> None:
         if self._schedule.weight_decay:
             gradient = gradient + self._schedule.weight_decay * parameter
-        F.ApplyMomentum()(parameter, buffer, rate, gradient, self._schedule.momentum)
+        _apply_momentum(parameter, buffer, rate, gradient, self._schedule.momentum)
 
     def _adam(self, parameter: Parameter, gradient: Tensor, rate: float, mean: Parameter, square: Parameter) -> None:
         decay = self._schedule.weight_decay

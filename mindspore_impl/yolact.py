@@ -91,7 +91,10 @@ class Yolact(nn.Cell):
 
     def construct(self, image: Tensor) -> dict[str, Tensor]:
         """(N, 3, H, W) -> loc (N, P, 4), conf (N, P, C + 1), mask (N, P, K), proto (N, h, w, K), segm, p3..p7."""
-        return dict(zip(_STAGES, self._stages(image), strict=True))
+        stages = self._stages(image)
+        # The next operation would wait for the compiled network in a loop, on a core that the network needs.
+        stages[0].asnumpy()
+        return dict(zip(_STAGES, stages, strict=True))
 
     # Compiled for each size of images and batches: operation by operation, MindSpore spends five times as long, most of
     # it on building its kernels anew. A compiled function must not give a dict: training then fails in its norms.
