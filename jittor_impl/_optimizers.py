@@ -15,7 +15,7 @@ class Optimizer:
         quantities = ("momentum_buffer",) if schedule.optimizer == "sgd" else ("exp_avg", "exp_avg_sq")
         # A memory of zeros is what PyTorch's first step, which has none, amounts to.
         self.memory = {
-            f"{quantity}/{name}": jt.zeros(parameter.shape)
+            f"{quantity}/{name}": jt.array(np.zeros(parameter.shape, np.float32))
             for quantity in quantities
             for name, parameter in parameters.items()
         }
