@@ -6,6 +6,9 @@ from mindspore import ops as F
 from common.config import DarknetSettings, ResNetSettings
 from mindspore_impl.layers import BatchNorm, Conv, DeformConv, FrozenBatchNorm, conv_norm
 
+# The gradient of ops.max_pool2d takes twenty times as long. No network's own: the trees are the same in all wings.
+_max_pool = nn.MaxPool2d(3, stride=2, pad_mode="pad", padding=1)
+
 
 class Bottleneck(nn.Cell):
     """1x1 to `width`, 3x3, 1x1 to `out_channels`, added to what came in."""
@@ -65,8 +68,6 @@ class ResNet(nn.Cell):
         super().__init__()
         self.conv1 = Conv(3, settings.width, 7, stride=2, bias=False)
         self.bn1 = norm(settings.width)
-        # ops.max_pool2d's gradient takes twenty times as long.
-        self.pool = nn.MaxPool2d(3, stride=2, pad_mode="pad", padding=1)
         self.last_stage = last_stage
         for stage in range(1, last_stage + 1):
             setattr(self, f"layer{stage}", residual_stage(settings, stage, norm))
@@ -74,7 +75,7 @@ class ResNet(nn.Cell):
 
     def construct(self, image: Tensor) -> list[Tensor]:
         x = F.relu(conv_norm(self.conv1, self.bn1, image))
-        x = self.pool(x)
+        x = _max_pool(x)
         features = []
         for stage in range(1, self.last_stage + 1):
             x = getattr(self, f"layer{stage}")(x)
