@@ -25,7 +25,7 @@ Elementwise
     logical_and(a, b) logical_or(a, b) logical_not(a)
     binary_cross_entropy_with_logits(logits, targets)      elementwise, stable
 Reductions; over all when axis is None, over nothing they give 0 (min and max of nothing are an error)
-    sum(x, axis=None, keepdims=False) mean(x, axis=None, keepdims=False)
+    sum(x, axis=None, keepdims=False) mean(x, axis=None, keepdims=False)     axis may be a tuple
     max(x, axis=None, keepdims=False) min(x, axis=None, keepdims=False)
     any(x, axis=None) all(x, axis=None)
     logsumexp(x, axis)
@@ -48,13 +48,14 @@ Neural network
     grid_sample(x, grid, align_corners=False) x (N, C, H, W), grid (N, h, w, 2): x, y in -1..1; bilinear, zeros outside
     roi_align(x, rois, output_size, scale, sampling_ratio, aligned)
                                               rois (K, 5): image index, x1, y1, x2, y2 -> (K, C, *output_size);
-                                              sampling_ratio 0 adapts to each roi; gradient with respect to x
+                                              sampling_ratio 0 adapts to each roi; gradient with respect to x; a roi
+                                              that is not finite gives 0
     nms(boxes, scores, iou_threshold, classes=None, offset=0.0)
                                               kept indices, int32, by descending score (stable); IoU > threshold goes;
                                               with classes (N,) only boxes of one class meet; offset 1.0: the legacy +1
     deform_conv2d(x, offset, mask, weight, bias, stride, padding, dilation)
                                               modulated (DCNv2), one group; offset (N, 2*kh*kw, H, W): y, x of each tap,
-                                              mask (N, kh*kw, H, W) after the sigmoid, or None
+                                              mask (N, kh*kw, H, W) after the sigmoid, or None; bias may be None too
 Gradient
     stop_gradient(x)
     value_and_grad(function, *arrays)         (value, gradients with respect to each array) of a scalar function

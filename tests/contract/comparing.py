@@ -28,39 +28,37 @@ def assert_same(xp: ModuleType, answer: Array, reference: np.ndarray, name: str 
     np.testing.assert_array_equal(answer.reshape(reference.shape), reference, err_msg=name)
 
 
-def assert_agrees(xp: ModuleType, like: Array, case: Case, *arrays: np.ndarray, tolerance: float = 1e-5) -> None:
-    """The wing's answers lie within `tolerance` of NumPy's, relative to the larger of 1 and the value."""
-    references = case(numpy_ops, *arrays)
-    answers = case(xp, *[xp.asarray(array, like) for array in arrays])
-    assert answers.keys() == references.keys()
-    for name, reference in references.items():
-        shapes = shape_of(answers[name]), reference.shape
-        assert shapes[0] == shapes[1] or shapes == ((1,), ()), f"{name}: shape {shapes[0]}, NumPy has {shapes[1]}"
-    flat = xp.to_numpy(_flat(xp, answers))
-    assert flat.dtype == np.float32
-    _assert_close(flat, references, tolerance)
-
-
-def assert_gradients_agree(
-    xp: ModuleType, like: Array, case: Case, *arrays: np.ndarray, tolerance: float = 1e-4
+def assert_agrees(
+    xp: ModuleType, like: Array, case: Case, *arrays: np.ndarray, tolerance: float = 1e-5, slack: float = 1e-4
 ) -> None:
-    """The gradients of a weighted sum of all answers lie within `tolerance` of finite differences.
+    """The wing's answers lie within `tolerance` of NumPy's, relative to the larger of 1 and the value.
 
-    Each array is tried in at most 40 places.
+    And the gradients of a weighted sum of all answers lie within `slack` of finite differences; each array is tried in
+    at most 40 places.
     """
-    weights = np.random.default_rng(0).uniform(0.5, 1.5, _flat(numpy_ops, case(numpy_ops, *arrays)).shape)
+    references = case(numpy_ops, *arrays)
+    weights = np.random.default_rng(0).uniform(0.5, 1.5, _flat(numpy_ops, references).shape)
     fixed = xp.asarray(weights, like)
+    seen = {}
 
     def weighted(*given: Array) -> Array:
-        return xp.sum(_flat(xp, case(xp, *given)) * fixed)
+        seen["answers"] = case(xp, *given)
+        seen["flat"] = _flat(xp, seen["answers"])
+        return xp.sum(seen["flat"] * fixed)
 
     _, gradients = xp.value_and_grad(weighted, *[xp.asarray(array, like) for array in arrays])
-    assert len(gradients) == len(arrays)
+    assert seen["answers"].keys() == references.keys()
+    for name, reference in references.items():
+        shapes = shape_of(seen["answers"][name]), reference.shape
+        assert shapes[0] == shapes[1] or shapes == ((1,), ()), f"{name}: shape {shapes[0]}, NumPy has {shapes[1]}"
+    flat = xp.to_numpy(seen["flat"])
+    assert flat.dtype == np.float32
+    _assert_close(flat, references, tolerance)
     for index, (gradient, array) in enumerate(zip(gradients, arrays, strict=True)):
         assert shape_of(gradient) == array.shape
         places = np.random.default_rng(index).permutation(array.size)[:40]
         reference = finite_differences(case, weights, arrays, index, places)
-        _assert_close(xp.to_numpy(gradient).reshape(-1)[places], {f"gradient {index}": reference}, tolerance)
+        _assert_close(xp.to_numpy(gradient).reshape(-1)[places], {f"gradient {index}": reference}, slack)
 
 
 def finite_differences(

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tests.contract.comparing import assert_agrees, assert_gradients_agree, assert_same
+from tests.contract.comparing import assert_agrees, assert_same
 
 RANDOM = np.random.default_rng(1)
 X = RANDOM.standard_normal((3, 4)).astype(np.float32)
@@ -85,22 +85,18 @@ def indexing(xp, x, values):
 
 def test_elementwise(xp, like):
     assert_agrees(xp, like, elementwise, X, OTHER, POSITIVE)
-    assert_gradients_agree(xp, like, elementwise, X, OTHER, POSITIVE)
 
 
 def test_reductions(xp, like):
     assert_agrees(xp, like, reductions, CUBE)
-    assert_gradients_agree(xp, like, reductions, CUBE)
 
 
 def test_shapes_and_products(xp, like):
     assert_agrees(xp, like, shapes, CUBE, X)
-    assert_gradients_agree(xp, like, shapes, CUBE, X)
 
 
 def test_indexing(xp, like):
     assert_agrees(xp, like, indexing, X, OTHER)
-    assert_gradients_agree(xp, like, indexing, X, OTHER)
 
 
 def test_gradients_at_ties(xp, like):

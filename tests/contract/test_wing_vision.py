@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from common import numpy_ops
-from tests.contract.comparing import assert_agrees, assert_gradients_agree, assert_same
+from tests.contract.comparing import assert_agrees, assert_same
 
 RANDOM = np.random.default_rng(3)
 IMAGES = RANDOM.standard_normal((2, 3, 5, 6)).astype(np.float32)
@@ -69,20 +69,17 @@ def deform_arrays(stride, padding, dilation):
 
 def test_resize(xp, like):
     assert_agrees(xp, like, resizes, IMAGES)
-    assert_gradients_agree(xp, like, resizes, IMAGES)
     answer = xp.resize(xp.zeros((0, 3, 5, 6), like), (10, 12))
     assert_same(xp, answer, np.zeros((0, 3, 10, 12), np.float32), "of no images")
 
 
 def test_grid_sample(xp, like):
     grid = RANDOM.uniform(-1.3, 1.3, (2, 4, 3, 2)).astype(np.float32)
-    assert_agrees(xp, like, grids, IMAGES, grid)
-    assert_gradients_agree(xp, like, grids, IMAGES, grid, tolerance=2e-4)
+    assert_agrees(xp, like, grids, IMAGES, grid, slack=2e-4)
 
 
 def test_roi_align(xp, like):
     assert_agrees(xp, like, rois, IMAGES)
-    assert_gradients_agree(xp, like, rois, IMAGES)
 
 
 def test_roi_align_of_no_rois(xp, like):
@@ -104,7 +101,6 @@ def test_roi_align_of_wide_features(xp, like):
         return {"pooled": ops.roi_align(x, ops.asarray(boxes, x), (3, 2), 1.0, 0, True)}
 
     assert_agrees(xp, like, case, images)
-    assert_gradients_agree(xp, like, case, images)
 
 
 @pytest.mark.parametrize("offset", [0.0, 1.0])
@@ -155,7 +151,6 @@ def test_nms_at_the_threshold(xp, like):
 def test_deform_conv2d(xp, like, rule):
     arrays = deform_arrays(*rule)
     assert_agrees(xp, like, deform(*rule), *arrays)
-    assert_gradients_agree(xp, like, deform(*rule), *arrays)
 
 
 def test_deform_conv2d_without_a_mask(xp, like):
@@ -165,4 +160,3 @@ def test_deform_conv2d_without_a_mask(xp, like):
         return {"plain": ops.deform_conv2d(x, offset, None, weight, None, 1, 1, 1)}
 
     assert_agrees(xp, like, case, images, offset, weight)
-    assert_gradients_agree(xp, like, case, images, offset, weight)
