@@ -67,8 +67,8 @@ def deform_conv2d(
         out = F.deformable_conv2d(x, weight, moves, kernel, steps, margins, dilations=(1, 1, dilation, dilation))
     else:
         settings = Tensor(np.array([*kernel, stride, stride, padding, padding, dilation, dilation], np.int32))
-        columns = _deform_columns()(x, offset, mask, settings)
-        out = F.matmul(weight.reshape(len(weight), -1), columns).reshape(len(x), len(weight), *size)
+        out = _deform_product()(x, offset, mask, weight.reshape(len(weight), -1), settings)
+        out = out.reshape(len(x), len(weight), *size)
     return out if bias is None else out + bias.reshape(1, -1, 1, 1)
 
 
@@ -116,8 +116,12 @@ class _RoiAlign(nn.Cell):
         return self.grad(gradient, rois, settings, x), F.zeros_like(rois), F.zeros_like(settings)
 
 
-class _DeformColumns(nn.Cell):
-    """(N, C * taps, pixels): what each tap of the kernel reads, ready to be multiplied with the weights."""
+class _DeformProduct(nn.Cell):
+    """weight (O, C * taps) times the columns (N, C * taps, pixels), which hold what each tap of the kernel reads.
+
+    The columns are made again for the gradient: in a compiled network what a custom operator gave is overwritten by
+    then.
+    """
 
     def __init__(self):
         super().__init__()
@@ -125,18 +129,21 @@ class _DeformColumns(nn.Cell):
         self.grad_input = _custom("deform_columns_grad_input", lambda gradient, o, m, s, x: x, _first)
         self.grad_offset = _custom("deform_columns_grad_offset", _third_and_fourth, _third_and_fourth)
 
-    def construct(self, x, offset, mask, settings):
-        return self.columns(x, offset, mask, settings)
+    def construct(self, x, offset, mask, weight, settings):
+        return F.matmul(weight, self.columns(x, offset, mask, settings))
 
-    def bprop(self, x, offset, mask, settings, out, gradient):
-        dx = self.grad_input(gradient, offset, mask, settings, x)
-        doffset, dmask = self.grad_offset(gradient, x, offset, mask, settings)
-        return dx, doffset, dmask, F.zeros_like(settings)
+    def bprop(self, x, offset, mask, weight, settings, out, gradient):
+        columns = self.columns(x, offset, mask, settings)
+        dweight = F.matmul(gradient, F.transpose(columns, (0, 2, 1))).sum(0)
+        dcolumns = F.matmul(F.transpose(weight, (1, 0)), gradient)
+        dx = self.grad_input(dcolumns, offset, mask, settings, x)
+        doffset, dmask = self.grad_offset(dcolumns, x, offset, mask, settings)
+        return dx, doffset, dmask, dweight, F.zeros_like(settings)
 
 
 # Cached functions rather than objects: compiled networks can call these, and nothing is built before it is needed.
 _roi_align_kernel = functools.cache(_RoiAlign)
-_deform_columns = functools.cache(_DeformColumns)
+_deform_product = functools.cache(_DeformProduct)
 
 
 # The same in operations of MindSpore
