@@ -46,7 +46,7 @@ class Chain(nn.Cell):
 
     def __init__(self):
         super().__init__()
-        self.first, self.second = DeformConv(3, 4), DeformConv(4, 4)
+        self.first, self.second = DeformConv(3, 3), DeformConv(3, 3)
         random = np.random.default_rng(5)
         for parameter in self.get_parameters():
             parameter.set_data(Tensor(random.standard_normal(parameter.shape).astype(np.float32) / 4))
