@@ -23,6 +23,13 @@ def pytest_addoption(parser):
     parser.addoption("--framework", choices=FRAMEWORKS, default="numpy", help="the framework of this process")
 
 
+def pytest_configure(config):
+    """Before any test file imports the framework: the wing's package prepares what is read at that import."""
+    framework = config.getoption("--framework")
+    if framework != "numpy":
+        importlib.import_module(f"{framework}_impl")
+
+
 def pytest_ignore_collect(collection_path, config):
     if TESTS not in collection_path.parents:
         return None
