@@ -1,5 +1,11 @@
 """Where the MindSpore wing computes: choosing the device, and what the doctor says of it."""
 
+import signal
+import threading
+
+import signal
+import threading
+
 import mindspore as ms
 
 from common import kernels
@@ -18,6 +24,9 @@ def select(name: str = "auto") -> str:
     if chosen == "cpu":
         # Handing each operation to another thread takes longer than most operations do.
         ms.runtime.launch_blocking()
+    if threading.current_thread() is threading.main_thread():
+        # Once MindSpore has compiled a graph it answers an interrupt with SIGTERM to itself: nothing would be tidied.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
     return chosen
 
 
