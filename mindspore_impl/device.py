@@ -3,9 +3,6 @@
 import signal
 import threading
 
-import signal
-import threading
-
 import mindspore as ms
 
 from common import kernels
