@@ -26,8 +26,9 @@ def data(request, tmp_path):
 
 def losses(framework: str, data: Path, output: Path) -> list[dict[str, float]]:
     command = [sys.executable, "-m", f"{framework}_impl.train", "yolact_tiny", "--data", data, "--output", output]
-    # The rate of a trained model's fine-tuning: far into a run from scratch, rounding alone would part the three.
-    overrides = ["schedule.log_every=1", "schedule.batch_size=6", "schedule.learning_rate=0.001"]
+    # Norms that stand still. Trained on few images from random weights they multiply what rounding leaves by ten a
+    # step, in any two of the frameworks and from one order of summing to another in the same.
+    overrides = ["schedule.log_every=1", "schedule.batch_size=4", "schedule.learning_rate=0.001"]
     command += ["--iterations", STEPS, "--seed", 5, "--device", "cpu", *overrides]
     done = subprocess.run(list(map(str, command)), cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
