@@ -93,9 +93,7 @@ def _report(figures: dict[str, float], picture: Path, seconds: float) -> None:
     for framework, figure in figures.items():
         print(f"  {framework:<10} {figure:6.2f}")
     spread = max(figures.values()) - min(figures.values())
-    print(
-        f"spread {spread:.3f} points (at most {TOLERANCE} is asked), {seconds / 60:.1f} minutes; pictures: {picture}"
-    )
+    print(f"spread {spread:.3f} points (at most {TOLERANCE} is asked), {seconds / 60:.1f} minutes; pictures: {picture}")
     if spread > TOLERANCE:
         sys.exit(1)
 

@@ -41,7 +41,8 @@ Indexing and order
     nonzero(mask)                             (N,) bool -> (K,) int32
     one_hot(labels, count)                    float32, (..., count); a label outside 0..count-1 gives zeros
     argsort(x, axis=-1, descending=False)     int32, stable: of equals the first comes first, descending too
-    topk(x, k)                                the k largest of the last axis, as argsort orders them: (values, indices)
+    topk(x, k)                                the k largest of the last axis (all when there are fewer), as argsort orders
+                                              them: (values, indices)
 Neural network
     matmul(a, b) softmax(x, axis) log_softmax(x, axis)
     resize(x, size, mode="bilinear", align_corners=False)  (N, C, H, W) -> (N, C, *size); mode "nearest" floors
