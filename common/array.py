@@ -41,7 +41,7 @@ Indexing and order
     nonzero(mask)                             (N,) bool -> (K,) int32
     one_hot(labels, count)                    float32, (..., count); a label outside 0..count-1 gives zeros
     argsort(x, axis=-1, descending=False)     int32, stable: of equals the first comes first, descending too
-    topk(x, k)                                the k largest of the last axis (all when there are fewer), as argsort orders
+    topk(x, k)                                the k largest of the last axis (all if there are fewer), as argsort orders
                                               them: (values, indices)
 Neural network
     matmul(a, b) softmax(x, axis) log_softmax(x, axis)
@@ -55,7 +55,7 @@ Neural network
                                               kept indices, int32, by descending score (stable); IoU > threshold goes;
                                               with classes (N,) only boxes of one class meet; offset 1.0: the legacy +1
     deform_conv2d(x, offset, mask, weight, bias, stride, padding, dilation)
-                                              modulated (DCNv2), one group; offset (N, 2*kh*kw, H, W): y, x of each tap,
+                                              modulated (DCNv2), one group; offset (N, 2*kh*kw, H, W): y, x of a tap,
                                               mask (N, kh*kw, H, W) after the sigmoid, or None; bias may be None too
 Gradient
     stop_gradient(x)
