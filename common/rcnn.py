@@ -1,21 +1,19 @@
 """The half of the two-stage models that is not network, on the array contract: pooling regions from a pyramid."""
 
 import math
-from typing import Literal
 
 from common.array import Array, namespace
-from common.boxes import area
+from common.boxes import Family, area
 
-# Where each family puts the epsilon that keeps a side of exactly 224 on its level, and whether sides count +1.
-LevelRule = Literal["maskrcnn_benchmark", "torchvision", "detectron2"]
+# What each family adds within and behind the logarithm, so that a side of exactly 224 stays on its level.
 _EPSILONS = {"maskrcnn_benchmark": (1e-6, 0.0), "torchvision": (0.0, 1e-6), "detectron2": (1e-8, 0.0)}
 
 
-def pyramid_levels(boxes: Array, rule: LevelRule, finest: int = 2, coarsest: int = 5) -> Array:
+def pyramid_levels(boxes: Array, family: Family, finest: int = 2, coarsest: int = 5) -> Array:
     """(K, 4) xyxy -> (K,) int32: the position in the list of maps, finest first, from which each box is pooled."""
     xp = namespace(boxes)
-    inner, outer = _EPSILONS[rule]
-    sides = xp.sqrt(area(boxes, offset=1.0 if rule == "maskrcnn_benchmark" else 0.0))
+    inner, outer = _EPSILONS[family]
+    sides = xp.sqrt(area(boxes, offset=1.0 if family == "maskrcnn_benchmark" else 0.0))
     levels = xp.floor(4.0 + xp.log(sides / 224.0 + inner) / math.log(2.0) + outer)
     return xp.astype(xp.clip(levels, finest, coarsest) - finest, "int32")
 

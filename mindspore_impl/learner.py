@@ -11,7 +11,7 @@ from common.results import Instances
 from common.weights import check_fit
 from mindspore_impl import device as devices
 from mindspore_impl import distributed
-from mindspore_impl._optimizer import Optimizer
+from mindspore_impl._optimizers import Optimizer
 from mindspore_impl.layers import unfolded
 from mindspore_impl.yolact import Yolact
 
