@@ -51,7 +51,7 @@ class PredictionHead(nn.Module):
         x = nn.relu(self.trunk(x))
         boxes = _by_prior(self.box(x), 4)
         logits = _by_prior(self.classes(x), self.num_classes + 1)
-        coefficients = jt.tanh(_by_prior(self.coefficients(x), self.prototypes))
+        coefficients = ops.tanh(_by_prior(self.coefficients(x), self.prototypes))
         return boxes, logits, coefficients
 
 

@@ -121,6 +121,23 @@ def test_gradients_at_ties(xp, like):
     assert_same(xp, gradient, np.float32([11, 6]), "maximum and minimum")
 
 
+def test_gradients_of_extreme_logits(xp, like):
+    """Enough of them for the frameworks' vector instructions, whose exponentials overflow in their own ways."""
+    values = np.repeat(np.float32([-1e4, -200, -90, 0, 90, 200, 1e4]), 8)
+    half = np.float32(values == 0) / 2
+
+    def check(function, expected):
+        _, (gradient,) = xp.value_and_grad(lambda x: xp.sum(function(x)), xp.asarray(values, like))
+        np.testing.assert_allclose(xp.to_numpy(gradient), expected, atol=1e-4)
+
+    check(xp.tanh, half * 2)
+    check(xp.sigmoid, half / 2)
+    check(xp.softplus, half + (values > 0))
+    check(lambda x: xp.binary_cross_entropy_with_logits(x, xp.full(values.shape, 0.5, like)), np.sign(values) / 2)
+    check(lambda x: xp.logsumexp(xp.reshape(x, (7, 8)), 1), np.full(56, 0.125))
+    check(lambda x: xp.softmax(xp.transpose(xp.reshape(x, (7, 8)), (1, 0)), 1)[:, 6], np.zeros(56))
+
+
 def test_gradients_of_several_arrays(xp, like):
     def product(x, y, z):
         return xp.sum(x * xp.stop_gradient(x) + y)
