@@ -2,16 +2,18 @@
 
 import jittor as jt
 import numpy as np
-from jittor import Var, nn
+from jittor import Var
 
 from common import yolact
 from common.config import Settings
+from common.observing import Observer, Unobserved
 from common.results import Instances
 from common.weights import check_fit
 from jittor_impl import device as devices
 from jittor_impl import distributed
 from jittor_impl._optimizers import Optimizer
 from jittor_impl.layers import unfolded
+from jittor_impl.observing import observed
 from jittor_impl.yolact import Yolact
 
 
@@ -77,23 +79,17 @@ class Learner:
             return self.network.predict(jt.array(images), image_sizes, score_threshold)
 
     def trace(
-        self, inputs: dict[str, np.ndarray], layers: bool = False, gradients: bool = False
+        self, inputs: dict[str, np.ndarray], observer: Observer | None = None, gradients: bool = False
     ) -> dict[str, np.ndarray]:
-        """Every named stage on the inputs; `layer.PATH` a module's output, `loss.TERM`, `grad.PARAMETER` on request.
+        """Every named stage on the inputs, with `loss.TERM` and `grad.PARAMETER` on request.
 
-        inputs: `image` (N, 3, H, W); for gradients the rest of a training batch too. Stages and modules are taken in
-        evaluation mode, gradients in training mode.
+        inputs: `image` (N, 3, H, W); for gradients the rest of a training batch too. Stages are taken in evaluation
+        mode, each module running as itself before the observer's eyes; gradients in training mode.
         """
-        outputs = {}
-        observed = {path: module for path, module in self.network.named_modules() if layers and path}
-        for path, module in observed.items():
-            module.register_forward_hook(_recorder(outputs, f"layer.{path}"))
         self._mode(training=False)
-        with jt.no_grad(), unfolded():
+        with jt.no_grad(), unfolded(), observed(self.network, observer or Unobserved()):
             stages = self.network(jt.array(inputs["image"]))
-        for module in observed.values():
-            module.remove_forward_hook()
-        outputs |= {name: value.numpy() for name, value in stages.items()}
+        outputs = {name: value.numpy() for name, value in stages.items()}
         outputs["priors"] = yolact.priors(self.settings, inputs["image"].shape[2:])
         if gradients:
             losses, by_name = self.gradients(inputs)
@@ -121,11 +117,3 @@ class Learner:
 
 def _floats(terms: dict[str, Var]) -> dict[str, float]:
     return {name: value.item() for name, value in terms.items()}
-
-
-def _recorder(outputs: dict[str, np.ndarray], name: str):
-    def record(module: nn.Module, inputs: tuple, output) -> None:
-        if isinstance(output, Var):
-            outputs[name] = output.numpy()
-
-    return record

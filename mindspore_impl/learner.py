@@ -2,17 +2,19 @@
 
 import mindspore as ms
 import numpy as np
-from mindspore import Tensor, nn
+from mindspore import Tensor
 from mindspore import ops as F
 
 from common import yolact
 from common.config import Settings
+from common.observing import Observer, Unobserved
 from common.results import Instances
 from common.weights import check_fit
 from mindspore_impl import device as devices
 from mindspore_impl import distributed
 from mindspore_impl._optimizers import Optimizer
 from mindspore_impl.layers import unfolded
+from mindspore_impl.observing import observed
 from mindspore_impl.yolact import Yolact
 
 # What MindSpore's norms call their parameters, and what they are called everywhere else.
@@ -79,25 +81,17 @@ class Learner:
         return self.network.predict(Tensor(images), image_sizes, score_threshold)
 
     def trace(
-        self, inputs: dict[str, np.ndarray], layers: bool = False, gradients: bool = False
+        self, inputs: dict[str, np.ndarray], observer: Observer | None = None, gradients: bool = False
     ) -> dict[str, np.ndarray]:
-        """Every named stage on the inputs; `layer.PATH` a module's output, `loss.TERM`, `grad.PARAMETER` on request.
+        """Every named stage on the inputs, with `loss.TERM` and `grad.PARAMETER` on request.
 
-        inputs: `image` (N, 3, H, W); for gradients the rest of a training batch too. Stages and modules are taken in
-        evaluation mode, gradients in training mode.
+        inputs: `image` (N, 3, H, W); for gradients the rest of a training batch too. Stages are taken in evaluation
+        mode, each module running as itself before the observer's eyes; gradients in training mode.
         """
-        outputs = {}
-        hooks = [
-            cell.register_forward_hook(_recorder(outputs, f"layer.{path}"))
-            for path, cell in self.network.cells_and_names()
-            if layers and path
-        ]
         self.network.set_train(False)
-        with unfolded():
+        with unfolded(), observed(self.network, observer or Unobserved()):
             stages = self.network(Tensor(inputs["image"]))
-        for hook in hooks:
-            hook.remove()
-        outputs |= {name: value.asnumpy().copy() for name, value in stages.items()}
+        outputs = {name: value.asnumpy().copy() for name, value in stages.items()}
         outputs["priors"] = yolact.priors(self.settings, inputs["image"].shape[2:])
         if gradients:
             losses, by_name = self.gradients(inputs)
@@ -133,11 +127,3 @@ def _clipped(gradients: tuple[Tensor, ...], norm: float) -> tuple[Tensor, ...]:
     total = F.sqrt(F.stack([F.square(gradient).sum() for gradient in gradients]).sum())
     factor = F.minimum(norm / (total + 1e-6), 1.0)
     return tuple(gradient * factor for gradient in gradients)
-
-
-def _recorder(outputs: dict[str, np.ndarray], name: str):
-    def record(cell: nn.Cell, inputs: tuple, output) -> None:
-        if isinstance(output, Tensor):
-            outputs[name] = output.asnumpy().copy()
-
-    return record

@@ -6,11 +6,13 @@ from torch import Tensor, nn
 
 from common import yolact
 from common.config import Settings
+from common.observing import Observer, Unobserved
 from common.results import Instances
 from common.weights import check_fit
 from torch_impl import device as devices
 from torch_impl import distributed
 from torch_impl.layers import unfolded
+from torch_impl.observing import observed
 from torch_impl.yolact import Yolact
 
 
@@ -92,25 +94,17 @@ class Learner:
             return self.network.predict(self._image(images), image_sizes, score_threshold)
 
     def trace(
-        self, inputs: dict[str, np.ndarray], layers: bool = False, gradients: bool = False
+        self, inputs: dict[str, np.ndarray], observer: Observer | None = None, gradients: bool = False
     ) -> dict[str, np.ndarray]:
-        """Every named stage on the inputs; `layer.PATH` a module's output, `loss.TERM`, `grad.PARAMETER` on request.
+        """Every named stage on the inputs, with `loss.TERM` and `grad.PARAMETER` on request.
 
-        inputs: `image` (N, 3, H, W); for gradients the rest of a training batch too. Stages and modules are taken in
-        evaluation mode, gradients in training mode.
+        inputs: `image` (N, 3, H, W); for gradients the rest of a training batch too. Stages are taken in evaluation
+        mode, each module running as itself before the observer's eyes; gradients in training mode.
         """
-        outputs = {}
-        hooks = [
-            module.register_forward_hook(_recorder(outputs, f"layer.{path}"))
-            for path, module in self.network.named_modules()
-            if layers and path
-        ]
         self.network.eval()
-        with torch.inference_mode(), unfolded():
+        with torch.inference_mode(), unfolded(), observed(self.network, observer or Unobserved()):
             stages = self.network(self._image(inputs["image"]))
-        for hook in hooks:
-            hook.remove()
-        outputs |= {name: value.cpu().numpy() for name, value in stages.items()}
+        outputs = {name: value.cpu().numpy() for name, value in stages.items()}
         outputs["priors"] = yolact.priors(self.settings, inputs["image"].shape[2:])
         if gradients:
             losses, by_name = self.gradients(inputs)
@@ -149,11 +143,3 @@ def _optimizer(settings: Settings, parameters: list[nn.Parameter]) -> torch.opti
     if schedule.optimizer == "adam":
         return torch.optim.Adam(parameters, **decay)
     return torch.optim.AdamW(parameters, **decay)
-
-
-def _recorder(outputs: dict[str, np.ndarray], name: str):
-    def record(module: nn.Module, inputs: tuple, output) -> None:
-        if isinstance(output, Tensor):
-            outputs[name] = output.detach().cpu().numpy()
-
-    return record

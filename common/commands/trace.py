@@ -9,6 +9,7 @@ import numpy as np
 from common.commands.wing import Parser, trained_model
 from common.errors import UserError
 from common.files import atomic_path, existing_file
+from common.observing import Outputs
 
 EXAMPLES = """
 yolact_resnet50 --weights w.safetensors --inputs in.npz --outputs out.npz
@@ -34,14 +35,19 @@ def main(framework: str, argv: Sequence[str] | None = None) -> None:
         help="`image` (N, 3, H, W), prepared; for --gradients a batch",
     )
     parser.add_argument("--outputs", type=Path, required=True, metavar="OUT.npz")
-    parser.add_argument("--layers", action="store_true", help="also every module's output, as layer.PATH")
+    parser.add_argument(
+        "--layers", action="store_true", help="also every module's output, as layer.PATH; of its next calls as PATH@1"
+    )
     parser.add_argument(
         "--gradients", action="store_true", help="also losses and gradients, as loss.TERM and grad.NAME"
     )
     arguments = parser.read(argv)
     inputs = _arrays(arguments.inputs)
     learner, _, _ = trained_model(framework, arguments)
-    outputs = learner.trace(inputs, layers=arguments.layers, gradients=arguments.gradients)
+    layers = Outputs() if arguments.layers else None
+    outputs = learner.trace(inputs, layers, arguments.gradients)
+    if layers is not None:
+        outputs |= {f"layer.{name}": array for name, array in layers.arrays.items()}
     with atomic_path(arguments.outputs) as temporary, temporary.open("wb") as file:
         np.savez(file, **outputs)
 

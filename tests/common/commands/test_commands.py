@@ -61,7 +61,7 @@ class FakeLearner:
             return [next(self.answers) for _ in image_sizes]
         return [two_objects(size)[np.array([0.9, 0.3]) > score_threshold] for size in image_sizes]
 
-    def trace(self, inputs, layers=False, gradients=False):
+    def trace(self, inputs, observer=None, gradients=False):
         return {"twice": 2 * inputs["image"]}
 
 

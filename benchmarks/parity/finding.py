@@ -1,0 +1,77 @@
+"""What the gates find: one comparison each, and a framework's findings together."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+GATES = {1: "layers", 2: "losses", 3: "gradients", 4: "optimizer steps", 5: "results"}
+
+Mode = Literal["accumulated", "injected"]
+Role = Literal["", "cause", "consequence"]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How far an array lies from the reference's of the same shape; all relative to the reference."""
+
+    largest: float  # max |other - reference| / max |reference|
+    frobenius: float  # ||other - reference|| / ||reference||
+    cosine: float
+    within: float  # the share of elements that lie within the tolerance for `largest`
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """How far two right implementations may lie apart, and the measurement that says so."""
+
+    measured_largest: float  # the reference in float32 against itself in float64
+    measured_frobenius: float
+    largest: float
+    frobenius: float
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One array held against the reference's.
+
+    name: the canonical path of what was compared: "preprocessing", "backbone.bn1", "input of proto_net.conv4",
+        "head.trunk@2", "priors", "loss.S", "backbone.bn1.weight", "boxes".
+    kind: the module's class, or "preprocessing", "input", "stage", "weight", "loss", "gradient", "update", "result".
+    step: of gate 4, the optimizer steps done.
+    """
+
+    gate: int
+    name: str
+    kind: str
+    passed: bool
+    difference: Difference | None = None  # None: there was nothing to compare, `detail` says why
+    tolerance: Tolerance | None = None
+    mode: Mode = "accumulated"
+    step: int | None = None
+    role: Role = ""
+    pattern: str = ""  # how it departs: see pattern.PATTERNS
+    detail: str = ""  # the pattern in numbers
+    usual_cause: str = ""
+
+
+@dataclass
+class Run:
+    """One framework held against the reference."""
+
+    framework: str
+    reference: str
+    findings: list[Finding] = field(default_factory=list)
+    not_run: str = ""  # why there is nothing; a framework that was not run has never passed
+    seconds: dict[str, float] = field(default_factory=dict)  # by what was done
+    peak_mib: float = 0.0
+
+    def of(self, gate: int) -> list[Finding]:
+        return [finding for finding in self.findings if finding.gate == gate]
+
+    def failures(self, gate: int | None = None) -> list[Finding]:
+        """The findings that did not pass, in the order in which the model computes."""
+        return [finding for finding in self.findings if not finding.passed and gate in (None, finding.gate)]
+
+    def first(self) -> Finding | None:
+        """The first cause; where none is told apart, the first that departs."""
+        failures = self.failures()
+        return next((finding for finding in failures if finding.role == "cause"), failures[0] if failures else None)

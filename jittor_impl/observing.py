@@ -1,0 +1,39 @@
+"""Hooks on a network's modules, for whoever wants to see or change what flows between them."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from jittor import nn
+
+from common.observing import Observer
+
+
+@contextmanager
+def observed(network: nn.Module, observer: Observer) -> Iterator[None]:
+    """Within it the observer sees the modules that it watches; norms must be `unfolded` to be modules of their own."""
+    watched = {path: module for path, module in network.named_modules() if observer.watches(path)}
+    for path, module in watched.items():
+        module.register_pre_forward_hook(_before(observer, path))
+        module.register_forward_hook(_after(observer, path))
+    try:
+        yield
+    finally:
+        for module in watched.values():
+            module.remove_pre_forward_hook()
+            module.remove_forward_hook()
+
+
+def _before(observer: Observer, path: str):
+    def hook(module: nn.Module, inputs: tuple):
+        value = observer.entering(path, type(module).__name__, inputs[0])
+        # Jittor wants the arguments by position and by name.
+        return None if value is None else ((value, *inputs[1:]), {})
+
+    return hook
+
+
+def _after(observer: Observer, path: str):
+    def hook(module: nn.Module, inputs: tuple, output):
+        return observer.leaving(path, type(module).__name__, output)
+
+    return hook

@@ -1,0 +1,38 @@
+"""Hooks on a network's modules, for whoever wants to see or change what flows between them."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from mindspore import nn
+
+from common.observing import Observer
+
+
+@contextmanager
+def observed(network: nn.Cell, observer: Observer) -> Iterator[None]:
+    """Within it the observer sees the modules that it watches; norms must be `unfolded` to be modules of their own."""
+    handles = []
+    for path, module in network.cells_and_names():
+        if observer.watches(path):
+            handles.append(module.register_forward_pre_hook(_before(observer, path)))
+            handles.append(module.register_forward_hook(_after(observer, path)))
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _before(observer: Observer, path: str):
+    def hook(module: nn.Cell, inputs: tuple):
+        value = observer.entering(path, type(module).__name__, inputs[0])
+        return None if value is None else (value, *inputs[1:])
+
+    return hook
+
+
+def _after(observer: Observer, path: str):
+    def hook(module: nn.Cell, inputs: tuple, output):
+        return observer.leaving(path, type(module).__name__, output)
+
+    return hook
