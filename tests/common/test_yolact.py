@@ -22,6 +22,12 @@ def test_numbers_of_priors():
     assert {model: len(yolact.priors(load_settings(model))) for model in counts} == counts
 
 
+@pytest.mark.parametrize("size", [400, 700])
+def test_prior_scales_grow_with_the_image_and_are_cut_to_whole_pixels(size):
+    scales = load_settings(f"yolact_im{size}").network.prior_scales
+    assert scales == tuple((int(scale * size / 550),) for scale in (24, 48, 96, 192, 384))
+
+
 def test_priors_of_an_image_that_is_not_square():
     settings = load_settings("yolact_resnet50")
     priors = yolact.priors(settings, (64, 128))

@@ -1,0 +1,28 @@
+"""Every variant in this wing: the converter's names and shapes, and instances found at the variant's own image size."""
+
+import numpy as np
+import pytest
+
+from common.config import load_settings, model_names
+from tests.goldens import golden
+from weights_convert import yolact
+
+
+@pytest.mark.parametrize("model", model_names())
+def test_names_and_shapes_are_the_converters(model, wing):
+    settings = load_settings(model)
+    assert wing("learner").Learner(settings, "cpu").shapes() == yolact.canonical_shapes(settings)
+
+
+# The golden cases run the others; these two differ from yolact_base in the size alone.
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["yolact_im400", "yolact_im700"])
+def test_finds_instances_at_its_own_size(model, wing):
+    settings = load_settings(model)
+    learner = wing("learner").Learner(settings, "cpu")
+    weights = {e.canonical: golden.weight(e.original, e.shape) for e in yolact.layout(settings) if e.canonical}
+    learner.load_weights(weights)
+    size = settings.preprocessing.size
+    (found,) = learner.predict(golden.image(1, (1, 3, size, size)), [(60, 80)])
+    assert len(found) and found.masks.shape == (len(found), 60, 80)
+    assert np.all(found.boxes >= 0) and np.all(found.boxes <= [80, 60, 80, 60])
