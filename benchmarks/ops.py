@@ -167,7 +167,7 @@ def _boxes(rng: np.random.Generator, count: int) -> np.ndarray:
 
 
 def _time(call: Callable, inputs: tuple[np.ndarray, ...], xp: ModuleType, framework: str) -> dict[str, float]:
-    like = _first_array(framework)
+    like = first_array(framework)
     arrays = [xp.asarray(x, like) for x in inputs]
     for array in arrays:
         xp.to_numpy(array)
@@ -182,7 +182,7 @@ def _time(call: Callable, inputs: tuple[np.ndarray, ...], xp: ModuleType, framew
     return {"first": times[0], "best": min(times[1:])}
 
 
-def _first_array(framework: str) -> Any:
+def first_array(framework: str) -> Any:
     module = importlib.import_module(framework)
     return module.Tensor(np.zeros(1, np.float32)) if framework == "mindspore" else module.zeros(1)
 
