@@ -122,11 +122,11 @@ def test_a_changed_number_and_swapped_channels_are_seen(tiny_original, tiny_weig
         assert compare_weights(found, tiny_weights).startswith(f"{canonical} differs")
 
 
-def torchvision_resnet50() -> dict[str, np.ndarray]:
-    """resnet50-19c8e357.pth by shapes; a file of 2017, so it has no counters."""
+def torchvision_resnet(*depths: int) -> dict[str, np.ndarray]:
+    """resnet50-19c8e357.pth and the like by shapes; files of 2017, so they have no counters."""
     shapes = {"conv1.weight": (64, 3, 7, 7), "bn1": (64,)}
     into = 64
-    for stage, depth in enumerate((3, 4, 6, 3)):
+    for stage, depth in enumerate(depths):
         width = 64 * 2**stage
         for block in range(depth):
             prefix = f"layer{stage + 1}.{block}"
@@ -146,35 +146,42 @@ def torchvision_resnet50() -> dict[str, np.ndarray]:
     return names
 
 
-@pytest.mark.parametrize("model", ["yolact_resnet50", "yolact_plus_resnet50", "yolact_resnet50_pascal"])
-def test_imagenet_resnet(model):
-    settings = load_settings(model)
-    source = torchvision_resnet50()
-    backbone = yolact.from_backbone(source, settings, "resnet50.pth")
-    assert len(backbone) == len(source) - 2  # without fc
-    assert backbone["backbone.layer3.5.conv2.weight"] is source["layer3.5.conv2.weight"]
-    assert backbone["backbone.bn1.running_var"] is source["bn1.running_var"]
-    kept, skipped = yolact.fit_for_finetuning(backbone, yolact.canonical_shapes(settings), "resnet50.pth")
-    assert len(kept) == len(backbone) and skipped == []
+# torchvision's names are those of the original's resnet101_reducedfc.pth too.
+@pytest.mark.parametrize(
+    ("model", "depths"),
+    [
+        ("yolact_resnet50", (3, 4, 6, 3)),
+        ("yolact_resnet50_pascal", (3, 4, 6, 3)),
+        ("yolact_plus_resnet50", (3, 4, 6, 3)),
+        ("yolact_base", (3, 4, 23, 3)),
+        ("yolact_plus_base", (3, 4, 23, 3)),
+    ],
+)
+def test_training_starts_from_an_imagenet_resnet(tmp_path, model, depths):
+    settings, source = load_settings(model), torchvision_resnet(*depths)
+    write_pth(tmp_path / "resnet.pth", source)
+    weights, card = open_weights(tmp_path / "resnet.pth", settings)
+    kept, skipped = yolact.fit_for_finetuning(weights, yolact.canonical_shapes(settings), "resnet.pth")
+    expected = {f"backbone.{name}": array for name, array in source.items() if not name.startswith("fc.")}
+    assert compare_weights(kept, expected) == "" and skipped == []
+    assert card.model == model
     del source["layer2.0.bn2.bias"]
     with pytest.raises(UserError, match=r"missing: layers\.1\.0\.bn2\.bias"):
-        yolact.from_backbone(source, settings, "resnet50.pth")
+        yolact.from_backbone(source, settings, "resnet.pth")
 
 
-def test_imagenet_darknet_and_resnet101():
-    """The original's own files carry its backbone's names."""
-    for model in ("yolact_darknet53", "yolact_base"):
-        settings = load_settings(model)
-        source = {
-            entry.original.removeprefix("backbone."): np.zeros(entry.shape, np.float32)
-            for entry in yolact.layout(settings)
-            if entry.original.startswith("backbone.")
-        }
-        backbone = yolact.from_backbone(source, settings, "file.pth")
-        expected = {name for name in yolact.canonical_shapes(settings) if name.startswith("backbone.")}
-        assert set(backbone) == expected
-        with pytest.raises(UserError, match="left over: classifier"):
-            yolact.from_backbone(source | {"classifier": np.zeros(1)}, settings, "file.pth")
+def test_training_starts_from_the_originals_darknet(tmp_path):
+    """darknet53.pth has the names of the original's backbone."""
+    settings = load_settings("yolact_darknet53")
+    entries = {e.original.removeprefix("backbone."): e for e in yolact.layout(settings) if "backbone." in e.original}
+    source = {name: np.full(entry.shape, k, np.float32) for k, (name, entry) in enumerate(entries.items())}
+    write_pth(tmp_path / "darknet53.pth", source)
+    weights, _ = open_weights(tmp_path / "darknet53.pth", settings)
+    kept, skipped = yolact.fit_for_finetuning(weights, yolact.canonical_shapes(settings), "darknet53.pth")
+    expected = {entry.canonical: source[name] for name, entry in entries.items() if entry.canonical}
+    assert compare_weights(kept, expected) == "" and skipped == []
+    with pytest.raises(UserError, match="left over: classifier"):
+        yolact.from_backbone(source | {"classifier": np.zeros(1)}, settings, "darknet53.pth")
 
 
 def test_finetuning_skips_heads_of_another_size_by_name(tiny_weights):
