@@ -3,6 +3,8 @@
 MindSpore's own compile a graph over all parameters, for seconds, and its Adam adds its epsilon elsewhere.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from mindspore import Parameter, Tensor
 from mindspore import ops as F
@@ -14,43 +16,45 @@ _apply_momentum = F.ApplyMomentum()
 
 
 class Optimizer:
-    """Moves parameters, given by name; what it remembers of each stands in `memory` under `QUANTITY/NAME`."""
+    """Moves the named parameters; `memory` holds what it remembers as QUANTITY/PARAMETER, in PyTorch's words."""
 
-    def __init__(self, schedule: Schedule, parameters: dict[str, Parameter]):
-        self._schedule, self._parameters = schedule, parameters
+    def __init__(self, parameters: dict[str, Parameter], schedule: Schedule):
+        self.parameters, self.schedule = parameters, schedule
         self._quantities = ("momentum_buffer",) if schedule.optimizer == "sgd" else ("exp_avg", "exp_avg_sq")
-        self.steps = 0
         self.memory = {
             f"{quantity}/{name}": Parameter(F.zeros_like(parameter), requires_grad=False)
             for quantity in self._quantities
             for name, parameter in parameters.items()
         }
+        self.steps = 0
 
-    def step(self, gradients: dict[str, Tensor], rate: float) -> None:
+    def step(self, gradients: Sequence[Tensor], learning_rate: float) -> None:
         self.steps += 1
-        for name, parameter in self._parameters.items():
+        update = self._sgd if self.schedule.optimizer == "sgd" else self._adam
+        for (name, parameter), gradient in zip(self.parameters.items(), gradients, strict=True):
             memory = [self.memory[f"{quantity}/{name}"] for quantity in self._quantities]
-            if self._schedule.optimizer == "sgd":
-                self._sgd(parameter, gradients[name], rate, *memory)
-            else:
-                self._adam(parameter, gradients[name], rate, *memory)
+            update(parameter, gradient, learning_rate, *memory)
 
     def state(self) -> dict[str, np.ndarray]:
-        return {key: value.asnumpy().copy() for key, value in self.memory.items()} | {"steps": np.int64(self.steps)}
+        state = {key: value.asnumpy().copy() for key, value in self.memory.items()}
+        if self.schedule.optimizer != "sgd" and self.steps:
+            state |= {f"step/{name}": np.float32(self.steps) for name in self.parameters}
+        return state
 
     def load_state(self, state: dict[str, np.ndarray]) -> None:
-        self.steps = int(state["steps"])
+        steps = {int(value) for key, value in state.items() if key.startswith("step/")}
+        self.steps = max(steps, default=0)
         for key, value in self.memory.items():
             F.assign(value, Tensor(state[key]))
 
     def _sgd(self, parameter: Parameter, gradient: Tensor, rate: float, buffer: Parameter) -> None:
-        if self._schedule.weight_decay:
-            gradient = gradient + self._schedule.weight_decay * parameter
-        _apply_momentum(parameter, buffer, rate, gradient, self._schedule.momentum)
+        if self.schedule.weight_decay:
+            gradient = gradient + self.schedule.weight_decay * parameter
+        _apply_momentum(parameter, buffer, rate, gradient, self.schedule.momentum)
 
     def _adam(self, parameter: Parameter, gradient: Tensor, rate: float, mean: Parameter, square: Parameter) -> None:
-        decay = self._schedule.weight_decay
-        if decay and self._schedule.optimizer == "adamw":
+        decay = self.schedule.weight_decay
+        if decay and self.schedule.optimizer == "adamw":
             F.assign(parameter, parameter * (1 - rate * decay))
         elif decay:
             gradient = gradient + decay * parameter

@@ -35,7 +35,7 @@ class Learner:
         self.network.set_train(training)
         self._state = {_canonical(name): value for name, value in self.network.parameters_dict().items()}
         self._trainable = {name: value for name, value in self._state.items() if value.requires_grad}
-        self._optimizer = Optimizer(settings.schedule, self._trainable) if training else None
+        self._optimizer = Optimizer(self._trainable, settings.schedule) if training else None
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """The shape of every parameter and statistic by its canonical name."""
@@ -65,7 +65,7 @@ class Learner:
         losses, gradients = self._backward(batch)
         if self.settings.schedule.clip_norm is not None:
             gradients = _clipped(gradients, self.settings.schedule.clip_norm)
-        self._optimizer.step(dict(zip(self._trainable, gradients, strict=True)), learning_rate)
+        self._optimizer.step(gradients, learning_rate)
         return losses
 
     def gradients(self, batch: dict[str, np.ndarray]) -> tuple[dict[str, float], dict[str, np.ndarray]]:
