@@ -23,4 +23,9 @@ def class_names(count: int) -> tuple[str, ...]:
     for names in (COCO, PASCAL):
         if len(names) == count:
             return names
-    return tuple(f"class {number}" for number in range(1, count + 1))
+    return tuple(unnamed(number) for number in range(1, count + 1))
+
+
+def unnamed(number: int) -> str:
+    """What stands for the name of a class, counted from 1, that a checkpoint does not tell."""
+    return f"class {number}"

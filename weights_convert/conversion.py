@@ -87,6 +87,14 @@ def open_weights(path: str | os.PathLike, settings: YolactSettings) -> tuple[Wei
     return _canonical(arrays, found_format, settings, str(path)), card
 
 
+def model_of(path: str | os.PathLike) -> str | None:
+    """The variant that a checkpoint's card or else its name tells."""
+    path = Path(path)
+    if canonical.card_path(path).is_file():
+        return canonical.load_card(path).model
+    return _FileName.of(path).model
+
+
 def write(dest: str | os.PathLike, weights: Weights, card: Card, target_format: str, model: str | None = None) -> None:
     """Writes `dest` and its card, reads the file again and compares it to the bit."""
     path = Path(dest)
@@ -133,12 +141,14 @@ def _format_of(arrays: Mapping[str, np.ndarray], path: Path) -> str:
 
 
 def _canonical(arrays: Weights, source_format: str, settings: YolactSettings, origin: str) -> Weights:
-    """The arrays under canonical names as float32; what does not fit is named, and which variant it seems to be."""
+    """The arrays under canonical names as float32; what does not fit is named, or else the variant that it fits."""
     try:
         weights = _renamed(arrays, source_format, settings, origin)
-    except UserError as error:
-        others = " or ".join(_fitting(arrays, source_format))
-        raise UserError(f"{error} (it seems to be {others})" if others else str(error)) from None
+    except UserError:
+        others = _fitting(arrays, source_format)
+        if not others or settings.model in others:  # its own name: the settings were changed
+            raise
+        raise UserError(f"{origin}: these are weights of {' or '.join(others)}, not of {settings.model}") from None
     return {name: _float32(array, f"{origin}: {name}") for name, array in weights.items()}
 
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,11 @@ EXAMPLES = """
 yolact_resnet50 --data datasets/coco --weights yolact_resnet50_54_800000.pth
 yolact_tiny --data datasets/shapes --weights runs/tiny/weights.safetensors --output results
 yolact_tiny --data datasets/shapes --weights runs/tiny/weights.safetensors detection.nms=exact
+--data datasets/coco --trained_model=yolact_base_54_800000.pth --output_coco_json
 """
+
+# Where YOLACT's --output_coco_json writes when nothing else is said.
+_DETECTION_FILES = {"box": Path("results/bbox_detections.json"), "mask": Path("results/mask_detections.json")}
 
 
 def main(framework: str, argv: Sequence[str] | None = None) -> None:
@@ -38,30 +43,40 @@ def main(framework: str, argv: Sequence[str] | None = None) -> None:
     figures = {kind: rating.rate(found, kind) for kind, found in results.items()}
     for kind in figures:
         print("\n".join(lines(figures[kind], kind)))
-    if arguments.output:
-        _write(arguments.output, results, figures)
-        print(f"results and metrics.json in {arguments.output}")
+    files = _files(arguments, results, figures)
+    for path, content in files.items():
+        with atomic_path(path) as temporary:
+            temporary.write_text(json.dumps(content))
+    if files:
+        print(f"written: {', '.join(map(str, files))}")
 
 
 def check_classes(known: Sequence[str], wanted: Sequence[str], weights: str, data: str) -> None:
-    """Refuses to rate a model on other classes than its own."""
+    """Refuses to rate a model on other classes than its own; a class whose name nobody knows may be any."""
+    from weights_convert.class_names import unnamed
+
     if len(known) != len(wanted):
         raise UserError(f"{weights} knows {len(known)} classes, {data} has {len(wanted)}")
     for number, (ours, theirs) in enumerate(zip(known, wanted, strict=True), start=1):
-        if ours != theirs:
+        if ours not in (theirs, unnamed(number)):
             raise UserError(f"class {number} is {ours} to {weights} and {theirs} in {data}")
 
 
-def _write(folder: Path, results: dict[str, list[dict[str, Any]]], figures: dict[str, dict[str, float]]) -> None:
-    """COCO results files for boxes and for masks, and the figures; null where there is no object of a kind."""
-    plain = {
-        kind: {name: None if math.isnan(value) else value for name, value in each.items()}
-        for kind, each in figures.items()
-    }
-    contents = {f"{kind}_results.json": found for kind, found in results.items()} | {"metrics.json": plain}
-    for name, content in contents.items():
-        with atomic_path(folder / name) as temporary:
-            temporary.write_text(json.dumps(content))
+def _files(
+    arguments: Namespace, results: dict[str, list[dict[str, Any]]], figures: dict[str, dict[str, float]]
+) -> dict[Path, Any]:
+    """What to write where: COCO results of boxes and of masks, and the figures; null where no object is of a kind."""
+    chosen = {"box": arguments.bbox_det_file, "mask": arguments.mask_det_file}
+    if arguments.output_coco_json:
+        chosen = {kind: path or _DETECTION_FILES[kind] for kind, path in chosen.items()}
+    files = {path: results[kind] for kind, path in chosen.items() if path}
+    if arguments.output:
+        files |= {arguments.output / f"{kind}_results.json": found for kind, found in results.items()}
+        files[arguments.output / "metrics.json"] = {
+            kind: {name: None if math.isnan(value) else value for name, value in each.items()}
+            for kind, each in figures.items()
+        }
+    return files
 
 
 def _parser(framework: str) -> Parser:
@@ -78,6 +93,9 @@ def _parser(framework: str) -> Parser:
     add("--split", choices=("train", "val"), default="val")
     add("--weights", "--trained_model", type=Path, required=True, metavar="FILE", help="weights of any known format")
     add("--output", type=Path, metavar="DIR", help="write the results (COCO JSON) and metrics.json here")
+    add("--output_coco_json", action="store_true", help="write them to YOLACT's results/{bbox,mask}_detections.json")
+    add("--bbox_det_file", type=Path, metavar="FILE", help="write the boxes' results here")
+    add("--mask_det_file", type=Path, metavar="FILE", help="write the masks' results here")
     add("--batch-size", "--batch_size", type=at_least(1), default=8, metavar="N", help="images at once (default 8)")
     add("--workers", type=at_least(0), default=default_workers(), metavar="N", help="processes that read images")
     add("--pycocotools", action="store_true", help="rate by pycocotools itself: the same figures, slower")

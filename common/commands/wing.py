@@ -41,7 +41,10 @@ class Parser(argparse.ArgumentParser):
         self.add_argument("--config", metavar="MODEL", help="the model, for those who know it as an option")
 
     def read(self, argv: Sequence[str] | None) -> argparse.Namespace:
-        """The arguments; every word that is missing is None, `overrides` are the settings to change."""
+        """The arguments; every word that is missing is None, `overrides` are the settings to change.
+
+        A missing model is the one that the weights' card or file name tells, as in YOLACT's own command.
+        """
         arguments = self.parse_intermixed_args(argv)
         overrides = [word for word in arguments.words if _OVERRIDE.match(word) and not Path(word).exists()]
         words = [word for word in arguments.words if word not in overrides]
@@ -53,6 +56,10 @@ class Parser(argparse.ArgumentParser):
         for name, word in zip(self._words, words, strict=True):
             setattr(arguments, name, word)
         arguments.overrides = overrides
+        if arguments.model is None and arguments.weights is not None:
+            from weights_convert import model_of
+
+            arguments.model = model_of(arguments.weights)
         if arguments.model is None:
             self.error(f"MODEL is missing; there are {', '.join(model_names())}")
         return arguments

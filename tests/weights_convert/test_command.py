@@ -155,7 +155,7 @@ def test_the_files_name_counts_where_shapes_do_not_tell(tmp_path, base):
         (["{official}", "out.pth"], "give --to torch or --to yolact"),
         (["{official}", "out.bin"], "give --to, one of canonical"),
         (["{official}", "out.pth", "--to", "jittor"], "a file for jittor ends in .pkl"),
-        (["{official}", "out.safetensors", "--model", "yolact_base"], "it seems to be yolact_tiny"),
+        (["{official}", "out.safetensors", "--model", "yolact_base"], "weights of yolact_tiny, not of yolact_base"),
         (["{official}", "out.safetensors", "--model", "yolact_huge"], "unknown model yolact_huge"),
         (["{official}", "out.safetensors", "--from", "imagenet"], "does not fit yolact_tiny"),
         (["nowhere.pth", "out.safetensors"], "not found: nowhere.pth"),

@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from unittest.mock import Mock
 
 import cv2
 import numpy as np
@@ -15,7 +16,8 @@ from common.data.shapes import write_shapes
 from common.errors import UserError
 from common.results import Instances
 from common.weights import Card, save
-from weights_convert.yolact import canonical_shapes
+from weights_convert.writers import write_pth
+from weights_convert.yolact import canonical_shapes, layout
 
 MODEL = "yolact_tiny"
 
@@ -169,6 +171,23 @@ def test_predict_video(tmp_path, weights):
     assert len(json.loads((tmp_path / "out.json").read_text())) == 60
 
 
+def test_predict_camera_until_it_is_interrupted(tmp_path, weights, monkeypatch):
+    frames = [(True, np.full((128, 160, 3), 8 * number, np.uint8)) for number in range(7)]
+    camera = Mock(**{"get.return_value": 0.0, "read.side_effect": [*frames, KeyboardInterrupt]})
+    monkeypatch.setattr(cv2, "VideoCapture", {0: camera}.get)
+    run_predict(weights, f"--video=0:{tmp_path / 'out.json'}")
+    entries = json.loads((tmp_path / "out.json").read_text())
+    assert [entry["file_name"] for entry in entries[::2]] == [f"frame_{number:06d}" for number in range(1, 8)]
+
+
+def test_the_model_is_the_one_that_the_weights_name(tmp_path, weights, image):
+    predict.main("fake", [f"--trained_model={weights}", f"--image={image}:{tmp_path / 'a.png'}"])
+    assert FakeLearner.made[0].settings.model == MODEL
+    other = shutil.copy(weights, tmp_path / "mine.safetensors")
+    with pytest.raises(UserError, match="MODEL is missing; there are"):
+        predict.main("fake", [f"--trained_model={other}", f"--image={image}:{tmp_path / 'b.png'}"])
+
+
 def broken_image(folder):
     whole = cv2.imencode(".png", np.zeros((64, 64, 3), np.uint8))[1].tobytes()
     for name, content in (("a.png", whole), ("b.png", whole[:40])):
@@ -276,6 +295,21 @@ def test_evaluate_refuses_other_classes(tmp_path, shapes):
     fewer = save_weights(tmp_path / "fewer.safetensors", ["person"])
     with pytest.raises(UserError, match=r"fewer\.safetensors knows 1 classes, .*instances_val\.json has 4"):
         evaluate.main("fake", [MODEL, "--data", str(shapes), "--weights", str(fewer)])
+
+
+def test_evaluate_takes_classes_without_names_for_the_data_sets(shapes, tmp_path, monkeypatch):
+    """A checkpoint of the original's names no classes."""
+    monkeypatch.setattr(FakeLearner, "answers", truth(resolve(shapes, "val")))
+    settings = load_settings(MODEL)
+    shapes_of = {e.original: np.zeros(e.shape, np.float32) for e in layout(settings)}
+    write_pth(tmp_path / "yolact_tiny_3_1497.pth", shapes_of)
+    monkeypatch.chdir(tmp_path)
+    boxes = tmp_path / "boxes.json"
+    arguments = ["--data", shapes, "--trained_model=yolact_tiny_3_1497.pth", "--output_coco_json", "--workers", "0"]
+    evaluate.main("fake", [*map(str, arguments), f"--bbox_det_file={boxes}"])
+    assert "bbox" in json.loads(boxes.read_text())[0]
+    assert "segmentation" in json.loads((tmp_path / "results/mask_detections.json").read_text())[0]
+    assert sorted(path.name for path in (tmp_path / "results").iterdir()) == ["mask_detections.json"]
 
 
 def run_train(shapes, output, *arguments):
