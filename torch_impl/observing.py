@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 from torch import nn
 
+import torch_impl.ops  # noqa: F401  an observer reads the network's arrays through it
 from common.observing import Observer
 
 
