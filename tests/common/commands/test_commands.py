@@ -16,6 +16,7 @@ from common.data.shapes import write_shapes
 from common.errors import UserError
 from common.results import Instances
 from common.weights import Card, save
+from weights_convert.conversion import convert, write
 from weights_convert.writers import write_pth
 from weights_convert.yolact import canonical_shapes, layout
 
@@ -312,6 +313,43 @@ def test_evaluate_takes_classes_without_names_for_the_data_sets(shapes, tmp_path
     assert sorted(path.name for path in (tmp_path / "results").iterdir()) == ["mask_detections.json"]
 
 
+def cut_short(weights, folder):
+    """A canonical file and its card, and one of the original's, each without its end."""
+    canonical, original = folder / "cut.safetensors", folder / "yolact_tiny_3_1497.pth"
+    write(original, *convert(weights), "yolact")
+    shutil.copy(weights, canonical)
+    shutil.copy(weights.with_suffix(".json"), canonical.with_suffix(".json"))
+    for path in (canonical, original):
+        path.write_bytes(path.read_bytes()[:100_000])
+    return canonical, original
+
+
+@pytest.mark.parametrize("command", [predict, evaluate, train])
+def test_weights_that_do_not_do_are_refused_and_nothing_is_written(tmp_path, shapes, weights, image, command):
+    output = tmp_path / "out"
+    canonical, original = cut_short(weights, tmp_path)
+    words = [str(image)] if command is predict else ["--data", str(shapes), "--workers", "0"]
+    for model, path, named in (
+        ("yolact_resnet50", weights, r"w\.safetensors: these are weights of yolact_tiny, not of yolact_resnet50"),
+        (MODEL, canonical, r"cut\.safetensors: not a whole safetensors file"),
+        (MODEL, original, r"1497\.pth: damaged"),
+        (MODEL, tmp_path / "absent.pth", r"not found: .*absent\.pth"),
+    ):
+        with pytest.raises(UserError, match=named):
+            command.main("fake", [model, "--weights", str(path), *words, "--output", str(output)])
+        assert not output.exists()
+
+
+def test_evaluate_names_an_image_that_cannot_be_decoded(tmp_path, shapes, weights):
+    copy = Path(shutil.copytree(shapes, tmp_path / "shapes"))
+    path = sorted((copy / "val").iterdir())[2]
+    path.write_bytes(path.read_bytes()[:50])
+    arguments = ["--data", copy, "--weights", weights, "--output", tmp_path / "out", "--workers", 0]
+    with pytest.raises(UserError, match=path.name):
+        evaluate.main("fake", [MODEL, *map(str, arguments)])
+    assert not (tmp_path / "out").exists()
+
+
 def run_train(shapes, output, *arguments):
     train.main("fake", [MODEL, "--data", str(shapes), "--output", str(output), "--workers", "0", *map(str, arguments)])
 
@@ -386,8 +424,6 @@ def test_train_names_broken_images_before_the_first_step(tmp_path, shapes, capsy
 
 
 def test_train_goes_on_from_the_iteration_in_the_original_file_name(tmp_path, shapes, weights):
-    from weights_convert.conversion import convert, write
-
     original = tmp_path / "yolact_tiny_3_1497.pth"
     write(original, *convert(weights), "yolact")
     run_train(shapes, tmp_path / "a", f"--resume={original}", "schedule.log_every=1")
