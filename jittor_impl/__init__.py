@@ -27,6 +27,10 @@ def _prepare() -> None:
     _set_environment()
     if not _compiler():
         raise UserError("Jittor compiles its operators with g++, which is not there: apt-get install g++")
+    if "OMPI_COMM_WORLD_SIZE" in os.environ and not _mpi_compiler():  # mpirun's; Jittor takes it at its word
+        raise UserError(
+            "Jittor joins mpirun's processes with mpicc, which is not there: apt-get install libopenmpi-dev"
+        )
     try:
         _cache_folder().mkdir(parents=True, exist_ok=True)
         if not os.access(_cache_folder(), os.W_OK):
@@ -73,6 +77,10 @@ def _cuda_is_usable() -> bool:
 
 def _compiler() -> str | None:
     return os.environ.get("cc_path") or shutil.which("g++")  # noqa: SIM112 (Jittor spells it so)
+
+
+def _mpi_compiler() -> str | None:
+    return os.environ.get("mpicc_path") or shutil.which("mpicc")  # noqa: SIM112 (Jittor spells it so)
 
 
 def _cache_folder() -> Path:

@@ -50,6 +50,13 @@ def test_the_preparation_comes_before_the_import(hook, tmp_path, monkeypatch):
     assert some_framework.seen == "prepared"
 
 
+def test_jittor_under_mpirun_asks_for_mpicc(monkeypatch):
+    monkeypatch.setenv("OMPI_COMM_WORLD_SIZE", "2")
+    monkeypatch.setattr(jittor_impl, "_mpi_compiler", lambda: None)
+    with pytest.raises(UserError, match="mpicc, which is not there: apt-get install libopenmpi-dev"):
+        jittor_impl._prepare()
+
+
 @pytest.fixture
 def home(tmp_path, monkeypatch) -> Path:
     """A home that Jittor has not seen yet; gives the folder in which it looks for oneDNN."""
