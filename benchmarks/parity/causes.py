@@ -64,7 +64,10 @@ CAUSES = {
     ): "usually the anchors' rounding (floor for round), their centre (half a step), or sizes from the wrong side",
     ("priors", "shift by channel"): "usually the anchors' centre: half a step off",
     ("priors", "channels permuted"): "usually the order of anchors: rows, columns, sizes and aspect ratios",
-    ("weight", ""): "usually a file that is not the one meant, or a weight under another's name",
+    (
+        "weight",
+        "",
+    ): "usually a file that is not the one meant, a weight under another's name, or after steps its update",
     ("weight", "transposed"): "usually a kernel or matrix of the other layout: (in, out) for (out, in)",
     ("weight", "scale"): "usually a norm or a factor folded into the weight",
     ("running_var", "scale"): "usually the biased variance for the unbiased, or the norm's momentum read the other way",
@@ -90,6 +93,8 @@ CAUSES = {
     ("update", "all zero"): "usually a layer that is frozen, or a parameter in no group",
     ("update", "scale"): "usually the learning rate of its group, or the momentum's dampening",
     ("update", "shift"): "usually weight decay, or its lack, in the group",
+    ("momentum", ""): "usually where the learning rate, dampening or weight decay enters the momentum",
+    ("momentum", "scale"): "usually the momentum that has the learning rate in it, or is dampened",
     # Detections and their figures.
     ("result", ""): "usually suppression: its threshold, the order of equal scores, or the number kept",
     ("result", "another shape"): "usually a threshold or the suppression: the numbers of detections differ",
@@ -99,7 +104,10 @@ CAUSES = {
     ("boxes", "scale"): "usually another size of the picture to which boxes are scaled back",
     ("boxes", "scale by channel"): "usually width and height exchanged when boxes are scaled back",
     ("boxes", "channels permuted"): "usually y before x, or another order of detections",
-    ("masks", ""): "usually the resize of masks, the threshold, or the crop's rounding",
+    ("masks", ""): "usually the resize of masks, their threshold, or the rounding of the crop",
+    ("mask IoU", ""): "usually the resize of masks, their threshold, or the rounding of the crop",
+    ("scores", ""): "usually the order of detections, or a softmax where the reference has a sigmoid",
+    ("detections", ""): "usually a threshold, the suppression, or the number kept",
 }
 
 
