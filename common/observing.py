@@ -78,6 +78,7 @@ class Outputs:
 
     def __init__(self):
         self.arrays: dict[str, np.ndarray] = {}
+        self.kinds: dict[str, str] = {}  # the module's class, by the same names
         self._calls = Calls()
 
     def watches(self, path: str) -> bool:
@@ -89,3 +90,4 @@ class Outputs:
     def leaving(self, path: str, kind: str, value: Any) -> None:
         for name, array in arrays_in(value, self._calls.current(path)):
             self.arrays[name] = namespace(array).to_numpy(array)
+            self.kinds[name] = kind

@@ -1,0 +1,132 @@
+"""Holds a port's dump against the reference's and names the first layer that departs."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.parity.difference import difference
+from benchmarks.parity.dumps import Dump, read_names
+from benchmarks.parity.finding import Finding, Run
+from benchmarks.parity.judge import Tolerances, judge
+from benchmarks.parity.matching import Match, match, shortened, told
+from benchmarks.parity.pattern import pattern
+from benchmarks.parity.report import passed, table, write_html, write_json
+from common.errors import UserError
+
+GATE = 1
+SAME_INPUT = 1e-6  # relative; room for an input that has been through another precision
+
+
+def run_against(reference: Path, other: Path, output: Path | None = None) -> int:
+    """Prints how the arrays were matched and what was found; the exit code."""
+    run, matches = compare_dumps(reference, other)
+    print(told(matches), table([run]), sep="\n\n", flush=True)
+    if output is not None:
+        write_json(output / "against.json", [run])
+        write_html(output / "against.html", [run])
+    return 0 if passed([run]) else 1
+
+
+@dataclass(frozen=True)
+class _Reference:
+    rounded: Dump  # in float32
+    exact: Dump  # in float64
+    kinds: dict[str, str]
+
+
+def compare_dumps(reference: Path, other: Path) -> tuple[Run, list[Match]]:
+    """What became of every layer, in the reference's order, and how each was matched.
+
+    The first layer that departs is the cause; those after it were given its values and are consequences.
+    """
+    ours, theirs = Dump(Path(reference) / "outputs.npz"), Dump(Path(other) / "outputs.npz")
+    whole = _Reference(ours, _exact(ours), read_names(Path(reference) / "kinds.json"))
+    names = read_names(Path(other) / "map.json")
+    _check_map(names, ours, theirs)
+    _check_inputs(ours, theirs, names)
+    matches = match(ours, theirs, names)
+    run = Run(framework=_title(theirs), reference=_title(ours))
+    missing = [found.name for found in matches if found.how == "missing"]
+    if missing:
+        detail = f"{theirs.path} has nothing for {shortened(missing)}"
+        run.findings.append(Finding(GATE, missing[0], "layer", passed=False, pattern="missing", detail=detail))
+    cause = ""
+    for found in matches:
+        if found.name and found.theirs:
+            finding = _compared(found, whole, theirs, cause)
+            cause = cause or ("" if finding.passed else finding.name)
+            run.findings.append(finding)
+    return run, matches
+
+
+def _compared(found: Match, whole: _Reference, theirs: Dump, cause: str) -> Finding:
+    """cause: the layer before this one that departs, if there is one."""
+    reference, other = whole.rounded.array(found.name), theirs.array(found.theirs)
+    _check_finite(whole.rounded, found.name, reference)
+    _check_finite(theirs, found.theirs, other, f"; before it {cause} departs" if cause else "")
+    tolerances = Tolerances()
+    tolerances.measure(Tolerances.key(GATE, found.name), whole.exact.array(found.name), reference)
+    kind = whole.kinds.get(found.name, "layer")
+    finding = judge(tolerances, GATE, found.name, kind, reference, other)
+    return finding if finding.passed else replace(finding, role="consequence" if cause else "cause")
+
+
+def _title(dump: Dump) -> str:
+    return dump.path.parent.resolve().name
+
+
+def _exact(ours: Dump) -> Dump:
+    """The reference in float64."""
+    path = ours.path.with_name("float64.npz")
+    if not path.is_file():
+        raise UserError(f"{path} is not there: a reference has its layers in float64 too, for its own rounding error")
+    exact = Dump(path)
+    for name in ours.layers:
+        if exact.shapes.get(name) != ours.shapes[name]:
+            raise UserError(f"{path}: layer {name!r} of {ours.path.name} is not there in its shape {ours.shapes[name]}")
+    return exact
+
+
+def _check_map(names: dict[str, str], ours: Dump, theirs: Dump) -> None:
+    path = theirs.path.with_name("map.json")
+    seen = set()
+    for given, name in names.items():
+        if given not in theirs.shapes:
+            raise UserError(f"{path}: {given!r} is not in {theirs.path}, which has {shortened(list(theirs.shapes))}")
+        if name not in ours.shapes:
+            raise UserError(f"{path}: {given!r} is said to be {name!r}, which is not in {ours.path}")
+        if name in seen:
+            raise UserError(f"{path}: two arrays are said to be {name!r}")
+        seen.add(name)
+
+
+def _check_inputs(ours: Dump, theirs: Dump, names: dict[str, str]) -> None:
+    """Whether both networks were given the same; names: the map."""
+    if not ours.inputs:
+        raise UserError(f"{ours.path}: there is no array called image or input.NAME, so what was the network given?")
+    translated = {name: given for given, name in names.items()}
+    for name in ours.inputs:
+        given = translated.get(name, name)
+        if given not in theirs.shapes:
+            raise UserError(f"{theirs.path}: there is no array called {name}, so what was the network given?")
+        if theirs.shapes[given] != ours.shapes[name]:
+            raise UserError(
+                f"{theirs.path}: input {given!r} has the shape {theirs.shapes[given]}; "
+                f"the reference's has {ours.shapes[name]}"
+            )
+        reference, other = ours.array(name), theirs.array(given)
+        _check_finite(theirs, given, other)
+        found = difference(reference, other, SAME_INPUT)
+        if found.largest > SAME_INPUT:
+            how = pattern(reference, other)
+            raise UserError(
+                f"{theirs.path}: input {given!r} is not the reference's, from which it differs by up to "
+                f"{found.largest:.2g} of the largest value ({how.name}: {how.detail}); inputs.npz has what it was given"
+            )
+
+
+def _check_finite(dump: Dump, name: str, array: np.ndarray, also: str = "") -> None:
+    wrong = array.size - int(np.count_nonzero(np.isfinite(array)))
+    if wrong:
+        raise UserError(f"{dump.path}: {name!r} has {wrong} NaN or infinite values of {array.size}{also}")
