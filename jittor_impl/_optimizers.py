@@ -26,6 +26,8 @@ class Optimizer:
         update = self._sgd if self.schedule.optimizer == "sgd" else self._adam
         # By itself and in one dimension an update is the same few kernels whatever the gradient comes from.
         jt.sync(gradients)
+        # A deformable layer's gradients hold on to the step's graph, and the parameters would to them.
+        gradients = [gradient.detach() for gradient in gradients]
         for (name, parameter), gradient in zip(self.parameters.items(), gradients, strict=True):
             moved = update(name, parameter.reshape((-1,)), gradient.reshape((-1,)), learning_rate)
             parameter.update(moved.reshape(parameter.shape))
