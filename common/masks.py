@@ -23,6 +23,15 @@ def window(boxes: Array, size: tuple[int, int], margin: float) -> Array:
     return spans[0][..., :, None] * spans[1][..., None, :]
 
 
+def spans(low: np.ndarray, high: np.ndarray, count: int, margin: float) -> list[slice]:
+    """Ends (N,) of boxes along one axis, relative to the grid -> the cells that `window` has inside, for each box."""
+    cells = np.arange(count, dtype=np.float32)
+    first = np.minimum(low, high) * np.float32(count) - np.float32(margin)
+    end = np.maximum(low, high) * np.float32(count) + np.float32(margin)
+    starts, stops = ((cells < edge[:, None]).sum(axis=1) for edge in (first, end))
+    return [slice(start, stop) for start, stop in zip(starts.tolist(), stops.tolist(), strict=True)]
+
+
 def resize_binary(masks: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """(N, h, w) of any dtype -> (N, *size) bool: bilinear (align_corners False, no antialiasing), then > 0.5"""
     height, width = size

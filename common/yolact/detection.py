@@ -1,4 +1,4 @@
-"""From YOLACT's outputs to instances: candidates and soft masks on the array contract, the rest in NumPy."""
+"""From YOLACT's outputs to instances: candidates on the array contract, the rest in NumPy."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from common.array import Array, namespace
 from common.box_coder import decode_centres
 from common.boxes import pairwise_iou, to_corners
 from common.config import YolactDetection, YolactSettings
-from common.masks import resize_binary, window
+from common.masks import resize_binary, spans
 from common.results import Instances
 from common.yolact.geometry import BOX_WEIGHTS, CROP_MARGIN, Geometry
 
@@ -144,13 +144,26 @@ def postprocess(
         empty = np.zeros(0, np.float32) if mask_iou_net else None
         return Instances(image_size, pixels, scores, labels, np.zeros((0, height, width), bool), empty)
     xp = namespace(prototypes)
-    h, w, channels = prototypes.shape
-    coefficients = xp.asarray(detections.coefficients[keep], like=prototypes)
-    logits = xp.matmul(coefficients, xp.transpose(xp.reshape(prototypes, (h * w, channels)), (1, 0)))
-    inside = window(xp.asarray(boxes, like=prototypes), (h, w), CROP_MARGIN)
-    masks = xp.sigmoid(xp.reshape(logits, (len(scores), h, w))) * inside
+    masks = _soft_masks(boxes, detections.coefficients[keep], xp.to_numpy(prototypes))
     mask_scores = None
     if mask_iou_net is not None:
-        predicted = xp.to_numpy(mask_iou_net(masks[:, None]))
+        predicted = xp.to_numpy(mask_iou_net(xp.asarray(masks[:, None], like=prototypes)))
         mask_scores = scores * predicted[np.arange(len(scores)), labels]
-    return Instances(image_size, pixels, scores, labels, resize_binary(xp.to_numpy(masks), image_size), mask_scores)
+    return Instances(image_size, pixels, scores, labels, resize_binary(masks, image_size), mask_scores)
+
+
+def _soft_masks(boxes: np.ndarray, coefficients: np.ndarray, prototypes: np.ndarray) -> np.ndarray:
+    """boxes (N, 4), coefficients (N, K), prototypes (h, w, K) -> (N, h, w), 0 outside of a box and a margin around it.
+
+    Only what lies inside is worked out, most often a small part of the grid.
+    """
+    height, width, channels = prototypes.shape
+    masks = np.zeros((len(boxes), height, width), np.float32)
+    rows = spans(boxes[:, 1], boxes[:, 3], height, CROP_MARGIN)
+    columns = spans(boxes[:, 0], boxes[:, 2], width, CROP_MARGIN)
+    with np.errstate(over="ignore"):  # the sigmoid is 0 there
+        for mask, weights, y, x in zip(masks, coefficients, rows, columns, strict=True):
+            inside = prototypes[y, x]
+            logits = inside.reshape(-1, channels) @ weights
+            mask[y, x] = (1 / (1 + np.exp(-logits))).reshape(inside.shape[:2])
+    return masks

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from pycocotools import mask as rle
 
-from common.masks import paste, polygons_in_box, resize_binary, window
+from common.masks import paste, polygons_in_box, resize_binary, spans, window
 from tests.common.rcnn_cases import FAMILIES, arrays, close
 
 
@@ -43,6 +43,16 @@ def test_window_is_that_of_plain_loops():
             for x in range(width):
                 assert inside[y, x] == (low_x - 1 <= x < high_x + 1 and low_y - 1 <= y < high_y + 1)
     np.testing.assert_array_equal(window(boxes.reshape(2, 2, 4), (height, width), 1), found.reshape(2, 2, 11, 17))
+
+
+def test_spans_are_what_the_window_has_inside():
+    rng = np.random.default_rng(0)
+    boxes = rng.uniform(-0.5, 1.5, (200, 4)).astype(np.float32)
+    boxes[:4] = [[0, 0, 1, 1], [2, 2, 3, 3], [-2, 0.5, -1, 0.5], [np.nan] * 4]
+    expected = window(boxes, (11, 17), margin=1)
+    rows, columns = spans(boxes[:, 1], boxes[:, 3], 11, 1), spans(boxes[:, 0], boxes[:, 2], 17, 1)
+    for inside, y, x in zip(expected, rows, columns, strict=True):
+        assert inside[y, x].all() and inside[y, x].size == inside.sum()
 
 
 @pytest.mark.parametrize(("source", "size"), [((9, 14), (23, 20)), ((40, 30), (7, 5)), ((12, 12), (6, 6))])
