@@ -60,12 +60,14 @@ def told(matches: list[Match]) -> str:
     lines = [f"{sum(counts.values())} of {len(layers)} layers matched: {ways}"]
     width = max(len(found.name) for found in layers)
     for found in layers:
-        if found.how == "missing":
-            lines.append(f"  {found.name:<{width}}  missing")
-        elif found.how != "path":
+        if found.how in ("map", "order and shape"):
             lines.append(f"  {found.name:<{width}}  is {found.theirs}, by {found.how}")
-    extra = [found.theirs for found in matches if found.how == "not compared"]
-    return "\n".join([*lines, *([f"  not compared: {shortened(extra)}"] if extra else [])])
+    for how, names in (
+        ("missing", [found.name for found in layers if found.how == "missing"]),
+        ("not compared", [found.theirs for found in matches if found.how == "not compared"]),
+    ):
+        lines += [f"  {how}: {', '.join(names)}"] if names else []
+    return "\n".join(lines)
 
 
 def shortened(names: list[str]) -> str:

@@ -145,7 +145,7 @@ def test_a_missing_layer_shifts_no_other_and_never_passes(reference, port, layer
     (finding,) = run.failures()
     assert finding.pattern == "missing" and absent in finding.detail and "port/outputs.npz" in finding.detail
     assert run_against(reference, port(theirs)) == 1
-    assert f"{absent}" in capsys.readouterr().out
+    assert f"  missing: {absent}\n" in capsys.readouterr().out
 
 
 def test_many_missing_layers_are_one_finding(reference, port, layers):
