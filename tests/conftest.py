@@ -15,8 +15,8 @@ import pytest
 
 TESTS = Path(__file__).parent
 FRAMEWORKS = ("numpy", "torch", "jittor", "mindspore")
-WINGS_ONLY = {"wings", "goldens"}
-WINGS_TOO = {"contract"}
+WINGS_ONLY = {"wings"}
+WINGS_TOO = {"contract", "goldens"}
 
 
 def pytest_addoption(parser):

@@ -1,20 +1,22 @@
-"""YOLACT's targets, losses and detection in NumPy, against the original's answers and plain loops."""
+"""YOLACT's targets, losses and detection in NumPy, against plain loops; the golden cases are run on their own."""
+
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from common import yolact
 from common.config import load_settings
-from tests.common.yolact_cases import FOLDER, loss_case, mask_iou_net
 from tests.goldens import golden
+from tests.goldens.yolact_kinds import loss_case, mask_iou_net
 
-LOSS_CASES = ("yolact_loss", "yolact_plus_loss")
+LOSS_CASES = [Path(golden.__file__).parent / name for name in ("yolact_loss", "yolact_plus_loss")]
 
 
-@pytest.mark.parametrize("name", LOSS_CASES)
-def test_priors_of_another_image_size_are_the_originals(name):
-    case = loss_case(name)
-    np.testing.assert_array_equal(yolact.priors(case.settings, (138, 138)), case.reference["in.priors"])
+@pytest.mark.parametrize("case", LOSS_CASES, ids=lambda case: case.name)
+def test_priors_of_another_image_size_are_the_originals(case):
+    settings = load_settings(golden.manifest(case)["model"])
+    np.testing.assert_array_equal(yolact.priors(settings, (138, 138)), golden.arrays(case)["in.priors"])
 
 
 def test_numbers_of_priors():
@@ -35,30 +37,18 @@ def test_priors_of_an_image_that_is_not_square():
     np.testing.assert_allclose(priors[3, :2], [1.5 / 16, 0.5 / 8])
 
 
-@pytest.mark.parametrize("name", LOSS_CASES)
-def test_matching_is_the_originals(name):
-    case = loss_case(name)
-    found = {key: np.stack([sample[key] for sample in case.samples]) for key in ("class_targets", "box_targets")}
-    np.testing.assert_array_equal(found["class_targets"], case.reference["out.match.conf"])
-    stored = golden.as_stored(found["box_targets"], case.manifest["outputs"]["match.loc"])
-    assert golden.distance(stored, case.reference["out.match.loc"]) < 1e-5
-    for sample, owners in zip(case.samples, case.reference["out.match.idx"], strict=True):
+@pytest.mark.parametrize("case", LOSS_CASES, ids=lambda case: case.name)
+def test_targets_carry_the_matching(case):
+    given = loss_case(case)
+    for sample, (offsets, classes, owners) in zip(given.samples, given.matches, strict=True):
+        np.testing.assert_array_equal(sample["class_targets"], classes)
+        np.testing.assert_array_equal(sample["box_targets"], offsets)
         np.testing.assert_array_equal(sample["positive_object"], owners[sample["positive_index"]])
 
 
-@pytest.mark.parametrize("name", LOSS_CASES)
-def test_losses_are_the_originals(name):
-    case = loss_case(name)
-    net = mask_iou_net(case.mask_iou_weights) if case.mask_iou_weights else None
-    found = yolact.losses(case.outputs, yolact.collate(case.samples), case.settings, net)
-    assert set(found) == {key.removeprefix("out.loss.") for key in case.reference if key.startswith("out.loss.")}
-    for term, value in found.items():
-        assert golden.distance(value, case.reference[f"out.loss.{term}"]) < case.manifest["tolerance"], term
-
-
 def test_ranks_that_sum_the_normalisers_see_what_one_worker_sees():
-    case = loss_case("yolact_plus_loss")
-    net = mask_iou_net(case.mask_iou_weights)
+    case = loss_case(LOSS_CASES[1])
+    net = mask_iou_net(LOSS_CASES[1], "numpy", case.settings)
     whole = yolact.collate(case.samples)
     parts = [slice(0, 1), slice(1, 3)]
     shared = {name: whole[name] for name in whole if name.startswith("normaliser.")}
@@ -76,8 +66,8 @@ def test_ranks_that_sum_the_normalisers_see_what_one_worker_sees():
 
 
 def test_more_padding_changes_no_loss():
-    case = loss_case("yolact_plus_loss")
-    net = mask_iou_net(case.mask_iou_weights)
+    case = loss_case(LOSS_CASES[1])
+    net = mask_iou_net(LOSS_CASES[1], "numpy", case.settings)
     batch = yolact.collate(case.samples)
     padded = dict(batch)
     for name in batch:
@@ -187,55 +177,6 @@ def test_collate_pads_to_multiples():
     np.testing.assert_array_equal(batch["image_id"], [0, 1])
     assert batch["normaliser.positives"] == sum((sample["class_targets"] > 0).sum() for sample in samples)
     assert batch["normaliser.images"] == 2
-
-
-DETECTION_CASES = [
-    (case, name) for case in ("yolact_detect", "yolact_maskiou") for name in golden.manifest(FOLDER / case)["cases"]
-]
-
-
-@pytest.mark.parametrize(("case", "name"), DETECTION_CASES)
-def test_detection_is_the_originals(case, name):
-    manifest, arrays = golden.manifest(FOLDER / case), golden.arrays(FOLDER / case)
-    rules = manifest["cases"][name]
-    nms = "cross_class" if rules["cross_class_nms"] else "fast"
-    settings = load_settings(manifest["model"], [f"detection.nms={nms}"])
-    probabilities = arrays["in.conf"][0]
-    if rules["conf"] != "in.conf":
-        probabilities = np.zeros_like(probabilities)
-        probabilities[:, 0] = 1
-        if rules["conf"].startswith("one detection"):
-            probabilities[137, [0, 5]] = 0.3, 0.7
-    prototypes = arrays["in.proto"][0]
-    net = None
-    if case == "yolact_maskiou":
-        prototypes = prototypes.repeat(3, axis=0).repeat(3, axis=1)
-        weights = golden.checkpoint(FOLDER / case)
-        net = mask_iou_net([(weights[k], weights[k.replace("weight", "bias")]) for k in weights if "weight" in k])
-    found = yolact.select(arrays["in.loc"][0], probabilities, arrays["in.mask"][0], arrays["in.priors"], settings)
-    parts = {"box": found.boxes, "score": found.scores, "class": found.labels, "mask": found.coefficients}
-    for part, answer in parts.items():
-        if f"out.{name}.{part}" in arrays:
-            reference = arrays[f"out.{name}.{part}"]
-            if part == "class":  # The original's order among the zero scores of the case "single" is arbitrary.
-                answer, reference = (np.where(found.scores > 0, x, np.sort(x)) for x in (answer, reference))
-                order = np.lexsort((answer, -found.scores)), np.lexsort((reference, -found.scores))
-                answer, reference = answer[order[0]], reference[order[1]]
-            assert golden.distance(answer, reference) < 1e-4, part
-        else:
-            assert len(answer) == 0
-    size = (manifest["settings"]["image_height"], manifest["settings"]["image_width"])
-    result = yolact.postprocess(found, prototypes, size, rules["score_threshold"], net)
-    assert len(result) == len(arrays[f"out.{name}.post.score"]) == len(result.masks)
-    if len(result) == 0:
-        assert result.boxes.shape == (0, 4) and result.masks.shape == (0, *size)
-        return
-    parts = {"class": result.labels, "score": result.scores, "box": result.boxes, "mask_score": result.mask_scores}
-    for part, answer in parts.items():
-        if answer is not None:
-            assert golden.distance(answer, arrays[f"out.{name}.post.{part}"]) < 1e-4, part
-    bits = np.unpackbits(arrays[f"out.{name}.post.mask_bits"], axis=1, count=size[0] * size[1])
-    assert np.mean(bits != result.masks.reshape(len(result), -1)) <= 1e-3
 
 
 def _iou(a: np.ndarray, b: np.ndarray, side: float) -> float:

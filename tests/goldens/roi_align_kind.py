@@ -33,7 +33,7 @@ def roi_align(case: Path, framework: str, xp: ModuleType, like: Array, folder: P
     answers = {}
     for name, run in RUNS.items():
         answers[name] = xp.to_numpy(xp.roi_align(features, rois, *run))
-        if f"{name}_grad" in golden.manifest(case)["outputs"]:
+        if framework != "numpy" and f"{name}_grad" in golden.manifest(case)["outputs"]:
             weighed = lambda x, run=run: xp.sum(xp.roi_align(x, rois, *run) * weights)  # noqa: E731
             _, (gradient,) = xp.value_and_grad(weighed, features)
             answers[f"{name}_grad"] = xp.to_numpy(gradient)

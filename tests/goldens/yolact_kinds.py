@@ -1,5 +1,8 @@
 """The kinds of YOLACT: the network through the wing's own commands, detection and losses on the array contract."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 
@@ -33,7 +36,7 @@ def detect(case: Path, framework: str, xp: ModuleType, like: Array, folder: Path
     """Suppression and masks, in each of the case's settings; with a mask IoU net where the case has weights for it."""
     manifest, arrays = golden.manifest(case), golden.arrays(case)
     settings = load_settings(manifest["model"])
-    net = _mask_iou_net(case, framework, settings, folder) if manifest.get("keys") else None
+    net = mask_iou_net(case, framework, settings) if manifest.get("keys") else None
     prototypes = _squeezed(arrays["in.proto"], 3)
     if "repeated 3 times" in manifest["inputs"]["proto"]:
         prototypes = prototypes.repeat(3, axis=0).repeat(3, axis=1)
@@ -66,12 +69,37 @@ def detect(case: Path, framework: str, xp: ModuleType, like: Array, folder: Path
 
 def loss(case: Path, framework: str, xp: ModuleType, like: Array, folder: Path) -> Answers:
     """The terms, the gradients of their sum, and the matching that they stand on."""
+    given = loss_case(case)
+    net = mask_iou_net(case, framework, given.settings) if golden.manifest(case).get("keys") else None
+    batch = {name: xp.asarray(value, like) for name, value in yolact.collate(given.samples).items()}
+
+    def terms(*values: Array) -> dict[str, Array]:
+        return yolact.losses(dict(zip(given.outputs, values, strict=True)), batch, given.settings, net)
+
+    values = [xp.asarray(value, like) for value in given.outputs.values()]
+    answers = {f"loss.{name}": xp.to_numpy(value).reshape(()) for name, value in terms(*values).items()}
+    if framework != "numpy":
+        _, gradients = xp.value_and_grad(lambda *values: sum(terms(*values).values()), *values)
+        answers |= {f"grad.{name}": xp.to_numpy(x) for name, x in zip(given.outputs, gradients, strict=True)}
+    for name, parts in zip(("loc", "conf", "idx"), zip(*given.matches, strict=True), strict=True):
+        answers[f"match.{name}"] = np.stack(parts)
+    return answers
+
+
+@dataclass
+class LossCase:
+    settings: YolactSettings
+    outputs: dict[str, np.ndarray]  # the network's
+    samples: list[dict[str, np.ndarray]]  # each image's targets
+    matches: list[tuple[np.ndarray, np.ndarray, np.ndarray]]  # each image's, as common.yolact.target.match gives them
+
+
+def loss_case(case: Path) -> LossCase:
+    """What the losses of a case are computed from."""
     manifest, arrays = golden.manifest(case), golden.arrays(case)
     settings = load_settings(manifest["model"])
-    net = _mask_iou_net(case, framework, settings, folder) if manifest.get("keys") else None
     outputs = {name: _crafted(manifest["inputs"][name]) for name in ("loc", "conf", "mask", "proto", "segm")}
-    grid, semantic = outputs["proto"].shape[1:3], outputs["segm"].shape[2:]
-    geometry = Geometry(arrays["in.priors"], grid, semantic)
+    geometry = Geometry(arrays["in.priors"], outputs["proto"].shape[1:3], outputs["segm"].shape[2:])
     samples, matches = [], []
     for index in range(len(outputs["loc"])):
         objects = arrays[f"in.targets.{index}"]
@@ -81,20 +109,7 @@ def loss(case: Path, framework: str, xp: ModuleType, like: Array, folder: Path) 
         rng = np.random.default_rng(0)  # no image has so many positives that it would be drawn from
         samples.append(yolact.targets(boxes, labels, crowd, masks, settings, rng, geometry))
         matches.append(match(boxes[~crowd], labels[~crowd], boxes[crowd], geometry.priors, settings.losses))
-    batch = {name: xp.asarray(value, like) for name, value in yolact.collate(samples).items()}
-    names = list(outputs)
-
-    def total(*values: Array) -> Array:
-        return sum(yolact.losses(dict(zip(names, values, strict=True)), batch, settings, net).values())
-
-    values = [xp.asarray(outputs[name], like) for name in names]
-    terms = yolact.losses(dict(zip(names, values, strict=True)), batch, settings, net)
-    _, gradients = xp.value_and_grad(total, *values)
-    answers = {f"loss.{name}": xp.to_numpy(value).reshape(()) for name, value in terms.items()}
-    answers |= {f"grad.{name}": xp.to_numpy(gradient) for name, gradient in zip(names, gradients, strict=True)}
-    for name, values in zip(("loc", "conf", "idx"), zip(*matches, strict=True), strict=True):
-        answers[f"match.{name}"] = np.stack(values)
-    return answers
+    return LossCase(settings, outputs, samples, matches)
 
 
 def _checkpoint(case: Path, folder: Path) -> Path:
@@ -104,15 +119,28 @@ def _checkpoint(case: Path, folder: Path) -> Path:
     return path
 
 
-def _mask_iou_net(case: Path, framework: str, settings: YolactSettings, folder: Path):
+def mask_iou_net(case: Path, framework: str, settings: YolactSettings) -> Callable[[Array], Array]:
     """The network's mask IoU part with the case's weights; the case holds no others, so the rest are zeros."""
+    given = golden.checkpoint(case)
+    if framework == "numpy":
+        return partial(_numpy_mask_iou, list(given.values()))
     learner = learner_class(framework)(settings, "cpu")
     weights = {name: np.zeros(shape, np.float32) for name, shape in learner.shapes().items()}
-    for key, value in golden.checkpoint(case).items():
+    for key, value in given.items():
         _, position, leaf = key.removeprefix("maskiou_net.").split(".")
         weights[f"mask_iou_net.conv{int(position) // 2 + 1}.{leaf}"] = value
     learner.load_weights(weights)
     return learner.network.mask_iou_net
+
+
+def _numpy_mask_iou(weights: list[np.ndarray], x: np.ndarray) -> np.ndarray:
+    """(N, 1, h, w) -> (N, C): 3x3 convolutions of stride 2 and a 1x1, each with ReLU, then the maximum."""
+    for weight, bias in zip(weights[::2], weights[1::2], strict=True):
+        size = weight.shape[2]
+        step = 2 if size == 3 else 1
+        patches = np.lib.stride_tricks.sliding_window_view(x, (size, size), axis=(2, 3))[:, :, ::step, ::step]
+        x = np.maximum(np.einsum("nchwij,ocij->nohw", patches, weight, optimize=True) + bias[:, None, None], 0)
+    return x.max(axis=(2, 3))
 
 
 def _rules(settings: YolactSettings, given: dict, run: dict) -> YolactSettings:

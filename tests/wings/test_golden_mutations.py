@@ -7,7 +7,7 @@ import pytest
 from common.errors import UserError
 from tests.goldens import golden, runner
 
-CASE = Path(__file__).parent / "yolact_tiny"
+CASE = Path(golden.__file__).parent / "yolact_tiny"
 
 
 def one_weight(weights):
