@@ -1,0 +1,160 @@
+"""`python -m benchmarks.parity`: says where three implementations of a model part ways.
+
+Each framework runs in a process of its own on the same weights and inputs and passes five gates: every layer's forward,
+every term of the loss, every gradient, twenty optimizer steps, and the results. PyTorch is the reference; its own error
+in float32, measured against float64, is what the others are allowed a multiple of.
+"""
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from benchmarks.parity import report
+from benchmarks.parity.against import run_against
+from benchmarks.parity.finding import GATES, Difference, Finding, Run, Tolerance
+from benchmarks.parity.prepare import prepare, with_facts
+from benchmarks.parity.worker import REFERENCE
+from common import weights as weight_files
+from common.config import load_settings
+from common.errors import UserError, run_command
+from common.frameworks import MissingFramework
+from weights_convert import open_weights
+
+FRAMEWORKS = ("torch", "jittor", "mindspore")
+MODELS = ("yolact_resnet50", "yolact_plus_resnet50")
+
+EXAMPLES = """
+examples:
+  python -m benchmarks.parity yolact_tiny --batch-size 8
+  python -m benchmarks.parity yolact_resnet50 --weights yolact_resnet50_54_800000.pth --output parity
+  python -m benchmarks.parity yolact_resnet50 --frameworks torch,jittor --gates 1
+  python -m benchmarks.parity yolact_resnet50 --weights w.safetensors --against my_port --output parity
+  python -m benchmarks.parity --reference their_dump --against my_port
+"""
+
+
+def main() -> None:
+    arguments = _arguments()
+    if arguments.reference:
+        sys.exit(run_against(arguments.reference, arguments.against, arguments.output))
+    codes = [_one_model(model, arguments) for model in arguments.models or MODELS]
+    sys.exit(max(codes))
+
+
+def _one_model(model: str, arguments: argparse.Namespace) -> int:
+    settings = load_settings(model)
+    with tempfile.TemporaryDirectory(prefix="parity-") as temporary:
+        folder = Path(temporary)
+        if arguments.weights:
+            weights, card = open_weights(arguments.weights, settings)
+            settings = with_facts(settings, card)
+            weight_files.save(folder / "weights.safetensors", weights, card)
+        print(f"{settings.model}: writing the reference in {REFERENCE}", file=sys.stderr, flush=True)
+        prepare(folder, settings, arguments.batch_size, arguments.data, seed=arguments.seed)
+        output = arguments.output and arguments.output / settings.model
+        if arguments.against:
+            return _against(folder, arguments.against, output)
+        runs = [_in_a_process("record", REFERENCE, folder, arguments.gates)]
+        if runs[0].not_run:
+            raise UserError(f"there is no reference without PyTorch: {runs[0].not_run}")
+        for framework in arguments.frameworks:
+            if framework != REFERENCE:
+                print(f"{settings.model}: {framework}", file=sys.stderr, flush=True)
+                runs.append(_in_a_process("compare", framework, folder, arguments.gates))
+        print(report.table(runs))
+        if output:
+            report.write_json(output / "parity.json", runs)
+            report.write_html(output / "parity.html", runs)
+        return 0 if report.passed(runs) else 1
+
+
+def _in_a_process(task: str, framework: str, folder: Path, gates: list[int]) -> Run:
+    run = Run(framework, REFERENCE)
+    try:
+        answer = _run_worker(task, framework, folder, gates)
+    except MissingFramework as error:
+        run.not_run = str(error)
+        return run
+    run.findings = [_finding(**values) for values in answer["findings"]]
+    run.seconds, run.peak_mib = answer["seconds"], answer["peak_mib"]
+    return run
+
+
+def _run_worker(task: str, framework: str, folder: Path, gates: list[int]) -> dict:
+    """What the worker found; what it prints goes to the terminal."""
+    command = [sys.executable, "-m", "benchmarks.parity.worker", task, framework, str(folder), "--gates"]
+    done = subprocess.run([*command, *map(str, gates)], stdout=sys.stderr, stderr=subprocess.PIPE, text=True)
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["no message"])[-1].removeprefix("error: ")
+        if done.returncode == 2:
+            raise (MissingFramework if "is not installed" in last else UserError)(last)
+        sys.stderr.write(done.stderr)
+        raise UserError(f"{framework}: the comparison ended with code {done.returncode}: {last}")
+    return json.loads((folder / f"{task}_{framework}.json").read_text())
+
+
+def _finding(difference: dict | None, tolerance: dict | None, **values) -> Finding:
+    return Finding(
+        difference=difference and Difference(**difference), tolerance=tolerance and Tolerance(**tolerance), **values
+    )
+
+
+def _against(folder: Path, dump: Path, output: Path) -> int:
+    """A user's own port of the model. The reference lies in `output` for good: the port is given its inputs."""
+    _run_worker("dump", REFERENCE, folder, [])
+    output.mkdir(parents=True, exist_ok=True)
+    for name in ("weights.safetensors", "weights.json"):
+        shutil.copyfile(folder / name, output / name)
+    shutil.copytree(folder / "reference", output / "reference", dirs_exist_ok=True)
+    if not (dump / "outputs.npz").is_file():
+        raise UserError(
+            f"{dump / 'outputs.npz'} is not there: give your port {output / 'reference/inputs.npz'} and "
+            f"{output / 'weights.safetensors'}, and write what its layers make of them (docs/porting.md)"
+        )
+    return run_against(output / "reference", dump, output)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.parity",
+        description=__doc__.partition("\n\n")[2],
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=EXAMPLES.strip(),
+    )
+    add = parser.add_argument
+    add("models", nargs="*", metavar="MODEL", help=f"default: {' '.join(MODELS)}")
+    add("--weights", type=Path, metavar="FILE", help="of any known format; otherwise they are drawn")
+    add("--frameworks", type=_frameworks, default=FRAMEWORKS, metavar="A,B", help="default: torch,jittor,mindspore")
+    add("--output", type=Path, metavar="DIR", help="write parity.json and parity.html into DIR/MODEL")
+    add("--data", type=Path, metavar="ROOT", help="a data set in COCO's format, of which the first images are taken")
+    add("--batch-size", type=int, default=2, metavar="N", help="of the training gates; from 6 on the norms train too")
+    add("--gates", type=int, nargs="+", default=list(GATES), choices=list(GATES), help="default: all five")
+    add("--seed", type=int, default=0, metavar="N", help="of the drawn weights and the order of the data")
+    add("--against", type=Path, metavar="FOLDER", help="hold a dump made elsewhere against the model or --reference")
+    add("--reference", type=Path, metavar="FOLDER", help="with --against: the dump of any other network's layers")
+    arguments = parser.parse_args()
+    if arguments.reference and not arguments.against:
+        raise UserError("--reference is one of two dumps: give the other with --against")
+    if arguments.against and not arguments.reference and not (len(arguments.models) == 1 and arguments.output):
+        raise UserError("--against needs one MODEL and --output, where its reference is laid, or --reference")
+    if arguments.weights and len(arguments.models) != 1:
+        raise UserError("--weights are those of one MODEL: name it")
+    if arguments.batch_size < 1:
+        raise UserError(f"--batch-size {arguments.batch_size}: at least one image")
+    return arguments
+
+
+def _frameworks(text: str) -> tuple[str, ...]:
+    names = tuple(text.split(","))
+    unknown = [name for name in names if name not in FRAMEWORKS]
+    if unknown:
+        raise argparse.ArgumentTypeError(f"{unknown[0]}: there are {', '.join(FRAMEWORKS)}")
+    return names
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,103 @@
+"""What every wing is given: settings, weights, data, and the batches that follow from them; a folder on disk."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from common import weights as weight_files
+from common.config import Settings, settings_from
+from common.data.coco import CocoDataset, resolve
+from common.data.loader import Loader
+from common.data.yolact_samples import YolactTraining, prepare
+from common.files import atomic_path
+from common.observing import Observer
+from common.results import Instances
+from common.yolact import collate
+
+Arrays = dict[str, np.ndarray]
+
+SNAPSHOTS = (1, 2, 5, 10, 20)  # the optimizer steps after which the weights are looked at
+
+
+@dataclass(frozen=True)
+class Case:
+    """One model on one set of inputs.
+
+    data: folder of a data set whose training part gives the batches and whose validation part the images of gate 5.
+    steps: optimizer steps of gate 4.
+    """
+
+    settings: Settings
+    data: Path
+    seed: int = 0
+    steps: int = 20
+
+    def save(self, folder: Path) -> None:
+        facts = asdict(self) | {"settings": self.settings.model_dump(mode="json"), "data": str(self.data)}
+        with atomic_path(folder / "case.json") as path:
+            path.write_text(json.dumps(facts, indent=1))
+
+    @staticmethod
+    def load(folder: Path) -> "Case":
+        path = folder / "case.json"
+        facts = json.loads(path.read_text())
+        facts |= {"settings": settings_from(facts["settings"], str(path)), "data": Path(facts["data"])}
+        return Case(**facts)
+
+    def weights(self, folder: Path) -> Arrays:
+        """The canonical weights that every wing starts from."""
+        return weight_files.load(folder / "weights.safetensors")[0]
+
+    def image(self) -> np.ndarray:
+        """(1, 3, H, W): the first validation image as this process's preprocessing makes it from the file's bytes."""
+        return prepare(self.validation().image(0), self.settings)[None]
+
+    def validation(self) -> CocoDataset:
+        return resolve(self.data, "val")
+
+    def batches(self) -> Iterator[Arrays]:
+        """The training batches of the first steps, as the train command makes them."""
+        samples = YolactTraining(resolve(self.data, "train"), self.settings)
+        with Loader(samples, collate, len(samples), self.settings.schedule.batch_size, self.seed, workers=0) as loader:
+            for _ in range(self.steps):
+                yield next(loader)[1]
+
+    def snapshots(self) -> tuple[int, ...]:
+        return tuple(step for step in SNAPSHOTS if step <= self.steps)
+
+
+def learner(case: Case, learner_class: type, folder: Path, device: str = "cpu") -> Any:
+    """A wing's learner, made for training, with the case's weights."""
+    made = learner_class(case.settings, device, training=True)
+    made.load_weights(case.weights(folder))
+    return made
+
+
+class Exact:
+    """The reference's learner with its network, and all that it is given, in float64."""
+
+    def __init__(self, learner: Any):
+        self._learner = learner
+        learner.network.double()
+        self.trainable, self.weights, self.load_weights = learner.trainable, learner.weights, learner.load_weights
+        self.optimizer_state = learner.optimizer_state
+
+    def trace(self, inputs: Arrays, observer: Observer | None = None) -> Arrays:
+        return self._learner.trace(_in_float64(inputs), observer)
+
+    def predict(self, images: np.ndarray, image_sizes: list[tuple[int, int]]) -> list[Instances]:
+        return self._learner.predict(images.astype(np.float64), image_sizes)
+
+    def gradients(self, batch: Arrays) -> tuple[dict[str, float], Arrays]:
+        return self._learner.gradients(_in_float64(batch))
+
+    def train_step(self, batch: Arrays, learning_rate: float) -> dict[str, float]:
+        return self._learner.train_step(_in_float64(batch), learning_rate)
+
+
+def _in_float64(arrays: Arrays) -> Arrays:
+    return {name: array.astype(np.float64) if array.dtype == np.float32 else array for name, array in arrays.items()}

@@ -1,0 +1,81 @@
+"""Turning pairs of arrays into findings: measured tolerances, and what is said of an array that departs."""
+
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.parity.causes import usual_cause
+from benchmarks.parity.difference import difference, holds, tolerance
+from benchmarks.parity.finding import Difference, Finding, Mode
+from benchmarks.parity.pattern import pattern
+from common.files import atomic_path
+
+NO_ERROR = Difference(0.0, 0.0, 1.0, 1.0)
+
+
+class Tolerances:
+    """The reference's error in float32 against itself in float64, by gate, mode and name."""
+
+    def __init__(self, measured: dict[str, Difference] | None = None):
+        self._measured = measured or {}
+
+    @staticmethod
+    def key(gate: int, name: str, mode: Mode = "accumulated", step: int | None = None) -> str:
+        return f"{gate}/{mode}/{step}/{name}"
+
+    def measure(self, key: str, exact: np.ndarray, rounded: np.ndarray) -> None:
+        self._measured[key] = difference(rounded, exact, 0.0)
+
+    def of(self, key: str) -> Difference:
+        return self._measured.get(key, NO_ERROR)
+
+    def save(self, path: Path) -> None:
+        with atomic_path(path) as temporary:
+            temporary.write_text(json.dumps({key: asdict(value) for key, value in self._measured.items()}))
+
+    @staticmethod
+    def load(path: Path) -> "Tolerances":
+        return Tolerances({key: Difference(**value) for key, value in json.loads(path.read_text()).items()})
+
+
+def judge(
+    tolerances: Tolerances,
+    gate: int,
+    name: str,
+    kind: str,
+    reference: np.ndarray | None,
+    other: np.ndarray | None,
+    mode: Mode = "accumulated",
+    step: int | None = None,
+    floor: tuple[float, float] = (0.0, 0.0),
+) -> Finding:
+    """One array held against the reference's; None where one of the two has no such array.
+
+    floor: what is allowed of `largest` and `frobenius` whatever was measured.
+    """
+    place = {"gate": gate, "name": name, "kind": kind, "mode": mode, "step": step}
+    if reference is None or other is None:
+        whose = "the reference has it and this has not" if other is None else "the reference has nothing like it"
+        return Finding(**place, passed=False, pattern="missing", detail=whose)
+    reference, other = np.asarray(reference), np.asarray(other)
+    if reference.shape != other.shape:
+        detail = f"{other.shape} instead of {reference.shape}"
+        return Finding(**place, passed=False, pattern="another shape", detail=detail)
+    allowed = tolerance(tolerances.of(Tolerances.key(gate, name, mode, step)))
+    allowed = replace(allowed, largest=max(allowed.largest, floor[0]), frobenius=max(allowed.frobenius, floor[1]))
+    found = difference(reference, other, allowed.largest)
+    if holds(found, allowed):
+        return Finding(**place, passed=True, difference=found, tolerance=allowed)
+    how = pattern(reference, other)
+    cause = usual_cause(how.name, kind, name)
+    return Finding(
+        **place,
+        passed=False,
+        difference=found,
+        tolerance=allowed,
+        pattern=how.name,
+        detail=how.detail,
+        usual_cause=cause,
+    )

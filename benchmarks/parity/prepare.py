@@ -1,0 +1,108 @@
+"""Making a case: the data that it needs and no more, and weights where none are given."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.parity.case import Case
+from common import weights as weight_files
+from common.array import Array, namespace
+from common.config import Settings
+from common.data.coco import locate
+from common.data.shapes import write_shapes
+from common.files import atomic_path
+from common.training.initial_weights import initial_weights
+from common.training.schedules import with_batch_size
+from common.weights import Card
+
+IMAGES = {"train": 64, "val": 8}
+NORMS = ("BatchNorm", "FrozenBatchNorm")
+
+
+def prepare(
+    folder: Path, settings: Settings, batch_size: int, data: Path | None, steps: int = 20, seed: int = 0
+) -> Case:
+    """A case in `folder`, on the first images of `data`, or on a synthetic set where that is None."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if data is None:
+        root = write_shapes(folder / "shapes", IMAGES["train"], seed, size=(240, 320), val_images=IMAGES["val"])
+        _excerpt(root, folder / "data", settings.num_classes)
+    else:
+        _excerpt(data, folder / "data", 0)
+    settings = settings.model_copy(update={"schedule": with_batch_size(settings.schedule, batch_size)})
+    case = Case(settings, folder / "data", seed, steps)
+    case.save(folder)
+    return case
+
+
+def _excerpt(root: Path, out: Path, classes: int) -> None:
+    """The first images of both parts of a data set, with `classes` categories at least; the images are linked."""
+    for split, count in IMAGES.items():
+        annotations, images = locate(root, split)
+        content = json.loads(annotations.read_text())
+        marked = {entry["image_id"] for entry in content["annotations"] if not entry.get("iscrowd")}
+        chosen = [image for image in content["images"] if split == "val" or image["id"] in marked][:count]
+        ids = {image["id"] for image in chosen}
+        content["images"] = chosen
+        content["annotations"] = [entry for entry in content["annotations"] if entry["image_id"] in ids]
+        known = max((category["id"] for category in content["categories"]), default=0)
+        for number in range(1, classes - len(content["categories"]) + 1):
+            content["categories"].append({"id": known + number, "name": f"class without an object {number}"})
+        with atomic_path(out / f"annotations/instances_{split}.json") as path:
+            path.write_text(json.dumps(content))
+        if not (out / split).exists():
+            (out / split).symlink_to(images.resolve(), target_is_directory=True)
+
+
+def draw_weights(case: Case, learner_class: type, folder: Path) -> None:
+    """Weights as training starts with, but for the norms: their statistics are those of the first image."""
+    learner = learner_class(case.settings, "cpu", training=True)
+    weights = initial_weights(learner.shapes(), case.settings, case.seed)
+    learner.load_weights(weights)
+    settling = _Settling()
+    learner.trace({"image": case.image()}, settling)
+    card = Card(
+        model=case.settings.model,
+        source=f"drawn for a comparison (seed {case.seed})",
+        licence="none",
+        preprocessing=case.settings.preprocessing,
+        classes=tuple(case.validation().class_names),
+    )
+    weight_files.save(folder / "weights.safetensors", weights | settling.statistics, card)
+
+
+class _Settling:
+    """An observer that gives every norm the statistics of what it is given.
+
+    With those of fresh weights, mean 0 and variance 1, values grow from layer to layer until every score is 0 or 1.
+    """
+
+    def __init__(self):
+        self.statistics: dict[str, np.ndarray] = {}
+        self._given: Array | None = None
+
+    def watches(self, path: str) -> bool:
+        return bool(path)
+
+    def entering(self, path: str, kind: str, value: Any) -> None:
+        if kind in NORMS:
+            self._given = value
+
+    def leaving(self, path: str, kind: str, value: Any) -> Any:
+        if kind not in NORMS:
+            return None
+        given = self._given
+        xp = namespace(given)
+        array = xp.to_numpy(given)
+        mean, variance = array.mean((0, 2, 3)), array.var((0, 2, 3))
+        self.statistics |= {f"{path}.running_mean": mean, f"{path}.running_var": variance}
+        shaped = (1, -1, 1, 1)
+        settled = (array - mean.reshape(shaped)) / np.sqrt(variance.reshape(shaped) + 1e-5)
+        return xp.asarray(settled.astype(np.float32), given)
+
+
+def with_facts(settings: Settings, card: Card) -> Settings:
+    """The settings with what the card of the weights says of classes and preprocessing."""
+    return settings.model_copy(update={"num_classes": len(card.classes), "preprocessing": card.preprocessing})

@@ -1,0 +1,112 @@
+"""One framework's part, in a process of its own: `record` writes the reference, `compare` holds a wing against it,
+`dump` writes the reference's layers for a port made elsewhere.
+
+`python -m benchmarks.parity` starts it; FOLDER is a case that `prepare` made.
+"""
+
+import argparse
+import importlib
+import json
+import resource
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+from benchmarks.parity import layers, results, training
+from benchmarks.parity.case import Case, Exact, learner
+from benchmarks.parity.dumps import write_dump
+from benchmarks.parity.finding import GATES, Finding
+from benchmarks.parity.judge import Tolerances
+from benchmarks.parity.prepare import draw_weights
+from common.errors import run_command
+from common.files import atomic_path
+from common.observing import Outputs
+
+REFERENCE = "torch"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.parity.worker", description=__doc__)
+    parser.add_argument("task", choices=("record", "compare", "dump"))
+    parser.add_argument("framework")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--gates", type=int, nargs="*", default=list(GATES), choices=list(GATES))
+    arguments = parser.parse_args()
+    learner_class = importlib.import_module(f"{arguments.framework}_impl.learner").Learner
+    seconds: dict[str, float] = {}
+    findings: list[Finding] = []
+    if arguments.task == "record":
+        record(arguments.folder, learner_class, arguments.gates, seconds)
+    elif arguments.task == "dump":
+        dump(arguments.folder, learner_class)
+    else:
+        findings = compare(arguments.folder, learner_class, arguments.gates, seconds)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    answer = {"findings": [asdict(finding) for finding in findings], "seconds": seconds, "peak_mib": peak}
+    with atomic_path(arguments.folder / f"{arguments.task}_{arguments.framework}.json") as path:
+        path.write_text(json.dumps(answer))
+
+
+def record(folder: Path, learner_class: type, gates: list[int], seconds: dict[str, float]) -> None:
+    """Writes the reference's values into the case's folder, then its errors as float64 shows them."""
+    case = Case.load(folder)
+    if not (folder / "weights.safetensors").exists():
+        draw_weights(case, learner_class, folder)
+    rounded, exact = learner(case, learner_class, folder), Exact(learner(case, learner_class, folder))
+    tolerances = Tolerances()
+    image = {"image": case.image()}
+    _timed(seconds, "forward", lambda: rounded.trace(image))
+    if 1 in gates:
+        _timed(seconds, "layers", lambda: layers.record(case, rounded, folder))
+        _timed(seconds, "layers in float64", lambda: layers.measure(exact, folder, tolerances))
+    if 5 in gates:
+        _timed(seconds, "results", lambda: results.record(case, rounded, folder))
+        _timed(seconds, "results in float64", lambda: results.measure(case, exact, folder, tolerances))
+    if {2, 3, 4} & set(gates):
+        _timed(seconds, "training", lambda: training.record(case, rounded, folder))
+        _timed(seconds, "training in float64", lambda: training.measure(case, exact, folder, tolerances))
+    tolerances.save(folder / "tolerances.json")
+
+
+def dump(folder: Path, learner_class: type) -> None:
+    """Writes the reference's layers, in float32 and in float64, as ports are held against: `reference` in the case."""
+    case = Case.load(folder)
+    if not (folder / "weights.safetensors").exists():
+        draw_weights(case, learner_class, folder)
+    image, arrays, kinds = {"image": case.image()}, [], {}
+    for network in (learner(case, learner_class, folder), Exact(learner(case, learner_class, folder))):
+        outputs = Outputs()
+        stages = network.trace(image, outputs)
+        arrays.append(outputs.arrays | stages)
+        kinds = outputs.kinds | dict.fromkeys(stages, "stage")
+    write_dump(folder / "reference", image, *arrays, kinds)
+
+
+def compare(folder: Path, learner_class: type, gates: list[int], seconds: dict[str, float]) -> list[Finding]:
+    """What the gates find of a wing; those of training come last, for they move the weights."""
+    case = Case.load(folder)
+    tolerances = Tolerances.load(folder / "tolerances.json")
+    wing = learner(case, learner_class, folder)
+    image = {"image": case.image()}
+    wing.trace(image)  # Jittor compiles here
+    _timed(seconds, "forward", lambda: wing.trace(image))
+    findings: list[Finding] = []
+    if 1 in gates:
+        findings += _timed(seconds, "layers", lambda: layers.compare(case, wing, folder, tolerances))
+    if 5 in gates:
+        findings += _timed(seconds, "results", lambda: results.compare(case, wing, folder, tolerances))
+    if {2, 3, 4} & set(gates):
+        findings += _timed(seconds, "training", lambda: training.compare(case, wing, folder, tolerances))
+    return sorted((finding for finding in findings if finding.gate in gates), key=lambda finding: finding.gate)
+
+
+def _timed(seconds: dict[str, float], what: str, call: Callable):
+    began = time.perf_counter()
+    answer = call()
+    seconds[what] = time.perf_counter() - began
+    return answer
+
+
+if __name__ == "__main__":
+    run_command(main)
