@@ -10,7 +10,7 @@ import numpy as np
 # leaves rounding, parts in a million; the rest is for a fault that spoils the border too or that a ReLU has clipped.
 EXPLAINED = 0.98
 
-# Values for each number that is fitted. With fewer, numbers that fit well are found in noise.
+# Values for each number that is fitted to a channel. With fewer, numbers that fit well are found in noise.
 FEWEST = 4
 
 MOST_MATCHED_CHANNELS = (
@@ -26,6 +26,7 @@ PATTERNS = {
     "equal": "the arrays do not differ",
     "not finite": "there are NaNs or infinities",
     "all zero": "every value is zero, and the reference's are not",
+    "constant": "every value is the same, and the reference's are not",
     "missing ReLU": "clipped at zero, it would be the reference's",
     "added ReLU": "it is the reference's, clipped at zero",
     "transposed": "two axes of equal length have changed places",
@@ -76,7 +77,7 @@ def pattern(reference: np.ndarray, other: np.ndarray) -> Pattern:
     pair = _Pair(reference, other, (1.0 - EXPLAINED) * _to_explain(reference, other))
     # From the specific to the general; of two explanations the one with fewer numbers comes first.
     for explanation in (
-        _all_zero,
+        _constant,
         _relu,
         _transposed,
         _flipped,
@@ -116,10 +117,13 @@ def _not_finite(reference: np.ndarray, other: np.ndarray) -> Pattern | None:
     return None
 
 
-def _all_zero(pair: _Pair) -> Pattern | None:
-    if pair.other.any():
+def _constant(pair: _Pair) -> Pattern | None:
+    if not pair.other.any():
+        return Pattern("all zero", f"the reference reaches {np.abs(pair.reference).max():.3g}")
+    if np.ptp(pair.other) > 0.0 or np.ptp(pair.reference) == 0.0:
         return None
-    return Pattern("all zero", f"the reference reaches {np.abs(pair.reference).max():.3g}")
+    least, most = pair.reference.min(), pair.reference.max()
+    return Pattern("constant", f"{pair.other.flat[0]:.6g}; the reference has {least:.3g} to {most:.3g}")
 
 
 def _relu(pair: _Pair) -> Pattern | None:
@@ -166,14 +170,14 @@ def _scale_or_shift(pair: _Pair) -> Pattern | None:
 
 
 def _permuted(pair: _Pair) -> Pattern | None:
-    last = pair.reference.ndim - 1
-    for axis in dict.fromkeys((1, last, 0)) if last >= 1 else ():
+    axes = pair.reference.ndim
+    for axis in (*_channel_axes(pair.reference), 0) if axes >= 2 else ():
         reference, other = _rows(pair.reference, axis), _rows(pair.other, axis)
         order = _matching(reference, other)
         if _is_reordered(order) and _energy(other - reference[order]) <= pair.allowed:
             return Pattern("channels permuted", f"{_order(order)}, {_axes((axis,))}")
     # A picture that was normalised after its colours had changed places is scaled and shifted by channel as well.
-    for axis in (1, 0) if last >= 2 else ():
+    for axis in (1, 0) if axes >= 3 else ():
         if pair.reference.shape[axis] == 3:
             reference, other = _channels(pair.reference, axis), _channels(pair.other, axis)
             orders = [np.array(order) for order in itertools.permutations(range(3))]
@@ -249,17 +253,22 @@ def _border(pair: _Pair) -> Pattern | None:
         # A border that is most of the picture would hold most of any difference.
         share = 1.0 - inner.sum() / squares.sum()
         if share >= EXPLAINED and inner.size >= squares.size / 2:
-            sides = {
-                "top": squares[:border],
-                "bottom": squares[-border:],
-                "left": squares[:, :border],
-                "right": squares[:, -border:],
-            }
-            # Of a single side, its neighbours see a corner.
-            seen = [side for side, part in sides.items() if part.sum() >= 0.1 * squares.sum()]
-            where = ", ".join(seen) or "all sides"
+            where = ", ".join(_sides(squares, border))
             return Pattern("border", f"{share:.1%} of it within {border} pixels of the border ({where})")
     return None
+
+
+def _sides(squares: np.ndarray, border: int) -> list[str]:
+    """The sides of (H, W) that hold the difference; the corners, of which each has two, do not count."""
+    along = slice(border, -border)
+    parts = {
+        "top": squares[:border, along],
+        "bottom": squares[-border:, along],
+        "left": squares[along, :border],
+        "right": squares[along, -border:],
+    }
+    energy = {side: part.sum() for side, part in parts.items()}
+    return [side for side in energy if energy[side] >= 0.05 * sum(energy.values())]
 
 
 def _moved(pair: _Pair) -> Pattern | None:

@@ -108,11 +108,12 @@ def write_html(path: Path, runs: list[Run]) -> None:
     """One page that needs nothing else: the gates by framework, below them each framework's findings."""
     titles = {(row.gate, row.mode): row.title for row in _rows(runs)}
     summary = [[escape(title), *(_summary_cell(_Row(*place, run)) for run in runs)] for place, title in titles.items()]
-    verdict = "all gates passed" if passed(runs) else "not all gates passed"
+    verdict = "passed" if passed(runs) else "not passed"
+    notes = [*_not_run(runs).splitlines(), _times(runs)]
     body = [
         f"<h1>Parity: {verdict}</h1>",
         _html_table(["gate", *(f"{escape(run.framework)} against {escape(run.reference)}" for run in runs)], summary),
-        *(f"<p>{escape(line)}</p>" for line in (_not_run(runs), _times(runs)) if line),
+        *(f"<p>{escape(line)}</p>" for line in notes if line),
         *(_section(run) for run in runs if run.findings),
     ]
     page = f"<!doctype html>\n<html lang='en'>\n<meta charset='utf-8'>\n<title>Parity</title>\n{_STYLE}\n"
