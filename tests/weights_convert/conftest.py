@@ -35,16 +35,25 @@ def run_in(tmp_path) -> Callable[[str, str], str]:
 
 
 @pytest.fixture(scope="session")
-def tiny_original() -> dict[str, np.ndarray]:
-    """A checkpoint of yolact_tiny in the original's names and order, every number another."""
-    rng = np.random.default_rng(7)
-    return {
-        entry.original: rng.standard_normal(entry.shape, np.float32) if entry.canonical else np.zeros((), np.int64)
-        for entry in yolact.layout(load_settings("yolact_tiny"))
-    }
+def draw_original() -> Callable[[str], dict[str, np.ndarray]]:
+    """draw_original(model): a checkpoint in the original's names and order, every number another."""
+
+    def draw(model: str) -> dict[str, np.ndarray]:
+        rng = np.random.default_rng(7)
+        return {
+            entry.original: rng.standard_normal(entry.shape, np.float32) if entry.canonical else np.zeros((), np.int64)
+            for entry in yolact.layout(load_settings(model))
+        }
+
+    return draw
+
+
+@pytest.fixture(scope="session")
+def tiny_original(draw_original) -> dict[str, np.ndarray]:
+    return draw_original("yolact_tiny")
 
 
 @pytest.fixture(scope="session")
 def tiny_weights(tiny_original) -> dict[str, np.ndarray]:
-    """The same under canonical names."""
+    """That of `tiny_original` under canonical names."""
     return yolact.from_original(tiny_original, load_settings("yolact_tiny"), "tiny")

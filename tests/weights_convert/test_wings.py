@@ -3,16 +3,15 @@
 import numpy as np
 import pytest
 
-from common.config import load_settings
 from common.weights import compare_weights
-from weights_convert import open_weights
+from weights_convert import read_foreign
 from weights_convert.conversion import convert, write
 from weights_convert.writers import write_pth
 
 NETWORK = """
 from common.config import load_settings
 from {framework}_impl.learner import Learner
-learner = Learner(load_settings("yolact_tiny"), "cpu")
+learner = Learner(load_settings("{model}"), "cpu")
 network = learner.network
 """
 # How somebody would do it who knows the framework and not this project.
@@ -32,13 +31,22 @@ assert not missing and not unexpected, (missing, unexpected)
 SUFFIXES = {"torch": ".pth", "jittor": ".pkl", "mindspore": ".ckpt"}
 
 
+# The plain network, and the one with every kind of layer.
+MODELS = ["yolact_tiny", pytest.param("yolact_plus_resnet50", marks=pytest.mark.slow)]
+
+
+@pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("framework", ["torch", "jittor", "mindspore"])
-def test_between_a_framework_and_the_converter(run_in, tmp_path, framework, tiny_original, tiny_weights):
-    write_pth(tmp_path / "yolact_tiny_1_100.pth", tiny_original)
-    weights, card = convert(tmp_path / "yolact_tiny_1_100.pth")
+def test_between_a_framework_and_the_converter(run_in, tmp_path, framework, model, draw_original):
+    original = draw_original(model)
+    write_pth(tmp_path / f"{model}_1_100.pth", original)
+    weights, card = convert(tmp_path / f"{model}_1_100.pth")
     write(tmp_path / f"converted{SUFFIXES[framework]}", weights, card, framework)
     see = "np.savez('seen.npz', **learner.weights())"
-    run_in(framework, "\n".join((NETWORK.format(framework=framework), LOAD[framework], see, SAVE[framework])))
-    assert compare_weights(dict(np.load(tmp_path / "seen.npz")), tiny_weights) == ""
-    opened, _ = open_weights(tmp_path / f"own{SUFFIXES[framework]}", load_settings("yolact_tiny"))
-    assert compare_weights(opened, tiny_weights) == ""
+    run_in(
+        framework, "\n".join((NETWORK.format(framework=framework, model=model), LOAD[framework], see, SAVE[framework]))
+    )
+    assert compare_weights(dict(np.load(tmp_path / "seen.npz")), weights) == ""
+    write(tmp_path / "back.pth", *convert(tmp_path / f"own{SUFFIXES[framework]}", model), "yolact")
+    back = read_foreign(tmp_path / "back.pth")
+    assert list(back) == list(original) and compare_weights(back, original) == ""
