@@ -19,10 +19,13 @@ MOST_MATCHED_CHANNELS = (
 BORDER_WIDTHS = (1, 2, 3)
 FARTHEST_MOVE = 2
 SMALLEST_PICTURE = 8  # pixels of a side, from which on an array has a border and can be moved
+LONGEST_PICTURE = 8  # times the other side
 
 PATTERNS = {
     "missing": "one of the two has no such array",
     "another shape": "the arrays have different shapes",
+    "trained or not": "one of the two trains it and the other does not",
+    "did not move": "it is what it was before the first step",
     "equal": "the arrays do not differ",
     "not finite": "there are NaNs or infinities",
     "all zero": "every value is zero, and the reference's are not",
@@ -305,7 +308,9 @@ def _overlap(move: int, length: int) -> tuple[slice, slice]:
 
 
 def _is_picture(array: np.ndarray) -> bool:
-    return array.ndim >= 3 and min(array.shape[-2:]) >= SMALLEST_PICTURE
+    """Of three axes, `(N, P, C)` is none: a picture's sides are of a like length."""
+    sides = sorted(array.shape[-2:])
+    return array.ndim >= 3 and sides[0] >= SMALLEST_PICTURE and sides[1] <= LONGEST_PICTURE * sides[0]
 
 
 def _channel_axes(array: np.ndarray) -> tuple[int, ...]:
