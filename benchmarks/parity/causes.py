@@ -42,6 +42,10 @@ CAUSES = {
     "FPN": {
         "": "how the coarser level is enlarged (align_corners, nearest) or where an activation stands",
     },
+    "Upsample": {
+        "": "align_corners, the half pixel, or a size that is rounded otherwise",
+        "border": "align_corners, or how a pixel beyond the border is read",
+    },
     "ProtoNet": {
         "": "the resize (align_corners), or an activation before it or at the end",
     },
