@@ -69,8 +69,8 @@ class _Row:
 
 
 def passed(runs: list[Run]) -> bool:
-    """Whether something was compared and nothing departs; a framework that was not run does not count, either way."""
-    ran = [run for run in runs if not run.not_run]
+    """Whether something was compared and nothing departs; neither the reference nor what was not run counts."""
+    ran = [run for run in _compared(runs) if not run.not_run]
     return bool(ran) and all(run.findings for run in ran) and not any(run.failures() for run in runs)
 
 
@@ -90,7 +90,7 @@ def write_json(path: Path, runs: list[Run]) -> None:
             "framework": run.framework,
             "reference": run.reference,
             "not_run": run.not_run,
-            "passed": passed([run]),
+            "passed": passed([run]) if run.findings else None,
             "gates": {row.title: row.verdict for row in _rows([run])},
             "first": (first := run.first()) and asdict(first),
             "seconds": run.seconds,
@@ -106,13 +106,15 @@ def write_json(path: Path, runs: list[Run]) -> None:
 
 def write_html(path: Path, runs: list[Run]) -> None:
     """One page that needs nothing else: the gates by framework, below them each framework's findings."""
+    compared = _compared(runs)
+    header = ["gate", *(f"{escape(run.framework)} against {escape(run.reference)}" for run in compared)]
     titles = {(row.gate, row.mode): row.title for row in _rows(runs)}
-    summary = [[escape(title), *(_summary_cell(_Row(*place, run)) for run in runs)] for place, title in titles.items()]
+    summary = [[escape(title), *(_summary_cell(_Row(*at, run)) for run in compared)] for at, title in titles.items()]
     verdict = "passed" if passed(runs) else "not passed"
     notes = [*_not_run(runs).splitlines(), _times(runs)]
     body = [
         f"<h1>Parity: {verdict}</h1>",
-        _html_table(["gate", *(f"{escape(run.framework)} against {escape(run.reference)}" for run in runs)], summary),
+        _html_table(header, summary),
         *(f"<p>{escape(line)}</p>" for line in notes if line),
         *(_section(run) for run in runs if run.findings),
     ]
@@ -121,10 +123,15 @@ def write_html(path: Path, runs: list[Run]) -> None:
         temporary.write_text(page + "\n".join(body) + "\n</html>\n", encoding="utf-8")
 
 
+def _compared(runs: list[Run]) -> list[Run]:
+    """Without the reference's own run, which has times alone."""
+    return [run for run in runs if run.framework != run.reference or run.findings or run.not_run]
+
+
 def _rows(runs: list[Run]) -> list[_Row]:
     """The gates that some framework was put to, for every framework."""
     places = {(finding.gate, finding.mode) for run in runs for finding in run.findings}
-    return [_Row(gate, mode, run) for gate, mode in sorted(places) for run in runs]
+    return [_Row(gate, mode, run) for gate, mode in sorted(places) for run in _compared(runs)]
 
 
 def _excess(finding: Finding) -> float:
@@ -213,7 +220,8 @@ def _further_causes(run: Run) -> list[Finding]:
 
 def _not_run(runs: list[Run]) -> str:
     lines = [f"not run: {run.framework}: {run.not_run}" for run in runs if run.not_run]
-    lines += [f"not run: {run.framework}: nothing was compared" for run in runs if not run.not_run and not run.findings]
+    empty = [run for run in _compared(runs) if not run.not_run and not run.findings]
+    lines += [f"not run: {run.framework}: nothing was compared" for run in empty]
     ran = {finding.gate for run in runs for finding in run.findings}
     left = [name for gate, name in GATES.items() if gate not in ran]
     if ran and left:
