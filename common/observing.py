@@ -22,20 +22,27 @@ class Observer(Protocol):
         """Whether the module at this path is to be observed."""
 
     def entering(self, path: str, kind: str, value: Any) -> Any:
-        """What goes in place of the (one) value that a module of class `kind` is given; None leaves it."""
+        """What goes in place of the first value that a module of class `kind` is given by position; None leaves it.
+
+        `value` is None where all are given by name.
+        """
 
     def leaving(self, path: str, kind: str, value: Any) -> Any:
         """What goes in place of a module's answer; None leaves it."""
 
 
 def arrays_in(value: Any, name: str = "") -> Iterator[tuple[str, Array]]:
-    """The arrays of a structure in their order, as (name, array): `NAME/KEY` for each in a list, tuple or dict."""
+    """The arrays of a structure in their order, as (name, array): `NAME/KEY` for each in a list, tuple or dict.
+
+    What is neither, a None for one, is passed over.
+    """
     if isinstance(value, dict):
         items = list(value.items())
     elif isinstance(value, list | tuple):
         items = list(enumerate(value))
     else:
-        yield name, value
+        if _is_array(value):
+            yield name, value
         return
     for key, item in items:
         yield from arrays_in(item, f"{name}/{key}")
@@ -47,7 +54,11 @@ def replaced(value: Any, arrays: Iterator[Array]) -> Any:
         return {key: replaced(item, arrays) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return type(value)(replaced(item, arrays) for item in value)
-    return next(arrays)
+    return next(arrays) if _is_array(value) else value
+
+
+def _is_array(value: Any) -> bool:
+    return hasattr(value, "shape")
 
 
 class Calls:

@@ -25,16 +25,16 @@ def observed(network: nn.Module, observer: Observer) -> Iterator[None]:
 
 
 def _before(observer: Observer, path: str):
-    def hook(module: nn.Module, inputs: tuple):
-        value = observer.entering(path, type(module).__name__, inputs[0])
-        # Jittor wants the arguments by position and by name.
-        return None if value is None else ((value, *inputs[1:]), {})
+    # Jittor gives the arguments by name only where there are some, and wants both kinds back.
+    def hook(module: nn.Module, inputs: tuple, named: dict | None = None):
+        value = observer.entering(path, type(module).__name__, inputs[0] if inputs else None)
+        return None if value is None else ((value, *inputs[1:]), named or {})
 
     return hook
 
 
 def _after(observer: Observer, path: str):
-    def hook(module: nn.Module, inputs: tuple, output):
+    def hook(module: nn.Module, inputs: tuple, output, named: dict | None = None):
         return observer.leaving(path, type(module).__name__, output)
 
     return hook

@@ -26,7 +26,7 @@ def observed(network: nn.Cell, observer: Observer) -> Iterator[None]:
 
 def _before(observer: Observer, path: str):
     def hook(module: nn.Cell, inputs: tuple):
-        value = observer.entering(path, type(module).__name__, inputs[0])
+        value = observer.entering(path, type(module).__name__, inputs[0] if inputs else None)
         return None if value is None else (value, *inputs[1:])
 
     return hook

@@ -1,5 +1,7 @@
 """What an observer sees of a network that runs, and what it can change."""
 
+import importlib
+
 import numpy as np
 import pytest
 
@@ -64,3 +66,29 @@ def test_nothing_stays_behind(learner, inputs):
     seen = dict(changed.arrays)
     assert not (learner.trace(inputs)["p5"] == 1).any()
     assert all(seen[name] is changed.arrays[name] for name in seen)
+
+
+def test_a_module_may_be_called_by_name_and_answer_with_more_than_arrays(framework, wing, xp, like):
+    nn = importlib.import_module(f"{framework}.nn")
+    base, call = {
+        "torch": ("Module", "forward"),
+        "jittor": ("Module", "execute"),
+        "mindspore": ("Cell", "construct"),
+    }[framework]
+
+    def answer(self, features):
+        return features * 2, None, {"stride": 8, "half": features / 2}
+
+    def whole(self, image):
+        return self.part(features=image)[0]
+
+    network = type("Whole", (getattr(nn, base),), {call: whole})()
+    network.part = type("Part", (getattr(nn, base),), {call: answer})()
+    seen = Outputs()
+    with wing("observing").observed(network, seen):
+        network(xp.full((2, 3), 1.0, like))
+    assert {name: array.tolist() for name, array in seen.arrays.items()} == {
+        "part/0": [[2.0] * 3] * 2,
+        "part/2/half": [[0.5] * 3] * 2,
+    }
+    assert seen.kinds == dict.fromkeys(seen.arrays, "Part")
