@@ -18,6 +18,9 @@ from common.data.coco_index import map_file, read_index
 from common.data.shared import SharedArrays
 from common.errors import UserError
 
+# The one line that says what is wrong with a broken image comes from here, in the loader's workers too.
+cv2.setLogLevel(0)
+
 Split = Literal["train", "val"]
 Kind = Literal["instances", "person_keypoints"]
 
