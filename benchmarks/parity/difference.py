@@ -11,9 +11,9 @@ from benchmarks.parity.finding import Difference, Tolerance
 # order, choose another algorithm (Winograd, FFT, a fused multiply-add), and the error measured is one draw of many.
 FACTOR = 16.0
 
-# Where the reference happens to be exact (a copy, a ReLU, a sum of two) the measured error is zero. 16 units in the
-# last place of float32 are left for an implementation that rounds on the way.
-FLOOR = 16 * 2.0**-23
+# Where the reference happens to be exact (a copy, a ReLU, a sum of two) the measured error is zero. 64 units in the
+# last place of float32 are left for an implementation that rounds on the way: MindSpore's tanh alone takes 27.
+FLOOR = 64 * 2.0**-23
 
 _BLOCK = 1 << 17  # elements: a few float64 blocks of it stay in the cache
 
