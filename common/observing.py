@@ -85,10 +85,13 @@ class Unobserved:
 
 
 class Outputs:
-    """An observer that keeps every module's answers: `PATH`, `PATH@CALL`, and `.../KEY` for one of several arrays."""
+    """An observer that keeps every module's answers: `PATH`, `PATH@CALL`, and `.../KEY` for one of several arrays.
 
-    def __init__(self):
-        self.arrays: dict[str, np.ndarray] = {}
+    arrays: what keeps them where a dictionary in memory would be too large; it is given `arrays[name] = array`.
+    """
+
+    def __init__(self, arrays: Any = None):
+        self.arrays: dict[str, np.ndarray] = {} if arrays is None else arrays
         self.kinds: dict[str, str] = {}  # the module's class, by the same names
         self._calls = Calls()
 

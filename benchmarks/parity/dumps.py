@@ -81,6 +81,31 @@ def read_names(path: Path) -> dict[str, str]:
     return names
 
 
+class Archive:
+    """An npz file in the making: `archive[name] = array` writes the array, so that no two have to be in memory.
+
+    np.savez would want them all, and has no room for one that is called `file`.
+    """
+
+    def __init__(self, file: zipfile.ZipFile):
+        self._file = file
+
+    def __setitem__(self, name: str, array: np.ndarray) -> None:
+        with self._file.open(f"{name}.npy", "w", force_zip64=True) as entry:
+            np.lib.format.write_array(entry, np.asanyarray(array), allow_pickle=False)
+
+    def add(self, arrays: Mapping[str, np.ndarray]) -> None:
+        for name, array in arrays.items():
+            self[name] = array
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[Archive]:
+    """A new npz file, which is there once the block has ended well."""
+    with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w") as file:
+        yield Archive(file)
+
+
 def write_dump(
     folder: str | Path,
     inputs: Mapping[str, np.ndarray],
@@ -100,20 +125,18 @@ def write_dump(
         raise UserError(f"{folder}: a layer cannot be called {clash!r}, which is the name of an input")
     for part in ("outputs.npz", "float64.npz", "kinds.json"):
         (folder / part).unlink(missing_ok=True)
-    if kinds is not None:
-        with atomic_path(folder / "kinds.json") as path:
-            path.write_text(json.dumps(kinds, indent=1))
     if float64 is not None:
-        _write(folder / "float64.npz", float64)
-    _write(folder / "inputs.npz", inputs)
-    named = {name if name == "image" else f"input.{name}": array for name, array in inputs.items()}
-    _write(folder / "outputs.npz", named, outputs)
+        with writing(folder / "float64.npz") as archive:
+            archive.add(float64)
+    if kinds is not None:
+        write_kinds(folder, kinds)
+    with writing(folder / "inputs.npz") as archive:
+        archive.add(inputs)
+    with writing(folder / "outputs.npz") as archive:
+        archive.add({name if name == "image" else f"input.{name}": array for name, array in inputs.items()})
+        archive.add(outputs)
 
 
-def _write(path: Path, *groups: Mapping[str, np.ndarray]) -> None:
-    """As np.savez does, which has no room for an array called `file` and wants all of them in memory."""
-    with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
-        for arrays in groups:
-            for name, array in arrays.items():
-                with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
-                    np.lib.format.write_array(file, np.asanyarray(array), allow_pickle=False)
+def write_kinds(folder: Path, kinds: Mapping[str, str]) -> None:
+    with atomic_path(folder / "kinds.json") as path:
+        path.write_text(json.dumps(kinds, indent=1))

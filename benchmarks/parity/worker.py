@@ -12,10 +12,13 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from benchmarks.parity import layers, results, training
 from benchmarks.parity.case import Case, Exact, learner
-from benchmarks.parity.dumps import write_dump
+from benchmarks.parity.dumps import Archive, write_kinds, writing
 from benchmarks.parity.finding import GATES, Finding
 from benchmarks.parity.judge import Tolerances
 from benchmarks.parity.prepare import draw_weights
@@ -74,13 +77,22 @@ def dump(folder: Path, learner_class: type) -> None:
     case = Case.load(folder)
     if not (folder / "weights.safetensors").exists():
         draw_weights(case, learner_class, folder)
-    image, arrays, kinds = {"image": case.image()}, [], {}
-    for network in (learner(case, learner_class, folder), Exact(learner(case, learner_class, folder))):
-        outputs = Outputs()
-        stages = network.trace(image, outputs)
-        arrays.append(outputs.arrays | stages)
-        kinds = outputs.kinds | dict.fromkeys(stages, "stage")
-    write_dump(folder / "reference", image, *arrays, kinds)
+    image, reference = {"image": case.image()}, folder / "reference"
+    with writing(reference / "float64.npz") as archive:
+        _dump(Exact(learner(case, learner_class, folder)), image, archive)
+    with writing(reference / "inputs.npz") as archive:
+        archive.add(image)
+    with writing(reference / "outputs.npz") as archive:
+        archive.add(image)
+        write_kinds(reference, _dump(learner(case, learner_class, folder), image, archive))
+
+
+def _dump(network: Any, image: dict[str, np.ndarray], archive: Archive) -> dict[str, str]:
+    """Writes layers and stages while they are computed; their kinds."""
+    seen = Outputs(archive)
+    stages = network.trace(image, seen)
+    archive.add(stages)
+    return seen.kinds | dict.fromkeys(stages, "stage")
 
 
 def compare(folder: Path, learner_class: type, gates: list[int], seconds: dict[str, float]) -> list[Finding]:
