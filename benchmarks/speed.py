@@ -1,9 +1,10 @@
 """The models' speed in each framework, as ratios to PyTorch's: detection, training step, assembly of the masks.
 
 Each framework has a process of its own, which stays, and they are measured in turn, one repetition each while the
-others wait: what slows the machine down slows them all. A figure is the median of its repetitions. Milliseconds are
-for information; on a machine that others use too they say little. Weights, image and batch are made up, and the same
-for all; the scores are set so that about a hundred objects are detected.
+others wait: what slows the machine down slows them all. A ratio is the median over the rounds of the time to that of
+the first framework in the same round. Where others use the machine too, the ratios of the processors' time (`cpu`)
+are the steadier ones, and milliseconds, the first framework's median, say little. Weights, image and batch are made
+up, and the same for all; the scores are set so that about a hundred objects are detected.
 """
 
 import argparse
@@ -87,7 +88,7 @@ class Work:
 
 
 def measure(settings: Settings, frameworks: list[str], repetitions: int, warmup: int, seed: int) -> dict[str, Any]:
-    """framework -> its seconds by task, one a repetition, its `peak_mib` and its `detections`; or its `error`."""
+    """framework -> its `seconds` and `cpu_seconds` by task, one a repetition, `peak_mib`, `detections`; or `error`."""
     work = make_work(settings, seed)
     workers = {framework: _Worker(framework, work) for framework in frameworks}
     try:
@@ -97,9 +98,9 @@ def measure(settings: Settings, frameworks: list[str], repetitions: int, warmup:
         for round_ in range(warmup + repetitions):
             for task in tasks():
                 for framework in running:
-                    seconds = workers[framework].ask(task)
-                    if round_ >= warmup:
-                        found[framework]["seconds"].setdefault(task, []).append(seconds)
+                    for quantity, value in workers[framework].ask(task).items():
+                        if round_ >= warmup:
+                            found[framework].setdefault(quantity, {}).setdefault(task, []).append(value)
             _report(f"round {round_ + 1} of {warmup + repetitions}")
         for framework in running:
             found[framework]["peak_mib"] = workers[framework].ask("peak_mib")
@@ -115,21 +116,29 @@ def tasks() -> list[str]:
 
 
 def table(found: dict[str, dict[str, Any]]) -> str:
-    """A line a task: the first framework's milliseconds, and the ratio of each to them."""
+    """A line a task: the first framework's milliseconds, and the ratios of each framework to it."""
     running = [framework for framework in found if "error" not in found[framework]]
     lines = [f"not run: {framework}: {found[framework]['error']}" for framework in found if framework not in running]
     if not running:
         return "\n".join(lines)
     first = running[0]
-    lines.append(f"{'':<34}{first + ' ms':>13}" + "".join(f"{name:>12}" for name in running))
+    heads = "".join(f"{name:>11}{'cpu':>6}" for name in running)
+    lines.append(f"{'':<32}{first + ' ms':>13}{heads}")
     for task in tasks():
-        medians = [statistics.median(found[name]["seconds"][task]) for name in running]
-        ratios = "".join(f"{seconds / medians[0]:>12.2f}" for seconds in medians)
-        lines.append(f"{task:<34}{medians[0] * 1e3:>13.1f}{ratios}")
-    peaks = [found[name]["peak_mib"] for name in running]
-    lines.append(f"{'peak memory, MiB':<47}" + "".join(f"{peak:>12.0f}" for peak in peaks))
-    lines.append(f"{'detections':<47}" + "".join(f"{found[name]['detections']:>12}" for name in running))
+        milliseconds = statistics.median(found[first]["seconds"][task]) * 1e3
+        ratios = ""
+        for name in running:
+            wall, cpu = (_ratio(found, name, first, quantity, task) for quantity in ("seconds", "cpu_seconds"))
+            ratios += f"{wall:>11.2f}{cpu:>6.2f}"
+        lines.append(f"{task:<32}{milliseconds:>13.1f}{ratios}")
+    for title, key in (("peak memory, MiB", "peak_mib"), ("detections", "detections")):
+        lines.append(f"{title:<45}" + "".join(f"{found[name][key]:>11.0f}{'':>6}" for name in running).rstrip())
     return "\n".join(lines)
+
+
+def _ratio(found: dict[str, dict[str, Any]], name: str, first: str, quantity: str, task: str) -> float:
+    pairs = zip(found[name][quantity][task], found[first][quantity][task], strict=True)
+    return statistics.median(mine / its for mine, its in pairs)
 
 
 def make_work(settings: Settings, seed: int) -> Work:
@@ -186,7 +195,7 @@ def _boxes(rng: np.random.Generator, count: int) -> np.ndarray:
 
 
 class _Worker:
-    """A framework's process, seen from outside: it does one task when it is asked, and answers with the seconds."""
+    """A framework's process, seen from outside: it does one task when it is asked, and answers with the time."""
 
     def __init__(self, framework: str, work: Work):
         self.framework = framework
@@ -231,7 +240,7 @@ def _serve(connection: Connection, framework: str, work: Work) -> None:
     detections = len(calls[DETECTION]()[0].scores)
     for task in tasks():
         calls[task]()
-    connection.send({"detections": detections, "seconds": {}})
+    connection.send({"detections": detections})
     try:
         while True:
             task = connection.recv()
@@ -265,13 +274,14 @@ def _calls(framework: str, work: Work) -> dict[str, Callable[[], Any]]:
     return calls | {f"assembly of masks, {count}": lambda count=count: masks(count) for count in COUNTS}
 
 
-def _seconds(call: Callable[[], Any]) -> float:
+def _seconds(call: Callable[[], Any]) -> dict[str, float]:
     """Of a call, on average over a repetition."""
-    calls, began = 0, time.perf_counter()
+    calls, began, cpu_began = 0, time.perf_counter(), time.process_time()
     while calls == 0 or time.perf_counter() - began < SHORTEST_REPETITION:
         call()
         calls += 1
-    return (time.perf_counter() - began) / calls
+    seconds, cpu_seconds = time.perf_counter() - began, time.process_time() - cpu_began
+    return {"seconds": seconds / calls, "cpu_seconds": cpu_seconds / calls}
 
 
 def _peak_mib() -> float:

@@ -19,22 +19,28 @@ def test_every_task_is_measured_as_often_as_asked(tmp_path):
     done = speed("yolact_tiny", "--frameworks", "torch", "--warmup", 0, "--repetitions", 2, "--output", tmp_path)
     assert done.returncode == 0, done.stderr
     found = json.loads((tmp_path / "speed.json").read_text())["yolact_tiny"]["torch"]
-    assert list(found["seconds"]) == tasks()
-    assert all(len(seconds) == 2 and min(seconds) > 0 for seconds in found["seconds"].values())
+    for quantity in ("seconds", "cpu_seconds"):
+        assert list(found[quantity]) == tasks()
+        assert all(len(values) == 2 and min(values) > 0 for values in found[quantity].values())
     assert found["detections"] > 50  # otherwise suppression and masks would have nothing to do
     assert found["peak_mib"] > 100
     assert all(task in done.stdout for task in tasks())
 
 
 def test_the_table_gives_ratios_to_the_first_that_runs():
-    def measured(seconds):
-        return {"seconds": {task: [9.0, seconds, 0.0] for task in tasks()}, "peak_mib": 512.0, "detections": 100}
+    def measured(seconds, cpu_seconds):
+        times = {"seconds": {task: seconds for task in tasks()}, "cpu_seconds": {task: cpu_seconds for task in tasks()}}
+        return {**times, "peak_mib": 512.0, "detections": 100}
 
     missing = {"error": "PyTorch is not installed"}
-    lines = table({"torch": missing, "jittor": measured(0.002), "mindspore": measured(0.005)}).splitlines()
+    # The second round was disturbed, which leaves the ratios alone.
+    found = {"jittor": measured([0.1, 0.4, 0.2], [1, 1, 1]), "mindspore": measured([0.25, 1.0, 0.9], [2, 3, 3])}
+    lines = table({"torch": missing, **found}).splitlines()
     assert lines[0] == "not run: torch: PyTorch is not installed"
-    assert lines[1].split() == ["jittor", "ms", "jittor", "mindspore"]
-    assert [line.split()[-3:] for line in lines[2 : 2 + len(tasks())]] == [["2.0", "1.00", "2.50"]] * len(tasks())
+    assert lines[1].split() == ["jittor", "ms", "jittor", "cpu", "mindspore", "cpu"]
+    for line, task in zip(lines[2:], tasks(), strict=False):
+        assert line.removeprefix(task).split() == ["200.0", "1.00", "1.00", "2.50", "3.00"]
+    assert [line.split()[-2:] for line in lines[-2:]] == [["512", "512"], ["100", "100"]]
     assert table({"torch": missing}) == "not run: torch: PyTorch is not installed"
 
 
