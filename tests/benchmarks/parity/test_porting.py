@@ -9,6 +9,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).parents[3]
@@ -102,3 +103,21 @@ def test_another_input_ends_in_one_line(folder, run):
     code, answer = run("python -m benchmarks.parity --against mine --reference reference 2>&1")
     assert code == 2 and len(answer.splitlines()) == 1
     assert "'image' is not the reference's" in answer and "channels permuted" in answer
+
+
+def test_a_port_of_a_model_is_given_its_inputs_and_weights(tmp_path):
+    (tmp_path / "bin").mkdir()
+    parity = f"{sys.executable} -m benchmarks.parity yolact_tiny --against mine --output parity 2>&1"
+    code, answer = in_folder(tmp_path, parity)
+    assert code == 2
+    assert "give your port parity/yolact_tiny/reference/inputs.npz and parity/yolact_tiny/weights.safetensors" in answer
+    made = tmp_path / "parity/yolact_tiny"
+    trace = f"{sys.executable} -m torch_impl.trace yolact_tiny --weights {made / 'weights.safetensors'} --layers"
+    assert in_folder(tmp_path, f"{trace} --inputs {made / 'reference/inputs.npz'} --outputs traced.npz 2>&1")[0] == 0
+    port = dict(np.load(tmp_path / "traced.npz")) | dict(np.load(made / "reference/inputs.npz"))
+    port["layer.head.trunk@2"] *= -1
+    (tmp_path / "mine").mkdir()
+    np.savez(tmp_path / "mine/outputs.npz", **port)
+    code, answer = in_folder(tmp_path, parity)
+    assert code == 1 and re.search(r"(\d+) of \1 layers matched: \1 by path", answer), answer
+    assert "FAILED 1 " in answer and "first at head.trunk@2 (Conv;" in answer
