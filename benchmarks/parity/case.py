@@ -82,7 +82,8 @@ class Exact:
 
     def __init__(self, learner: Any):
         self._learner = learner
-        learner.network.double()
+        for tensor in (*learner.network.parameters(), *learner.network.buffers()):
+            tensor.data = tensor.data.double()  # the network's own double() would put others in place of the buffers
         self.trainable, self.weights, self.load_weights = learner.trainable, learner.weights, learner.load_weights
         self.optimizer_state = learner.optimizer_state
 

@@ -3,13 +3,14 @@
 import json
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from benchmarks.parity.causes import usual_cause
 from benchmarks.parity.difference import difference, holds, tolerance
-from benchmarks.parity.finding import Difference, Finding, Mode
-from benchmarks.parity.pattern import pattern
+from benchmarks.parity.finding import Difference, Finding, Mode, Tolerance
+from benchmarks.parity.pattern import Pattern, pattern
 from common.files import atomic_path
 
 NO_ERROR = Difference(0.0, 0.0, 1.0, 1.0)
@@ -58,24 +59,22 @@ def judge(
     place = {"gate": gate, "name": name, "kind": kind, "mode": mode, "step": step}
     if reference is None or other is None:
         whose = "the reference has it and this has not" if other is None else "the reference has nothing like it"
-        return Finding(**place, passed=False, pattern="missing", detail=whose)
+        return _departed(place, Pattern("missing", whose))
     reference, other = np.asarray(reference), np.asarray(other)
     if reference.shape != other.shape:
         detail = f"{other.shape} instead of {reference.shape}"
-        return Finding(**place, passed=False, pattern="another shape", detail=detail)
+        return _departed(place, Pattern("another shape", detail))
     allowed = tolerance(tolerances.of(Tolerances.key(gate, name, mode, step)))
     allowed = replace(allowed, largest=max(allowed.largest, floor[0]), frobenius=max(allowed.frobenius, floor[1]))
     found = difference(reference, other, allowed.largest)
     if holds(found, allowed):
         return Finding(**place, passed=True, difference=found, tolerance=allowed)
-    how = pattern(reference, other)
-    cause = usual_cause(how.name, kind, name)
-    return Finding(
-        **place,
-        passed=False,
-        difference=found,
-        tolerance=allowed,
-        pattern=how.name,
-        detail=how.detail,
-        usual_cause=cause,
-    )
+    return _departed(place, pattern(reference, other), found, allowed)
+
+
+def _departed(
+    place: dict[str, Any], how: Pattern, found: Difference | None = None, allowed: Tolerance | None = None
+) -> Finding:
+    cause = usual_cause(how.name, place["kind"], place["name"])
+    told = {"pattern": how.name, "detail": how.detail, "usual_cause": cause}
+    return Finding(**place, passed=False, difference=found, tolerance=allowed, **told)

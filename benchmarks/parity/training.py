@@ -15,6 +15,9 @@ from common.files import atomic_path
 from common.training.schedules import learning_rate
 
 LOSSES, GRADIENTS, STEPS = 2, 3, 4
+# Norms that train on few images let rounding grow about tenfold a step. Once the reference's losses in float32 and in
+# float64 have parted so far, nothing can be told of anybody's.
+CHAOS = 1e-3
 
 
 def record(case: Case, learner: Any, folder: Path) -> None:
@@ -39,12 +42,21 @@ def compare(case: Case, learner: Any, folder: Path, tolerances: Tolerances) -> l
     findings = []
     for part, arrays in _computed(case, learner, folder):
         gate, step = _place(part)
+        if part.startswith("losses_") and _is_chaotic(tolerances, step, arrays):
+            detail = f"the first {step - 1} of {case.steps}; then the reference's own rounding exceeds {CHAOS:g}"
+            findings.append(Finding(STEPS, "steps", "update", passed=True, step=step - 1, detail=detail))
+            break
         with np.load(folder / f"{part}.npz") as reference:
             for name in dict.fromkeys([*reference.files, *arrays]):
                 expected, found = reference.get(name), arrays.get(name)
                 finding = judge(tolerances, gate, name, _kind(part), expected, found, step=step)
                 findings.append(_explained(finding, expected, found, start.get(name)))
     return _with_roles(findings)
+
+
+def _is_chaotic(tolerances: Tolerances, step: int, losses: Arrays) -> bool:
+    measured = (tolerances.of(Tolerances.key(STEPS, name, step=step)) for name in losses)
+    return any(error.largest > CHAOS for error in measured)
 
 
 def _computed(case: Case, learner: Any, folder: Path) -> Iterator[tuple[str, Arrays]]:

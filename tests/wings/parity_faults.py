@@ -1,0 +1,208 @@
+"""Faults as ports have them, each planted in this process's wing alone."""
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+import common.yolact
+from benchmarks.parity import case
+from common.array import namespace
+from common.yolact import detection
+
+CALL = {"torch": "forward", "jittor": "execute", "mindspore": "construct"}
+GROUP = "head."  # the parameters of the optimizer's group that is spoilt
+
+
+@dataclass(frozen=True)
+class Fault:
+    """plant(wing, patch, framework) plants it; the rest is what must be said of it.
+
+    still: whether it is looked for where norms stand still, as with few images, or where they train.
+    """
+
+    plant: Callable
+    gate: int
+    name: str
+    patterns: tuple[str, ...]
+    still: bool = True
+
+
+def norm_epsilon(wing, patch, framework):
+    for norm in (wing("layers").BatchNorm, wing("layers").FrozenBatchNorm):
+        patch.setattr(norm.__init__, "__defaults__", (1e-3,))
+
+
+def transposed_weight(wing, patch, framework):
+    def load(learner, weights, original, **options):
+        name = "backbone.layer1.0.conv1.weight"
+        original(learner, weights | {name: np.ascontiguousarray(weights[name].swapaxes(0, 1))}, **options)
+
+    _wrap(patch, wing("learner").Learner, "load_weights", load)
+
+
+def swapped_channels(wing, patch, framework):
+    right = case.prepare
+    patch.setattr(case, "prepare", lambda *given: np.ascontiguousarray(right(*given)[::-1]))
+
+
+def other_corners(wing, patch, framework):
+    right = wing("ops").resize
+    patch.setattr(wing("ops"), "resize", lambda x, size, mode="bilinear": right(x, size, mode, mode == "bilinear"))
+
+
+def missing_relu(wing, patch, framework):
+    def prototypes(self, x):
+        xp = namespace(x)
+        x = self.conv1(x)
+        x = xp.relu(self.conv3(xp.relu(self.conv2(x))))
+        x = xp.resize(x, (2 * x.shape[2], 2 * x.shape[3]))
+        return xp.relu(self.conv5(xp.relu(self.conv4(x))))
+
+    patch.setattr(wing("yolact").ProtoNet, CALL[framework], prototypes)
+
+
+def floored_priors(wing, patch, framework):
+    right = common.yolact.priors
+    patch.setattr(common.yolact, "priors", lambda *given: np.floor(right(*given) * 128) / np.float32(128))
+
+
+def dropped_term(wing, patch, framework):
+    right = common.yolact.losses
+
+    def losses(*given):
+        return {name: value for name, value in right(*given).items() if name != "S"}
+
+    patch.setattr(common.yolact, "losses", losses)
+
+
+def trained_norm(wing, patch, framework):
+    def build(norm, channels, original, **options):
+        original(norm, channels, **options)
+        if framework == "jittor":
+            norm.weight.start_grad()
+        else:
+            (norm.weight if framework == "torch" else norm.gamma).requires_grad = True
+
+    _wrap(patch, wing("layers").FrozenBatchNorm, "__init__", build)
+
+
+def momentum_of_norms(wing, patch, framework):
+    _after_each_step(wing, patch, lambda old, new, name: 0.1 * old + 0.9 * (new - 0.9 * old) / 0.1)
+
+
+def stale_variance(wing, patch, framework):
+    _after_each_step(wing, patch, lambda old, new, name: old if name.endswith("var") else new)
+
+
+def biased_variance(wing, patch, framework):
+    """In the last stage, where a channel has the fewest values: 8 images of 4 x 4."""
+
+    def biased(old, new, name):
+        if not (name.startswith("backbone.layer4") and name.endswith("bn3.running_var")):
+            return new
+        return 0.9 * old + (new - 0.9 * old) * (127 / 128)
+
+    _after_each_step(wing, patch, biased)
+
+
+def no_decay(wing, patch, framework):
+    _spoil_group(wing, patch, framework, decay=0.0, rate=1.0)
+
+
+def doubled_rate(wing, patch, framework):
+    _spoil_group(wing, patch, framework, decay=1.0, rate=2.0)
+
+
+def one_pixel_more(wing, patch, framework):
+    right = detection.postprocess
+
+    def postprocess(*given):
+        found = right(*given)
+        found.boxes[:, 2:] += 1
+        return found
+
+    patch.setattr(detection, "postprocess", postprocess)
+
+
+def _wrap(patch, owner, name, replacement):
+    """Has `replacement(*arguments, original=...)` called in place of a method."""
+    original = getattr(owner, name)
+
+    @functools.wraps(original)
+    def method(*given, **options):
+        return replacement(*given, original=original, **options)
+
+    patch.setattr(owner, name, method)
+
+
+def _after_each_step(wing, patch, statistic):
+    """Has every running statistic become statistic(before the step, after it, its name)."""
+
+    def step(learner, batch, rate, original):
+        before = learner.weights()
+        losses = original(learner, batch, rate)
+        after = learner.weights()
+        for name in after:
+            if ".running_" in name:
+                after[name] = np.float32(statistic(before[name], after[name], name))
+        learner.load_weights(after)
+        return losses
+
+    _wrap(patch, wing("learner").Learner, "train_step", step)
+
+
+def _spoil_group(wing, patch, framework, decay, rate):
+    """The group's decay and rate, times these."""
+    if framework == "torch":
+
+        def optimizer(settings, parameters, original):
+            made = original(settings, parameters)
+            group = made.param_groups[0]
+            chosen = parameters[-10:-2]  # the head's: behind them stands the semantic layer alone
+            group["params"] = parameters[:-10] + parameters[-2:]
+            made.add_param_group({**group, "params": chosen, "weight_decay": decay * group["weight_decay"]})
+            made.register_step_pre_hook(lambda *_: made.param_groups[1].update(lr=rate * group["lr"]))
+            return made
+
+        _wrap(patch, wing("learner"), "_optimizer", optimizer)
+        return
+
+    def sgd(optimizer, parameter, gradient, learning_rate, name, original):
+        if name.startswith(GROUP):
+            gradient = gradient + (decay - 1) * optimizer.schedule.weight_decay * parameter
+            learning_rate = rate * learning_rate
+        return learning_rate, gradient
+
+    def jittor_sgd(optimizer, name, parameter, gradient, learning_rate, original):
+        learning_rate, gradient = sgd(optimizer, parameter, gradient, learning_rate, name, original)
+        return original(optimizer, name, parameter, gradient, learning_rate)
+
+    def mindspore_sgd(optimizer, parameter, gradient, learning_rate, buffer, original):
+        learning_rate, gradient = sgd(optimizer, parameter, gradient, learning_rate, parameter.name, original)
+        return original(optimizer, parameter, gradient, learning_rate, buffer)
+
+    chosen = jittor_sgd if framework == "jittor" else mindspore_sgd
+    _wrap(patch, wing("_optimizers").Optimizer, "_sgd", chosen)
+
+
+SCALED = ("scale", "scale and shift", "scale by channel", "scale and shift by channel")
+FAULTS = {
+    "BatchNorm eps 1e-3": Fault(norm_epsilon, 1, "backbone.bn1", SCALED),
+    "a transposed square weight": Fault(transposed_weight, 1, "backbone.layer1.0.conv1.weight", ("transposed",)),
+    "swapped RGB": Fault(swapped_channels, 1, "preprocessing", ("channels permuted",)),
+    "align_corners flipped": Fault(other_corners, 1, "input of fpn.output.0", ("noise", "border")),
+    "a missing ReLU": Fault(missing_relu, 1, "input of proto_net.conv2", ("missing ReLU",)),
+    "floor in priors": Fault(floored_priors, 1, "priors", ("noise", "shift", "shift by channel")),
+    "a dropped loss term": Fault(dropped_term, 2, "loss.S", ("missing",)),
+    "a frozen layer left trainable": Fault(trained_norm, 3, "backbone.bn1.weight", ("trained or not",)),
+    "momentum of norms the other way": Fault(
+        momentum_of_norms, 4, "backbone.bn1.running_mean", ("noise", *SCALED), still=False
+    ),
+    "a stale running variance": Fault(stale_variance, 4, "backbone.bn1.running_var", ("did not move",), still=False),
+    "biased variance": Fault(biased_variance, 4, "backbone.layer4.0.bn3.running_var", ("noise", *SCALED), still=False),
+    "no weight decay in one group": Fault(no_decay, 4, "momentum_buffer/head.trunk.weight", ("noise",)),
+    "twice the rate in one group": Fault(doubled_rate, 4, "update of head.trunk.weight", ("scale",)),
+    "+1 in a box": Fault(one_pixel_more, 5, "boxes", ("noise", "shift by channel")),
+}
