@@ -5,10 +5,10 @@ A file may name another as its `base` and give only what differs. Overrides from
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from common.errors import UserError
 
@@ -112,6 +112,10 @@ class YolactDetection(_Section):
     nms: Literal["fast", "cross_class", "exact"] = "fast"
 
 
+# Five 3x3 convolutions of stride 2 without padding need prototypes of 63 x 63, at a quarter of the image's size.
+SMALLEST_FOR_MASK_IOU = 249
+
+
 class YolactSettings(_Section):
     family: Literal["yolact"]
     aliases: tuple[str, ...] = ()
@@ -123,6 +127,12 @@ class YolactSettings(_Section):
     schedule: Schedule
     detection: YolactDetection = YolactDetection()
     model: str = ""  # the file's name; set on loading
+
+    @model_validator(mode="after")
+    def _mask_iou_has_room(self) -> Self:
+        if self.network.mask_iou and self.preprocessing.size < SMALLEST_FOR_MASK_IOU:
+            raise ValueError(f"preprocessing.size: mask IoU needs images of {SMALLEST_FOR_MASK_IOU} pixels at least")
+        return self
 
 
 Settings = YolactSettings
@@ -149,6 +159,8 @@ def settings_from(values: dict[str, Any], origin: str) -> Settings:
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
+        if not key:  # of the settings as a whole
+            raise UserError(f"{origin}: {first['ctx']['error']}") from None
         if first["type"] == "extra_forbidden":
             raise UserError(f"{origin}: unknown key {key}") from None
         raise UserError(f"{origin}: {key}: {first['msg']} (got {first.get('input')!r})") from None
