@@ -44,5 +44,5 @@ def test_a_mistake_is_named_with_its_file(tmp_path, content, line):
 
 @pytest.mark.parametrize("override", ["detection.nms", "num_classes.deeper=1", "detection.nms=softer"])
 def test_an_override_that_does_not_fit_is_refused(override):
-    with pytest.raises(UserError, match="override|detection.nms"):
+    with pytest.raises(UserError, match=r"override|detection\.nms"):
         load_settings("yolact_tiny", [override])
