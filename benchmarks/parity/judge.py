@@ -29,6 +29,11 @@ class Tolerances:
     def measure(self, key: str, exact: np.ndarray, rounded: np.ndarray) -> None:
         self._measured[key] = difference(rounded, exact, 0.0)
 
+    def share(self, key: str, other: str) -> None:
+        """Gives the error of one name to another name of the same array."""
+        if key in self._measured:
+            self._measured.setdefault(other, self._measured[key])
+
     def of(self, key: str) -> Difference:
         return self._measured.get(key, NO_ERROR)
 

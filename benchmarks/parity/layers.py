@@ -15,10 +15,14 @@ GATE = 1
 MODES: tuple[Mode, ...] = ("accumulated", "injected")
 
 
-def record(case: Case, learner: Any, folder: Path) -> None:
-    """Writes the reference's values."""
+class NotRecorded(Exception):
+    """A module departs, and what the reference has of its children was not written."""
+
+
+def record(case: Case, learner: Any, folder: Path, everything: bool = True) -> None:
+    """Writes the reference's values: of every module, or of the outermost."""
     image = case.image()
-    recorder = Recorder(folder / "layers")
+    recorder = Recorder(folder / "layers", everything)
     recorder.add("preprocessing", "preprocessing", image)
     for name, stage in learner.trace({"image": image}, recorder).items():
         recorder.add(name, "stage", stage)
@@ -28,7 +32,7 @@ def record(case: Case, learner: Any, folder: Path) -> None:
 def measure(exact: Exact, folder: Path, tolerances: Tolerances) -> None:
     """The errors of what `record` wrote."""
     recording = Recording(folder / "layers")
-    watched = {entry["path"] for entry in recording.entries if entry["path"]}
+    watched = {entry["path"] for entry in recording.entries if entry["path"] and entry["file"]}
     image = np.array(recording.read("preprocessing"))
     for mode in MODES:
 
@@ -38,13 +42,34 @@ def measure(exact: Exact, folder: Path, tolerances: Tolerances) -> None:
         stages = exact.trace({"image": image}, Meeting(recording, watched, mode == "injected", keep))
         for name, value in stages.items():
             keep(name, "stage", "", recording.read(name), value)
+        for name, twin in recording.twins():
+            tolerances.share(Tolerances.key(GATE, name, mode), Tolerances.key(GATE, twin, mode))
 
 
-def compare(case: Case, learner: Any, folder: Path, tolerances: Tolerances) -> list[Finding]:
-    """The layers that were looked at, in both modes: children only where their parent differs."""
-    start = [*_weights(case, learner, folder), _preprocessing(case, folder, tolerances)]
-    accumulated = _top_down(case, learner, folder, tolerances, "accumulated")
-    injected = _top_down(case, learner, folder, tolerances, "injected")
+def beginning(case: Case, learner: Any, folder: Path, tolerances: Tolerances) -> list[Finding]:
+    """What comes before the first layer: the weights and the image."""
+    return [*_weights(case, learner, folder), _preprocessing(case, folder, tolerances)]
+
+
+def compare(case: Case, learner: Any, folder: Path, tolerances: Tolerances, mode: Mode) -> list[Finding]:
+    """The layers that were looked at, top-down: children only where their parent differs."""
+    recording = Recording(folder / "layers")
+    image = case.image() if mode == "accumulated" else np.array(recording.read("preprocessing"))
+    watched = recording.children("")
+    while True:
+        findings = _one_pass(recording, learner, image, watched, tolerances, mode)
+        deeper = set()
+        for path in _to_blame(findings):
+            deeper |= recording.children(path)
+        if deeper <= watched:
+            return [finding for finding, _ in findings]
+        if not all(recording.is_written(path) for path in deeper):
+            raise NotRecorded
+        watched |= deeper
+
+
+def told_apart(start: list[Finding], accumulated: list[Finding], injected: list[Finding]) -> list[Finding]:
+    """All findings, with what departs told apart into causes and consequences."""
     faults = {finding.name for finding in injected if not finding.passed}
     roles = [*_with_roles(start, set()), *_with_roles(accumulated, faults, any(not found.passed for found in start))]
     return roles + [replace(finding, role="" if finding.passed else "cause") for finding in injected]
@@ -60,20 +85,6 @@ def _weights(case: Case, learner: Any, folder: Path) -> list[Finding]:
 def _preprocessing(case: Case, folder: Path, tolerances: Tolerances) -> Finding:
     reference = Recording(folder / "layers").read("preprocessing")
     return judge(tolerances, GATE, "preprocessing", "preprocessing", reference, case.image())
-
-
-def _top_down(case: Case, learner: Any, folder: Path, tolerances: Tolerances, mode: Mode) -> list[Finding]:
-    recording = Recording(folder / "layers")
-    image = case.image() if mode == "accumulated" else np.array(recording.read("preprocessing"))
-    watched = recording.children("")
-    while True:
-        findings = _one_pass(recording, learner, image, watched, tolerances, mode)
-        deeper = set()
-        for path in _to_blame(findings):
-            deeper |= recording.children(path)
-        if deeper <= watched:
-            return [finding for finding, _ in findings]
-        watched |= deeper
 
 
 def _one_pass(

@@ -1,7 +1,7 @@
 """The reference's values on disk, layer by layer: written once, read by every wing one array at a time."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,14 @@ from common.observing import Calls, arrays_in, replaced
 
 
 class Recorder:
-    """An observer that writes what every module is given and what it answers, in the order of the computation."""
+    """An observer that writes what the modules are given and what they answer, in the order of the computation.
 
-    def __init__(self, folder: Path):
-        self._folder, self._calls, self._last = folder, Calls(), []
+    Without `everything` it writes the values of the outermost modules, and of the others that they are there: most of
+    the time nobody asks for them, and they are a thousand times as much.
+    """
+
+    def __init__(self, folder: Path, everything: bool):
+        self._folder, self._everything, self._calls, self._last = folder, everything, Calls(), []
         self.entries: list[dict[str, str]] = []
         folder.mkdir(parents=True, exist_ok=True)
 
@@ -33,6 +37,9 @@ class Recorder:
 
     def add(self, name: str, kind: str, array: Array, path: str = "") -> None:
         """Writes an array; one that was written last, and now goes into the next module, is written once."""
+        if "." in path and not self._everything:
+            self.entries.append({"name": name, "kind": kind, "file": "", "path": path})
+            return
         last = next((file for seen, file in self._last if seen is array), None)
         file = last or f"{len(self.entries)}.npy"
         if last is None:
@@ -57,6 +64,17 @@ class Recording:
 
     def __contains__(self, name: str) -> bool:
         return name in self._files
+
+    def is_written(self, path: str) -> bool:
+        """Whether the values of a module are there, and not its name alone."""
+        return all(entry["file"] for entry in self.entries if entry["path"] == path)
+
+    def twins(self) -> Iterator[tuple[str, str]]:
+        """Pairs of names that one array has."""
+        first: dict[str, str] = {}
+        for name, file in self._files.items():
+            if file and first.setdefault(file, name) != name:
+                yield first[file], name
 
     def read(self, name: str) -> np.ndarray:
         return np.load(self._folder / self._files[name], mmap_mode="r")

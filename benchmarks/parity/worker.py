@@ -11,6 +11,7 @@ import resource
 import time
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,34 +35,43 @@ def main() -> None:
     parser.add_argument("task", choices=("record", "compare", "dump"))
     parser.add_argument("framework")
     parser.add_argument("folder", type=Path)
+    parser.add_argument("--everything", action="store_true", help="record: the inner layers too")
     parser.add_argument("--gates", type=int, nargs="*", default=list(GATES), choices=list(GATES))
     arguments = parser.parse_args()
     learner_class = importlib.import_module(f"{arguments.framework}_impl.learner").Learner
     seconds: dict[str, float] = {}
     findings: list[Finding] = []
+    not_recorded = False
     if arguments.task == "record":
-        record(arguments.folder, learner_class, arguments.gates, seconds)
+        record(arguments.folder, learner_class, arguments.gates, seconds, arguments.everything)
     elif arguments.task == "dump":
         dump(arguments.folder, learner_class)
     else:
-        findings = compare(arguments.folder, learner_class, arguments.gates, seconds)
+        try:
+            findings = compare(arguments.folder, learner_class, arguments.gates, seconds)
+        except layers.NotRecorded:
+            not_recorded = True
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     answer = {"findings": [asdict(finding) for finding in findings], "seconds": seconds, "peak_mib": peak}
+    answer |= {"not_recorded": not_recorded}
     with atomic_path(arguments.folder / f"{arguments.task}_{arguments.framework}.json") as path:
         path.write_text(json.dumps(answer))
 
 
-def record(folder: Path, learner_class: type, gates: list[int], seconds: dict[str, float]) -> None:
+def record(
+    folder: Path, learner_class: type, gates: list[int], seconds: dict[str, float], everything: bool = True
+) -> None:
     """Writes the reference's values into the case's folder, then its errors as float64 shows them."""
     case = Case.load(folder)
     if not (folder / "weights.safetensors").exists():
         draw_weights(case, learner_class, folder)
     rounded, exact = learner(case, learner_class, folder), Exact(learner(case, learner_class, folder))
-    tolerances = Tolerances()
+    measured = folder / "tolerances.json"
+    tolerances = Tolerances.load(measured) if measured.exists() else Tolerances()
     image = {"image": case.image()}
     _timed(seconds, "forward", lambda: rounded.trace(image))
     if 1 in gates:
-        _timed(seconds, "layers", lambda: layers.record(case, rounded, folder))
+        _timed(seconds, "layers", lambda: layers.record(case, rounded, folder, everything))
         _timed(seconds, "layers in float64", lambda: layers.measure(exact, folder, tolerances))
     if 5 in gates:
         _timed(seconds, "results", lambda: results.record(case, rounded, folder))
@@ -69,7 +79,7 @@ def record(folder: Path, learner_class: type, gates: list[int], seconds: dict[st
     if {2, 3, 4} & set(gates):
         _timed(seconds, "training", lambda: training.record(case, rounded, folder))
         _timed(seconds, "training in float64", lambda: training.measure(case, exact, folder, tolerances))
-    tolerances.save(folder / "tolerances.json")
+    tolerances.save(measured)
 
 
 def dump(folder: Path, learner_class: type) -> None:
@@ -105,7 +115,12 @@ def compare(folder: Path, learner_class: type, gates: list[int], seconds: dict[s
     _timed(seconds, "forward", lambda: wing.trace(image))
     findings: list[Finding] = []
     if 1 in gates:
-        findings += _timed(seconds, "layers", lambda: layers.compare(case, wing, folder, tolerances))
+        start = layers.beginning(case, wing, folder, tolerances)
+        accumulated, injected = (
+            _timed(seconds, f"layers {mode}", partial(layers.compare, case, wing, folder, tolerances, mode))
+            for mode in layers.MODES
+        )
+        findings += layers.told_apart(start, accumulated, injected)
     if 5 in gates:
         findings += _timed(seconds, "results", lambda: results.compare(case, wing, folder, tolerances))
     if {2, 3, 4} & set(gates):

@@ -27,7 +27,7 @@ def reference(tmp_path_factory):
             made[batch_size] = tmp_path_factory.mktemp("case") / "tiny"
             prepare(made[batch_size], load_settings("yolact_tiny"), batch_size, None, STEPS[batch_size])
             command = [sys.executable, "-m", "benchmarks.parity.worker", "record", "torch", str(made[batch_size])]
-            subprocess.run(command, check=True)
+            subprocess.run([*command, "--everything"], check=True)
         return made[batch_size]
 
     return folder
