@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError
 from safetensors import numpy as safetensors_numpy
 
-from common.config import Preprocessing, Settings, load_settings, model_names
+from common.config import Preprocessing, RcnnPreprocessing, Settings, load_settings, model_names
 from common.errors import UserError
 from common.files import atomic_path, existing_file
 
@@ -30,7 +30,7 @@ class Card(BaseModel):
     source: str  # where the weights come from: a file's name, or what trained them
     sha256: str | None = None  # of the source, where that is a file
     licence: str  # of the weights
-    preprocessing: Preprocessing
+    preprocessing: Preprocessing | RcnnPreprocessing
     classes: tuple[str, ...]  # without the background
     iteration: int | None = None
     ap: dict[str, float] | None = None  # by metric, as COCO's "segm AP"; None where nobody measured it
