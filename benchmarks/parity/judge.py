@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,27 @@ class Tolerances:
     def of(self, key: str) -> Difference:
         return self._measured.get(key, NO_ERROR)
 
+    def elsewhere(self, gate: int, name: str, step: int | None) -> tuple[float, float]:
+        """The largest error, `largest` and `frobenius`, of what goes by the same last name, up to this step.
+
+        A value near the kink of a ReLU falls on either side of it, and the gradients behind it leap. That meets one
+        layer in one implementation and another in the next, so what it did somewhere may happen anywhere.
+        """
+        alike = [
+            self._measured[key]
+            for key in self._by_leaf.get((gate, _leaf(name)), ())
+            if step is None or int(key.split("/")[2]) <= step
+        ]
+        return max((e.largest for e in alike), default=0.0), max((e.frobenius for e in alike), default=0.0)
+
+    @cached_property
+    def _by_leaf(self) -> dict[tuple[int, str], list[str]]:
+        found: dict[tuple[int, str], list[str]] = {}
+        for key in self._measured:
+            gate, _, _, name = key.split("/", 3)
+            found.setdefault((int(gate), _leaf(name)), []).append(key)
+        return found
+
     def save(self, path: Path) -> None:
         with atomic_path(path) as temporary:
             temporary.write_text(json.dumps({key: asdict(value) for key, value in self._measured.items()}))
@@ -44,6 +66,14 @@ class Tolerances:
     @staticmethod
     def load(path: Path) -> "Tolerances":
         return Tolerances({key: Difference(**value) for key, value in json.loads(path.read_text()).items()})
+
+
+def _leaf(name: str) -> str:
+    """What a value is, wherever it stands: "loss", " weight", "update bias", "momentum_buffer weight", ..."""
+    if name.startswith("loss."):
+        return "loss"
+    what = "update" if name.startswith("update of ") else name.rpartition("/")[0]
+    return f"{what} {name.rpartition('.')[2]}"
 
 
 def judge(

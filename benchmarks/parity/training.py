@@ -18,6 +18,7 @@ LOSSES, GRADIENTS, STEPS = 2, 3, 4
 # Norms that train on few images let rounding grow about tenfold a step. Once the reference's losses in float32 and in
 # float64 have parted so far, nothing can be told of anybody's.
 CHAOS = 1e-3
+LEAPS = 4.0  # times what rounding did to any parameter of the kind is allowed to each: see Tolerances.elsewhere
 
 
 def record(case: Case, learner: Any, folder: Path) -> None:
@@ -49,7 +50,8 @@ def compare(case: Case, learner: Any, folder: Path, tolerances: Tolerances) -> l
         with np.load(folder / f"{part}.npz") as reference:
             for name in dict.fromkeys([*reference.files, *arrays]):
                 expected, found = reference.get(name), arrays.get(name)
-                finding = judge(tolerances, gate, name, _kind(part), expected, found, step=step)
+                leaps = tuple(LEAPS * error for error in tolerances.elsewhere(gate, name, step))
+                finding = judge(tolerances, gate, name, _kind(part), expected, found, step=step, floor=leaps)
                 findings.append(_explained(finding, expected, found, start.get(name)))
     return _with_roles(findings)
 
