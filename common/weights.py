@@ -8,9 +8,10 @@ import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Annotated, Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Discriminator, Tag, ValidationError
 from safetensors import SafetensorError
 from safetensors import numpy as safetensors_numpy
 
@@ -19,6 +20,14 @@ from common.errors import UserError
 from common.files import atomic_path, existing_file
 
 _NAMED_IN_AN_ERROR = 3
+
+# Whether a model's images have one size or any; pydantic puts these words into an error's location.
+_FIXED, _FREE = "fixed size", "free size"
+
+
+def _size_of(preprocessing: Any) -> str:
+    is_fixed = "size" in preprocessing if isinstance(preprocessing, dict) else hasattr(preprocessing, "size")
+    return _FIXED if is_fixed else _FREE
 
 
 class Card(BaseModel):
@@ -30,7 +39,9 @@ class Card(BaseModel):
     source: str  # where the weights come from: a file's name, or what trained them
     sha256: str | None = None  # of the source, where that is a file
     licence: str  # of the weights
-    preprocessing: Preprocessing | RcnnPreprocessing
+    preprocessing: Annotated[
+        Annotated[Preprocessing, Tag(_FIXED)] | Annotated[RcnnPreprocessing, Tag(_FREE)], Discriminator(_size_of)
+    ]
     classes: tuple[str, ...]  # without the background
     iteration: int | None = None
     ap: dict[str, float] | None = None  # by metric, as COCO's "segm AP"; None where nobody measured it
@@ -77,8 +88,10 @@ def load_card(path: str | os.PathLike) -> Card:
         return Card.model_validate_json(place.read_text())
     except (ValidationError, UnicodeDecodeError) as error:
         reason = error.errors()[0] if isinstance(error, ValidationError) else None
-        where = f"{'.'.join(map(str, reason['loc'])) or 'the file'}: {reason['msg']}" if reason else "not text"
-        raise UserError(f"{place}: not a card of weights: {where}") from None
+        if reason is None:
+            raise UserError(f"{place}: not a card of weights: not text") from None
+        where = ".".join(str(part) for part in reason["loc"] if part not in (_FIXED, _FREE)) or "the file"
+        raise UserError(f"{place}: not a card of weights: {where}: {reason['msg']}") from None
 
 
 def file_sha256(path: str | os.PathLike) -> str:

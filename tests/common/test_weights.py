@@ -82,6 +82,7 @@ def test_cards_that_are_none(path):
         json.dumps(good | {"colour": "red"}): "colour: Extra inputs",
         json.dumps({key: value for key, value in good.items() if key != "model"}): "model: Field required",
         json.dumps(good | {"preprocessing": {"size": "big"}}): "preprocessing.size: ",
+        json.dumps(good | {"preprocessing": {"short_side": "big"}}): "preprocessing.short_side: ",
     }
     for text, message in changes.items():
         card_path(path).write_text(text)
