@@ -63,3 +63,8 @@ def clip(boxes: Array, image_size: tuple[int, int], offset: float = 0.0) -> Arra
     xp = namespace(boxes)
     limits = [image_size[1] - offset, image_size[0] - offset] * 2
     return xp.maximum(xp.minimum(boxes, xp.asarray(limits, like=boxes, dtype="float32")), 0.0)
+
+
+def side_offset(family: Family) -> float:
+    """A family's `offset`."""
+    return 1.0 if family == "maskrcnn_benchmark" else 0.0

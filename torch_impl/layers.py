@@ -1,4 +1,4 @@
-"""The layers that the networks share: convolutions, deformable ones, batch norm, and norms folded into weights."""
+"""The layers that the networks share: convolutions, plain, transposed and deformable, linear layers and batch norm."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,6 +35,26 @@ class Conv(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.convolve(x, self.weight, self.bias)
+
+
+class ConvTranspose(nn.ConvTranspose2d):
+    """Doubles the size: a 2x2 transposed convolution of stride 2; weight (in, out, 2, 2)."""
+
+    def __init__(self, in_channels: int, out_channels: int):
+        super().__init__(in_channels, out_channels, 2, stride=2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv_transpose2d(x, self.weight, self.bias, stride=2)
+
+
+class Linear(nn.Linear):
+    """(N, in) -> (N, out); weight (out, in)."""
+
+    def __init__(self, in_channels: int, out_channels: int):
+        super().__init__(in_channels, out_channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x, self.weight, self.bias)
 
 
 class DeformConv(nn.Module):

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from common import yolact
+from common.array import namespace
 from common.config import Settings
 from common.observing import Observer, Unobserved
 from common.results import Instances
@@ -12,8 +12,11 @@ from common.weights import check_fit
 from torch_impl import device as devices
 from torch_impl import distributed
 from torch_impl.layers import unfolded
+from torch_impl.mask_rcnn import MaskRcnn
 from torch_impl.observing import observed
 from torch_impl.yolact import Yolact
+
+_NETWORKS = {"yolact": Yolact, "mask_rcnn": MaskRcnn}
 
 
 class Learner:
@@ -25,8 +28,9 @@ class Learner:
         self._device = devices.select(device)
         self.device = str(self._device)
         per_device = settings.schedule.batch_size // self.world
-        frozen_norm = not training or per_device < settings.network.freeze_norm_below
-        self.network = Yolact(settings, frozen_norm).to(self._device, memory_format=torch.channels_last)
+        frozen_norm = not training or settings.network.freezes_norm(per_device)
+        network = _NETWORKS[settings.family](settings, frozen_norm)
+        self.network = network.to(self._device, memory_format=torch.channels_last)
         self.network.train(training)
         self._state = dict(self.network.named_parameters()) | dict(self.network.named_buffers())
         self._trainable = {name: p for name, p in self.network.named_parameters() if p.requires_grad}
@@ -98,14 +102,14 @@ class Learner:
     ) -> dict[str, np.ndarray]:
         """Every named stage on the inputs, with `loss.TERM` and `grad.PARAMETER` on request.
 
-        inputs: `image` (N, 3, H, W); for gradients the rest of a training batch too. Stages are taken in evaluation
-        mode, each module running as itself before the observer's eyes; gradients in training mode.
+        inputs: `image` (N, 3, H, W) and what else the network's `stages` reads; for gradients the rest of a training
+        batch too. Stages are taken in evaluation mode, each module running as itself before the observer's eyes;
+        gradients in training mode.
         """
         self.network.eval()
         with torch.inference_mode(), unfolded(), observed(self.network, observer or Unobserved()):
-            stages = self.network(self._image(inputs["image"]))
-        outputs = {name: value.cpu().numpy() for name, value in stages.items()}
-        outputs["priors"] = yolact.priors(self.settings, inputs["image"].shape[2:])
+            stages = self.network.stages(self._image(inputs["image"]), inputs)
+            outputs = {name: namespace(value).to_numpy(value) for name, value in stages.items()}
         if gradients:
             losses, by_name = self.gradients(inputs)
             outputs |= {f"loss.{name}": np.float32(value) for name, value in losses.items()}

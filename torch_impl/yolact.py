@@ -3,6 +3,7 @@
 The half that is not network (priors, targets, losses, detection) stands in `common/yolact.py`.
 """
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -97,6 +98,10 @@ class Yolact(nn.Module):
         outputs = {"loc": boxes, "conf": logits, "mask": coefficients, "proto": prototypes.permute(0, 2, 3, 1)}
         outputs["segm"] = self.semantic(pyramid[0])
         return outputs | {f"p{level}": feature for level, feature in enumerate(pyramid, start=3)}
+
+    def stages(self, image: Tensor, inputs: dict[str, np.ndarray]) -> dict[str, Tensor | np.ndarray]:
+        """Every named stage: what `forward` gives, and the priors."""
+        return self(image) | {"priors": yolact.priors(self.settings, tuple(image.shape[2:]))}
 
     def losses(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """The weighted terms B, C, M, S (and I) of a batch made by `common.yolact.collate`."""

@@ -1,9 +1,11 @@
-"""The half of the two-stage models that is not network, on the array contract: pooling regions from a pyramid."""
+"""Pooling regions from one map or from a pyramid, on the array contract."""
 
 import math
 
 from common.array import Array, namespace
-from common.boxes import Family, area
+from common.boxes import Family, area, side_offset
+from common.config import MaskRcnnSettings
+from common.rcnn.geometry import strides
 
 # What each family adds within and behind the logarithm, so that a side of exactly 224 stays on its level.
 _EPSILONS = {"maskrcnn_benchmark": (1e-6, 0.0), "torchvision": (0.0, 1e-6), "detectron2": (1e-8, 0.0)}
@@ -13,7 +15,7 @@ def pyramid_levels(boxes: Array, family: Family, finest: int = 2, coarsest: int 
     """(K, 4) xyxy -> (K,) int32: the position in the list of maps, finest first, from which each box is pooled."""
     xp = namespace(boxes)
     inner, outer = _EPSILONS[family]
-    sides = xp.sqrt(area(boxes, offset=1.0 if family == "maskrcnn_benchmark" else 0.0))
+    sides = xp.sqrt(area(boxes, side_offset(family)))
     levels = xp.floor(4.0 + xp.log(sides / 224.0 + inner) / math.log(2.0) + outer)
     return xp.astype(xp.clip(levels, finest, coarsest) - finest, "int32")
 
@@ -36,3 +38,16 @@ def pool_pyramid(
         positions.append(chosen)
     order = xp.argsort(xp.concatenate(positions))
     return xp.take(xp.concatenate(pooled), order)
+
+
+def pool(features: list[Array], rois: Array, settings: MaskRcnnSettings, size: int) -> Array:
+    """The maps of `common.rcnn.map_names` and rois (K, 5) image index, x1, y1, x2, y2 -> (K, C, size, size)"""
+    network = settings.network
+    scales = [1 / stride for stride in strides(settings)]
+    how = ((size, size), network.sampling_ratio, network.aligned)
+    if not network.fpn:
+        xp = namespace(features[0])
+        return xp.roi_align(features[0], rois, how[0], scales[0], *how[1:])
+    # Anchors have one map more than regions, the coarsest.
+    levels = pyramid_levels(rois[:, 1:], settings.convention)
+    return pool_pyramid(features[:-1], scales[:-1], rois, levels, *how)

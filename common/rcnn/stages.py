@@ -1,0 +1,127 @@
+"""A two-stage network put to work: its parts one after the other, and what goes between them."""
+
+from typing import Protocol
+
+import numpy as np
+
+from common.anchors import inside_image
+from common.array import Array, namespace
+from common.config import MaskRcnnSettings
+from common.rcnn.detection import Detections, detect
+from common.rcnn.geometry import anchors, head_outputs, map_names
+from common.rcnn.pooling import pool
+from common.rcnn.proposals import Proposals, propose
+
+
+class Network(Protocol):
+    """What every wing's `MaskRcnn` is."""
+
+    settings: MaskRcnnSettings
+
+    def __call__(self, image: Array) -> dict[str, Array]: ...
+    def box_head(self, pooled: Array) -> tuple[Array, Array, Array]: ...
+    def mask_head(self, features: Array) -> tuple[Array, Array]: ...
+
+
+def stages(network: Network, image: Array, inputs: dict[str, np.ndarray]) -> dict[str, Array]:
+    """Every named stage of an image (N, 3, H, W).
+
+    inputs: with `rois` (K, 5), image index, x1, y1, x2, y2, also what the heads say of these; with `image_size` (2,) or
+    (N, 2), each image's height and width without padding, also proposals and detections, image after image.
+    """
+    settings = network.settings
+    outputs = network(image)
+    names = map_names(settings)
+    maps = [outputs[name] for name in names]
+    padded = tuple(image.shape[2:])
+    places = anchors(settings, padded, [tuple(each.shape[2:]) for each in maps])
+    stages = dict(outputs)
+    for name, of_map in zip(names, places, strict=True):
+        stages[f"anchors_{name}"] = of_map
+        if settings.convention == "maskrcnn_benchmark":
+            stages[f"anchors_inside_{name}"] = inside_image(of_map, padded)
+    if "rois" in inputs:
+        rois = namespace(image).asarray(np.asarray(inputs["rois"], np.float32), like=image)
+        stages |= _of_regions(network, maps, rois)
+    if "image_size" in inputs:
+        sizes = [tuple(size) for size in np.reshape(inputs["image_size"], (-1, 2)).tolist()]
+        stages |= _inference(network, outputs, places, sizes)
+    return stages
+
+
+def _of_regions(network: Network, maps: list[Array], rois: Array) -> dict[str, Array]:
+    settings = network.settings
+    pooled = pool(maps, rois, settings, settings.network.box_size)
+    features, logits, deltas = network.box_head(pooled)
+    stages = {"box_pooled": pooled, "box_features": features, "class_logits": logits, "box_deltas": deltas}
+    into_masks = features
+    if settings.network.fpn:
+        stages["mask_pooled"] = into_masks = pool(maps, rois, settings, settings.network.mask_size)
+    stages["mask_features"], stages["mask_logits"] = network.mask_head(into_masks)
+    return stages
+
+
+def _inference(
+    network: Network, outputs: dict[str, Array], places: list[np.ndarray], image_sizes: list[tuple[int, int]]
+) -> dict[str, np.ndarray]:
+    """The whole inference, with anchors already made."""
+    settings = network.settings
+    names = map_names(settings)
+    maps = [outputs[name] for name in names]
+    logits, deltas = ([outputs[f"rpn_{kind}_{name}"] for name in names] for kind in ("logits", "deltas"))
+    rpn = settings.rpn
+    proposals = propose(logits, deltas, places, image_sizes, settings.convention, rpn, rpn.inference)
+    found = find_boxes(network, maps, proposals, image_sizes)
+    masks = find_masks(network, maps, found)
+    return {
+        "proposals": np.concatenate([each.boxes for each in proposals]),
+        "proposal_scores": np.concatenate([each.scores for each in proposals]),
+        "det_boxes": np.concatenate([each.boxes for each in found]),
+        "det_scores": np.concatenate([each.scores for each in found]),
+        "det_labels": np.concatenate([each.labels for each in found]),
+        "det_masks": np.concatenate(masks),
+    }
+
+
+def find_boxes(
+    network: Network, maps: list[Array], proposals: list[Proposals], image_sizes: list[tuple[int, int]]
+) -> list[Detections]:
+    """Each image's detections among its proposals."""
+    settings, xp = network.settings, namespace(maps[0])
+    rois = with_image([each.boxes for each in proposals])
+    counts = [len(each.boxes) for each in proposals]
+    if len(rois) == 0:
+        outputs = head_outputs(settings)
+        logits, deltas = np.zeros((0, outputs.classes), np.float32), np.zeros((0, outputs.deltas), np.float32)
+        return detect(logits, deltas, rois[:, 1:], counts, image_sizes, settings)
+    regions = xp.asarray(rois, like=maps[0])
+    _, logits, deltas = network.box_head(pool(maps, regions, settings, settings.network.box_size))
+    return detect(logits, deltas, regions[:, 1:], counts, image_sizes, settings)
+
+
+def find_masks(network: Network, maps: list[Array], found: list[Detections]) -> list[np.ndarray]:
+    """Each detection's probabilities in its box: one (K, m, m) float32 an image."""
+    settings, xp = network.settings, namespace(maps[0])
+    chosen = settings.network
+    rois = with_image([each.boxes for each in found])
+    if len(rois) == 0:
+        # Of C4's heads one halves the size and the other doubles it.
+        size = 2 * chosen.mask_size if chosen.fpn else chosen.box_size
+        return [np.zeros((0, size, size), np.float32) for _ in found]
+    regions = xp.asarray(rois, like=maps[0])
+    if chosen.fpn:
+        into_masks = pool(maps, regions, settings, chosen.mask_size)
+    else:
+        into_masks = network.box_head(pool(maps, regions, settings, chosen.box_size))[0]
+    _, logits = network.mask_head(into_masks)
+    count, channels, *size = logits.shape
+    own = np.arange(count) * channels + np.concatenate([each.labels for each in found])
+    logits = xp.take(xp.reshape(logits, (count * channels, *size)), xp.asarray(own.astype(np.int32), like=logits))
+    masks = xp.to_numpy(xp.sigmoid(logits))
+    return np.split(masks, np.cumsum([len(each.boxes) for each in found])[:-1])
+
+
+def with_image(boxes: list[np.ndarray]) -> np.ndarray:
+    """Boxes (K, 4) of each image -> rois (sum of K, 5) float32: image index, x1, y1, x2, y2"""
+    index = np.repeat(np.arange(len(boxes), dtype=np.float32), [len(each) for each in boxes])
+    return np.concatenate([index[:, None], np.concatenate(boxes)], axis=1).astype(np.float32)
