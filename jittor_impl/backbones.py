@@ -1,9 +1,15 @@
 """ResNet (ResNeXt, deformable) and Darknet-53: an image in, one feature map a stage out."""
 
+from collections.abc import Callable
+from functools import partial
+
 from jittor import Var, nn
 
 from common.config import DarknetSettings, ResNetSettings
 from jittor_impl.layers import BatchNorm, Conv, DeformConv, FrozenBatchNorm, conv_norm
+
+# What makes a batch norm of so many channels.
+Norm = Callable[[int], BatchNorm]
 
 
 class Bottleneck(nn.Module):
@@ -17,7 +23,7 @@ class Bottleneck(nn.Module):
         stride: int,
         settings: ResNetSettings,
         deformable: bool,
-        norm: type[BatchNorm],
+        norm: Norm,
     ):
         super().__init__()
         stride_1x1, stride_3x3 = (stride, 1) if settings.stride_in == "1x1" else (1, stride)
@@ -42,7 +48,7 @@ class Bottleneck(nn.Module):
         return nn.relu(conv_norm(self.conv3, self.bn3, x) + shortcut)
 
 
-def residual_stage(settings: ResNetSettings, stage: int, norm: type[BatchNorm]) -> nn.Sequential:
+def residual_stage(settings: ResNetSettings, stage: int, norm: Norm) -> nn.Sequential:
     """Stage 1 to 4 of a ResNet; all but the first halve the size."""
     depth, stem = settings.depths[stage - 1], settings.width
     width = stem * settings.groups * settings.width_per_group // 64 * 2 ** (stage - 1)
@@ -60,7 +66,7 @@ def residual_stage(settings: ResNetSettings, stage: int, norm: type[BatchNorm]) 
 class ResNet(nn.Module):
     """(N, 3, H, W) -> [C2, C3, C4, C5] at strides 4, 8, 16, 32; `last_stage` 3 leaves C5 out (the C4 models)."""
 
-    def __init__(self, settings: ResNetSettings, norm: type[BatchNorm], last_stage: int = 4):
+    def __init__(self, settings: ResNetSettings, norm: Norm, last_stage: int = 4):
         super().__init__()
         self.conv1 = Conv(3, settings.width, 7, stride=2, bias=False)
         self.bn1 = norm(settings.width)
@@ -82,7 +88,7 @@ class ResNet(nn.Module):
 class DarknetConv(nn.Module):
     """Convolution, norm, leaky ReLU with slope 0.1."""
 
-    def __init__(self, in_channels: int, out_channels: int, kernel: int, stride: int, norm: type[BatchNorm]):
+    def __init__(self, in_channels: int, out_channels: int, kernel: int, stride: int, norm: Norm):
         super().__init__()
         self.conv = Conv(in_channels, out_channels, kernel, stride, bias=False)
         self.norm = norm(out_channels)
@@ -94,7 +100,7 @@ class DarknetConv(nn.Module):
 class DarknetBlock(nn.Module):
     """1x1 to half the channels, 3x3 back, added to what came in."""
 
-    def __init__(self, channels: int, norm: type[BatchNorm]):
+    def __init__(self, channels: int, norm: Norm):
         super().__init__()
         self.conv1 = DarknetConv(channels, channels // 2, 1, 1, norm)
         self.conv2 = DarknetConv(channels // 2, channels, 3, 1, norm)
@@ -106,7 +112,7 @@ class DarknetBlock(nn.Module):
 class Darknet(nn.Module):
     """(N, 3, H, W) -> five feature maps at strides 2, 4, 8, 16, 32."""
 
-    def __init__(self, settings: DarknetSettings, norm: type[BatchNorm]):
+    def __init__(self, settings: DarknetSettings, norm: Norm):
         super().__init__()
         self.stem = DarknetConv(3, 32, 3, 1, norm)
         self.channels = [64 * 2**stage for stage in range(5)]
@@ -124,7 +130,15 @@ class Darknet(nn.Module):
         return features
 
 
-def build_backbone(settings: ResNetSettings | DarknetSettings, frozen_norm: bool) -> ResNet | Darknet:
-    """The backbone that the settings name."""
-    norm = FrozenBatchNorm if frozen_norm else BatchNorm
-    return ResNet(settings, norm) if settings.kind == "resnet" else Darknet(settings, norm)
+def norm_for(settings: ResNetSettings, frozen_norm: bool) -> Norm:
+    """What makes the norms of a ResNet's stages."""
+    return partial(FrozenBatchNorm if frozen_norm else BatchNorm, eps=settings.norm_eps)
+
+
+def build_backbone(
+    settings: ResNetSettings | DarknetSettings, frozen_norm: bool, last_stage: int = 4
+) -> ResNet | Darknet:
+    """The backbone that the settings name; `last_stage` is a ResNet's."""
+    if settings.kind == "resnet":
+        return ResNet(settings, norm_for(settings, frozen_norm), last_stage)
+    return Darknet(settings, FrozenBatchNorm if frozen_norm else BatchNorm)

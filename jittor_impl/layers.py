@@ -1,4 +1,4 @@
-"""The layers that the networks share: convolutions, also deformable, batch norm, and norms folded into weights."""
+"""The layers that the networks share: convolutions, plain, transposed and deformable, linear layers and batch norm."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,6 +39,36 @@ class Conv(nn.Module):
 
     def execute(self, x: Var) -> Var:
         return self.convolve(x, self.weight, self.bias)
+
+
+class ConvTranspose(nn.Module):
+    """Doubles the size: a 2x2 transposed convolution of stride 2; weight (in, out, 2, 2)."""
+
+    def __init__(self, in_channels: int, out_channels: int):
+        super().__init__()
+        self.weight = jt.zeros((in_channels, out_channels, 2, 2))
+        self.bias = jt.zeros((out_channels,))
+
+    def execute(self, x: Var) -> Var:
+        n, _, h, w = x.shape
+        into, out = self.weight.shape[:2]
+        # Each pixel becomes four on its own, so it is a 1x1 convolution to four times the channels.
+        weight = self.weight.reshape((into, out * 4)).transpose((1, 0)).reshape((out * 4, into, 1, 1))
+        y = code_ops.convolution(x, weight).reshape((n, out, 2, 2, h, w))
+        y = y.transpose((0, 1, 4, 2, 5, 3)).reshape((n, out, 2 * h, 2 * w))
+        return y + self.bias.reshape((1, -1, 1, 1))
+
+
+class Linear(nn.Module):
+    """(N, in) -> (N, out); weight (out, in)."""
+
+    def __init__(self, in_channels: int, out_channels: int):
+        super().__init__()
+        self.weight = jt.zeros((out_channels, in_channels))
+        self.bias = jt.zeros((out_channels,))
+
+    def execute(self, x: Var) -> Var:
+        return nn.matmul_transpose(x, self.weight) + self.bias
 
 
 class DeformConv(nn.Module):

@@ -4,7 +4,7 @@ import jittor as jt
 import numpy as np
 from jittor import Var
 
-from common import yolact
+from common.array import namespace
 from common.config import Settings
 from common.observing import Observer, Unobserved
 from common.results import Instances
@@ -13,8 +13,11 @@ from jittor_impl import device as devices
 from jittor_impl import distributed
 from jittor_impl._optimizers import Optimizer
 from jittor_impl.layers import unfolded
+from jittor_impl.mask_rcnn import MaskRcnn
 from jittor_impl.observing import observed
 from jittor_impl.yolact import Yolact
+
+_NETWORKS = {"yolact": Yolact, "mask_rcnn": MaskRcnn}
 
 
 class Learner:
@@ -25,8 +28,8 @@ class Learner:
         self.rank, self.world = distributed.start()
         self.device = devices.select(device)
         per_device = settings.schedule.batch_size // self.world
-        frozen_norm = not training or per_device < settings.network.freeze_norm_below
-        self.network = Yolact(settings, frozen_norm)
+        frozen_norm = not training or settings.network.freezes_norm(per_device)
+        self.network = _NETWORKS[settings.family](settings, frozen_norm)
         self._state = dict(self.network.named_parameters())
         self._trainable = {name: p for name, p in self._state.items() if not p.is_stop_grad()}
         self._optimizer = Optimizer(self._trainable, settings.schedule) if training else None
@@ -83,14 +86,14 @@ class Learner:
     ) -> dict[str, np.ndarray]:
         """Every named stage on the inputs, with `loss.TERM` and `grad.PARAMETER` on request.
 
-        inputs: `image` (N, 3, H, W); for gradients the rest of a training batch too. Stages are taken in evaluation
-        mode, each module running as itself before the observer's eyes; gradients in training mode.
+        inputs: `image` (N, 3, H, W) and what else the network's `stages` reads; for gradients the rest of a training
+        batch too. Stages are taken in evaluation mode, each module running as itself before the observer's eyes;
+        gradients in training mode.
         """
         self._mode(training=False)
         with jt.no_grad(), unfolded(), observed(self.network, observer or Unobserved()):
-            stages = self.network(jt.array(inputs["image"]))
-        outputs = {name: value.numpy() for name, value in stages.items()}
-        outputs["priors"] = yolact.priors(self.settings, inputs["image"].shape[2:])
+            stages = self.network.stages(jt.array(inputs["image"]), inputs)
+            outputs = {name: namespace(value).to_numpy(value) for name, value in stages.items()}
         if gradients:
             losses, by_name = self.gradients(inputs)
             outputs |= {f"loss.{name}": np.float32(value) for name, value in losses.items()}

@@ -4,6 +4,7 @@ The half that is not network (priors, targets, losses, detection) stands in `com
 """
 
 import jittor as jt
+import numpy as np
 from jittor import Var, nn
 
 from common import yolact
@@ -96,6 +97,10 @@ class Yolact(nn.Module):
         outputs = {"loc": boxes, "conf": logits, "mask": coefficients, "proto": prototypes.transpose((0, 2, 3, 1))}
         outputs["segm"] = self.semantic(pyramid[0])
         return outputs | {f"p{level}": feature for level, feature in enumerate(pyramid, start=3)}
+
+    def stages(self, image: Var, inputs: dict[str, np.ndarray]) -> dict[str, Var | np.ndarray]:
+        """Every named stage: what `execute` gives, and the priors."""
+        return self(image) | {"priors": yolact.priors(self.settings, tuple(image.shape[2:]))}
 
     def losses(self, batch: dict[str, Var]) -> dict[str, Var]:
         """The weighted terms B, C, M, S (and I) of a batch made by `common.yolact.collate`."""

@@ -1,4 +1,4 @@
-"""The layers that the networks share: convolutions, deformable convolutions, batch norm, and folded norms."""
+"""The layers that the networks share: convolutions, plain, transposed and deformable, linear layers and batch norm."""
 
 import os
 from collections.abc import Iterator
@@ -40,6 +40,22 @@ class Conv(nn.Conv2d):
         return self.convolve(x, self.weight, self.bias)
 
 
+class ConvTranspose(nn.Conv2dTranspose):
+    """Doubles the size: a 2x2 transposed convolution of stride 2; weight (in, out, 2, 2)."""
+
+    def __init__(self, in_channels: int, out_channels: int):
+        super().__init__(
+            in_channels, out_channels, 2, 2, "valid", has_bias=True, weight_init="zeros", bias_init="zeros"
+        )
+
+
+class Linear(nn.Dense):
+    """(N, in) -> (N, out); weight (out, in)."""
+
+    def __init__(self, in_channels: int, out_channels: int):
+        super().__init__(in_channels, out_channels, "zeros", "zeros")
+
+
 class DeformConv(nn.Cell):
     """DCNv2: a 3x3 convolution whose taps move and weigh themselves, as a second 3x3 convolution tells them."""
 
@@ -67,6 +83,8 @@ class BatchNorm(nn.BatchNorm2d):
     frozen = False
 
     def __init__(self, channels: int, eps: float = 1e-5):
+        # MindSpore refuses an eps of 0; this one is lost beside any variance.
+        eps = max(eps, 1e-20)
         super().__init__(channels, eps, momentum=0.9, use_batch_statistics=False if self.frozen else None)
 
     @property

@@ -5,7 +5,7 @@ import numpy as np
 from mindspore import Tensor
 from mindspore import ops as F
 
-from common import yolact
+from common.array import namespace
 from common.config import Settings
 from common.observing import Observer, Unobserved
 from common.results import Instances
@@ -14,9 +14,11 @@ from mindspore_impl import device as devices
 from mindspore_impl import distributed
 from mindspore_impl._optimizers import Optimizer
 from mindspore_impl.layers import unfolded
+from mindspore_impl.mask_rcnn import MaskRcnn
 from mindspore_impl.observing import observed
 from mindspore_impl.yolact import Yolact
 
+_NETWORKS = {"yolact": Yolact, "mask_rcnn": MaskRcnn}
 # What MindSpore's norms call their parameters, and what they are called everywhere else.
 _CANONICAL = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"}
 
@@ -30,8 +32,8 @@ class Learner:
         self.rank, self.world = distributed.start()
         self.device = str(self._device)
         per_device = settings.schedule.batch_size // self.world
-        frozen_norm = not training or per_device < settings.network.freeze_norm_below
-        self.network = Yolact(settings, frozen_norm)
+        frozen_norm = not training or settings.network.freezes_norm(per_device)
+        self.network = _NETWORKS[settings.family](settings, frozen_norm)
         self.network.set_train(training)
         self._state = {_canonical(name): value for name, value in self.network.parameters_dict().items()}
         self._trainable = {name: value for name, value in self._state.items() if value.requires_grad}
@@ -85,14 +87,14 @@ class Learner:
     ) -> dict[str, np.ndarray]:
         """Every named stage on the inputs, with `loss.TERM` and `grad.PARAMETER` on request.
 
-        inputs: `image` (N, 3, H, W); for gradients the rest of a training batch too. Stages are taken in evaluation
-        mode, each module running as itself before the observer's eyes; gradients in training mode.
+        inputs: `image` (N, 3, H, W) and what else the network's `stages` reads; for gradients the rest of a training
+        batch too. Stages are taken in evaluation mode, each module running as itself before the observer's eyes;
+        gradients in training mode.
         """
         self.network.set_train(False)
         with unfolded(), observed(self.network, observer or Unobserved()):
-            stages = self.network(Tensor(inputs["image"]))
-        outputs = {name: value.asnumpy().copy() for name, value in stages.items()}
-        outputs["priors"] = yolact.priors(self.settings, inputs["image"].shape[2:])
+            stages = self.network.stages(Tensor(inputs["image"]), inputs)
+            outputs = {name: namespace(value).to_numpy(value) for name, value in stages.items()}
         if gradients:
             losses, by_name = self.gradients(inputs)
             outputs |= {f"loss.{name}": np.float32(value) for name, value in losses.items()}

@@ -3,6 +3,7 @@
 The half that is not network (priors, targets, losses, detection) stands in `common/yolact.py`.
 """
 
+import numpy as np
 from mindspore import Tensor, jit, nn
 from mindspore import ops as F
 
@@ -105,6 +106,10 @@ class Yolact(nn.Cell):
         levels = [self.head(level) for level in pyramid]
         boxes, logits, coefficients = (F.cat([level[part] for level in levels], 1) for part in range(3))
         return [boxes, logits, coefficients, prototypes.permute(0, 2, 3, 1), self.semantic(pyramid[0]), *pyramid]
+
+    def stages(self, image: Tensor, inputs: dict[str, np.ndarray]) -> dict[str, Tensor | np.ndarray]:
+        """Every named stage: what `construct` gives, and the priors."""
+        return self(image) | {"priors": yolact.priors(self.settings, tuple(image.shape[2:]))}
 
     def losses(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """The weighted terms B, C, M, S (and I) of a batch made by `common.yolact.collate`."""

@@ -1,4 +1,4 @@
-"""The backbones and pyramids that no golden case of YOLACT reaches, against the same networks in plain NumPy."""
+"""The layers, backbones and pyramids, against the same ones in plain NumPy."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from tests.goldens import golden
 IMAGE = golden.image(7, (2, 3, 64, 96))
 # Blocks with and without a projection; ResNeXt's groups; where the stride sits.
 RESNETS = {
-    "stride in the 1x1": ResNetSettings(depths=(2, 1, 1, 1), width=8, width_per_group=64, stride_in="1x1"),
+    "stride in the 1x1": ResNetSettings(depths=(2, 1, 1, 1), width=8, width_per_group=64, stride_in="1x1", norm_eps=0),
     "ResNeXt, stride in the 3x3": ResNetSettings(depths=(1, 2, 1, 1), width=16, groups=4, width_per_group=32),
 }
 FPNS = {
@@ -27,8 +27,8 @@ def fill(module, framework) -> dict[str, np.ndarray]:
         leaves = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"}
         found = {}
         for name, parameter in module.parameters_dict().items():
-            path, _, leaf = name.rpartition(".")
-            found[f"{path}.{leaves.get(leaf, leaf)}"] = parameter
+            path, dot, leaf = name.rpartition(".")
+            found[path + dot + leaves.get(leaf, leaf)] = parameter
     elif framework == "torch":
         found = dict(module.named_parameters()) | dict(module.named_buffers())
     else:
@@ -55,17 +55,21 @@ def conv(x, weight, bias=None, stride=1, groups=1):
     return y if bias is None else y + bias[:, None, None]
 
 
-def norm(x, weights, name):
+def norm(x, weights, name, eps):
     values = (weights[f"{name}.{leaf}"][:, None, None] for leaf in ("weight", "bias", "running_mean", "running_var"))
     scale, shift, mean, variance = values
-    return (x - mean) / np.sqrt(variance + 1e-5) * scale + shift
+    return (x - mean) / np.sqrt(variance + eps) * scale + shift
 
 
 def resnet(x, weights, settings, stages, prefix=""):
     """The features of the given stages; a stage 1 begins with the stem."""
+
+    def convolved(x, convolution, norm_name, **options):
+        return norm(conv(x, weights[f"{convolution}.weight"], **options), weights, norm_name, settings.norm_eps)
+
     features = []
     if stages[0] == 1:
-        x = np.maximum(norm(conv(x, weights["conv1.weight"], stride=2), weights, "bn1"), 0)
+        x = np.maximum(convolved(x, "conv1", "bn1", stride=2), 0)
         padded = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)), constant_values=-np.inf)
         x = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(2, 3))[:, :, ::2, ::2].max(axis=(4, 5))
     for stage in stages:
@@ -73,14 +77,11 @@ def resnet(x, weights, settings, stages, prefix=""):
             name = f"{prefix.format(stage)}{block}"
             stride = 2 if stage > 1 and block == 0 else 1
             first, second = (stride, 1) if settings.stride_in == "1x1" else (1, stride)
-            y = np.maximum(norm(conv(x, weights[f"{name}.conv1.weight"], stride=first), weights, f"{name}.bn1"), 0)
-            y = conv(y, weights[f"{name}.conv2.weight"], stride=second, groups=settings.groups)
-            y = np.maximum(norm(y, weights, f"{name}.bn2"), 0)
-            y = norm(conv(y, weights[f"{name}.conv3.weight"]), weights, f"{name}.bn3")
+            y = np.maximum(convolved(x, f"{name}.conv1", f"{name}.bn1", stride=first), 0)
+            y = np.maximum(convolved(y, f"{name}.conv2", f"{name}.bn2", stride=second, groups=settings.groups), 0)
+            y = convolved(y, f"{name}.conv3", f"{name}.bn3")
             if block == 0:
-                x = norm(
-                    conv(x, weights[f"{name}.downsample.0.weight"], stride=stride), weights, f"{name}.downsample.1"
-                )
+                x = convolved(x, f"{name}.downsample.0", f"{name}.downsample.1", stride=stride)
             x = np.maximum(x + y, 0)
         features.append(x)
     return features
@@ -92,21 +93,55 @@ def assert_same(answers, expected, xp):
         assert golden.distance(xp.to_numpy(answer), reference) < 1e-4
 
 
+def assert_answers_and_gradient(layer, x, expected, gradient, xp, like):
+    """The layer's answer, and what the sum of the answer times a fixed array gives back to the input."""
+    factors = golden.image(5, expected.shape)
+    weighed = lambda x: xp.sum(layer(x) * xp.asarray(factors, like))  # noqa: E731
+    answers = [layer(xp.asarray(x, like)), *xp.value_and_grad(weighed, xp.asarray(x, like))[1]]
+    assert_same(answers, [expected, gradient(factors)], xp)
+
+
+def test_linear(wing, framework, xp, like):
+    layer = wing("layers").Linear(6, 4)
+    weights = fill(layer, framework)
+    x = golden.image(3, (5, 6))
+    expected = x @ weights["weight"].T + weights["bias"]
+    assert_answers_and_gradient(layer, x, expected, lambda factors: factors @ weights["weight"], xp, like)
+    assert tuple(layer(xp.zeros((0, 6), like)).shape) == (0, 4)
+
+
+def test_transposed_convolution(wing, framework, xp, like):
+    layer = wing("layers").ConvTranspose(6, 4)
+    weights = fill(layer, framework)
+    x = golden.image(3, (2, 6, 3, 5))
+    apart = np.einsum("nchw,coij->nohiwj", x, weights["weight"])
+    expected = apart.reshape(2, 4, 6, 10) + weights["bias"][:, None, None]
+
+    def gradient(factors):
+        return np.einsum("nohiwj,coij->nchw", factors.reshape(2, 4, 3, 2, 5, 2), weights["weight"])
+
+    assert_answers_and_gradient(layer, x, expected, gradient, xp, like)
+    assert tuple(layer(xp.zeros((0, 6, 3, 5), like)).shape) == (0, 4, 6, 10)
+
+
 @pytest.mark.parametrize("name", RESNETS)
 def test_resnet(name, wing, framework, xp, like):
     settings = RESNETS[name]
-    network = wing("backbones").ResNet(settings, wing("layers").FrozenBatchNorm)
+    network = wing("backbones").ResNet(settings, wing("backbones").norm_for(settings, frozen_norm=True))
     weights = fill(network, framework)
     answers = network(xp.asarray(IMAGE, like))
-    assert_same(answers, resnet(IMAGE, weights, settings, (1, 2, 3, 4), "layer{}."), xp)
+    expected = resnet(IMAGE, weights, settings, (1, 2, 3, 4), "layer{}.")
+    assert_same(answers, expected, xp)
+    with wing("layers").unfolded():
+        assert_same(network(xp.asarray(IMAGE, like)), expected, xp)
     assert network.channels == [answer.shape[1] for answer in answers]
 
 
 def test_resnet_cut_at_c4(wing, framework, xp, like):
     """The C4 models run the last stage on regions, apart from the rest."""
     settings = RESNETS["stride in the 1x1"]
-    body = wing("backbones").ResNet(settings, wing("layers").FrozenBatchNorm, last_stage=3)
-    head = wing("backbones").residual_stage(settings, 4, wing("layers").FrozenBatchNorm)
+    body = wing("backbones").build_backbone(settings, frozen_norm=True, last_stage=3)
+    head = wing("backbones").residual_stage(settings, 4, wing("backbones").norm_for(settings, frozen_norm=True))
     weights = fill(body, framework)
     expected = resnet(IMAGE, weights, settings, (1, 2, 3), "layer{}.")
     assert_same(body(xp.asarray(IMAGE, like)), expected, xp)

@@ -1,0 +1,133 @@
+"""Mask R-CNN (He et al., 2017), on a feature pyramid or on the map of stride 16 (C4).
+
+The half that is not network (anchors, proposals, pooling, detection) stands in `common/rcnn`.
+"""
+
+import numpy as np
+from mindspore import Tensor, nn
+from mindspore import ops as F
+
+from common import rcnn
+from common.config import MaskRcnnNetwork, MaskRcnnSettings, RpnSettings
+from mindspore_impl.backbones import build_backbone, norm_for, residual_stage
+from mindspore_impl.fpn import FPN
+from mindspore_impl.layers import Conv, ConvTranspose, Linear
+
+
+class RPNHead(nn.Cell):
+    """Objectness and box offsets of each anchor; the same weights serve every map."""
+
+    def __init__(self, channels: int, settings: RpnSettings):
+        super().__init__()
+        anchors_per_cell = len(settings.anchor_sizes[0]) * len(settings.anchor_ratios)
+        self.conv = Conv(channels, channels, 3)
+        self.objectness = Conv(channels, anchors_per_cell, 1)
+        self.deltas = Conv(channels, anchors_per_cell * 4, 1)
+
+    def construct(self, features: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+        """Maps (N, C, h, w) -> of each the logits (N, A, h, w) and the offsets (N, 4 * A, h, w), anchor by anchor"""
+        hidden = [F.relu(self.conv(feature)) for feature in features]
+        return [self.objectness(x) for x in hidden], [self.deltas(x) for x in hidden]
+
+
+class BoxHead(nn.Cell):
+    """Two linear layers on a pooled region, then its classes and its offsets for each class."""
+
+    def __init__(self, settings: MaskRcnnNetwork, class_outputs: int, box_outputs: int):
+        super().__init__()
+        width = settings.box_channels
+        self.fc1 = Linear(settings.channels * settings.box_size**2, width)
+        self.fc2 = Linear(width, width)
+        self.classes = Linear(width, class_outputs)
+        self.deltas = Linear(width, box_outputs)
+
+    def features(self, pooled: Tensor) -> Tensor:
+        """(K, C, s, s) -> (K, width)"""
+        x = F.relu(self.fc1(pooled.reshape(pooled.shape[0], -1)))
+        return F.relu(self.fc2(x))
+
+    def construct(self, pooled: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(K, C, s, s) -> features, class logits (K, class outputs), offsets (K, box outputs)"""
+        x = self.features(pooled)
+        return x, self.classes(x), self.deltas(x)
+
+
+class Res5BoxHead(nn.Cell):
+    """C4: the backbone's last stage on a pooled region, then the mean over its cells."""
+
+    def __init__(self, settings: MaskRcnnNetwork, class_outputs: int, box_outputs: int, frozen_norm: bool):
+        super().__init__()
+        backbone = settings.backbone
+        self.layer4 = residual_stage(backbone, 4, norm_for(backbone, frozen_norm))
+        self.channels = backbone.width * 32
+        self.classes = Linear(self.channels, class_outputs)
+        self.deltas = Linear(self.channels, box_outputs)
+
+    def features(self, pooled: Tensor) -> Tensor:
+        """(K, C, s, s) -> (K, 2 * C, s / 2, s / 2)"""
+        return self.layer4(pooled)
+
+    def construct(self, pooled: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(K, C, s, s) -> features, class logits (K, class outputs), offsets (K, box outputs)"""
+        x = self.features(pooled)
+        mean = F.mean(x, (2, 3))
+        return x, self.classes(mean), self.deltas(mean)
+
+
+class MaskHead(nn.Cell):
+    """A region's mask for each class, at twice the size that comes in."""
+
+    def __init__(self, in_channels: int, channels: int, convolutions: int, mask_outputs: int):
+        super().__init__()
+        self.convolutions = convolutions
+        for number in range(1, convolutions + 1):
+            setattr(self, f"conv{number}", Conv(channels if number > 1 else in_channels, channels, 3))
+        self.deconv = ConvTranspose(channels if convolutions else in_channels, channels)
+        self.logits = Conv(channels, mask_outputs, 1)
+
+    def construct(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """(K, C, s, s) -> features (K, channels, s, s), logits (K, mask outputs, 2 * s, 2 * s)"""
+        for number in range(1, self.convolutions + 1):
+            x = F.relu(getattr(self, f"conv{number}")(x))
+        return x, self.logits(F.relu(self.deconv(x)))
+
+
+class MaskRcnn(nn.Cell):
+    """Its parts can be used apart: `features`, `rpn`, `box_head`, `mask_head`."""
+
+    def __init__(self, settings: MaskRcnnSettings, frozen_norm: bool):
+        super().__init__()
+        self.settings = settings
+        network = settings.network
+        outputs = rcnn.head_outputs(settings)
+        self.backbone = build_backbone(network.backbone, frozen_norm, last_stage=4 if network.fpn else 3)
+        if network.fpn:
+            self.fpn = FPN(self.backbone.channels, network.channels, "nearest", False, "subsample", extra_levels=1)
+            self.rpn = RPNHead(network.channels, settings.rpn)
+            self.box_head = BoxHead(network, outputs.classes, outputs.deltas)
+            self.mask_head = MaskHead(network.channels, network.channels, 4, outputs.masks)
+        else:
+            self.fpn = None
+            self.rpn = RPNHead(self.backbone.channels[-1], settings.rpn)
+            self.box_head = Res5BoxHead(network, outputs.classes, outputs.deltas, frozen_norm)
+            self.mask_head = MaskHead(self.box_head.channels, network.channels, 0, outputs.masks)
+
+    def construct(self, image: Tensor) -> dict[str, Tensor]:
+        """(N, 3, H, W) -> the backbone's maps c2.., the pyramid's p2..p6, and rpn_logits_MAP, rpn_deltas_MAP"""
+        maps = self.backbone(image)
+        outputs = {f"c{level}": feature for level, feature in enumerate(maps, start=2)}
+        if self.fpn is not None:
+            outputs |= {f"p{level}": feature for level, feature in enumerate(self.fpn(maps), start=2)}
+        names = rcnn.map_names(self.settings)
+        logits, deltas = self.rpn([outputs[name] for name in names])
+        outputs |= {f"rpn_logits_{name}": x for name, x in zip(names, logits, strict=True)}
+        return outputs | {f"rpn_deltas_{name}": x for name, x in zip(names, deltas, strict=True)}
+
+    def features(self, image: Tensor) -> list[Tensor]:
+        """(N, 3, H, W) -> the maps that proposals and regions are taken from, finest first"""
+        maps = self.backbone(image)
+        return maps[-1:] if self.fpn is None else self.fpn(maps)
+
+    def stages(self, image: Tensor, inputs: dict[str, np.ndarray]) -> dict[str, Tensor | np.ndarray]:
+        """Every named stage; `common.rcnn.stages` says which inputs give which."""
+        return rcnn.stages(self, image, inputs)
