@@ -4,20 +4,23 @@ import argparse
 from pathlib import Path
 
 from common.errors import UserError, run_command
-from weights_convert.conversion import SOURCE_FORMATS, TARGET_FORMATS, convert, write
+from weights_convert.conversion import SOURCE_FORMATS, TARGET_FORMATS, convert, target_formats, write
 
 _EXAMPLES = """examples:
   python -m weights_convert yolact_base_54_800000.pth yolact_base.safetensors
   python -m weights_convert yolact_base.safetensors yolact_base.ckpt
   python -m weights_convert yolact_base.safetensors back/yolact_base_54_800000.pth --to yolact
+  python -m weights_convert e2e_mask_rcnn_R_50_FPN_1x.pkl mask_rcnn_r50_fpn.safetensors
+  python -m weights_convert mask_rcnn_r50_fpn.safetensors back/model_final.pth --to maskrcnn_benchmark
+  python -m weights_convert R-50.pkl backbone.safetensors --model mask_rcnn_r50_fpn
   python -m weights_convert resnet50-19c8e357.pth backbone.safetensors --model yolact_resnet50
 """
 
 
 def main() -> None:
     arguments = _parser().parse_args()
-    target_format = arguments.to or _format_of_suffix(arguments.dest)
     weights, card = convert(arguments.source, arguments.model, arguments.source_format)
+    target_format = arguments.to or _format_of_suffix(arguments.dest, arguments.model or card.model)
     write(arguments.dest, weights, card, target_format, arguments.model)
     numbers = sum(array.size for array in weights.values())
     trained = f", iteration {card.iteration}" if card.iteration is not None else ""
@@ -40,10 +43,11 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _format_of_suffix(dest: Path) -> str:
-    fitting = [name for name, suffixes in TARGET_FORMATS.items() if dest.suffix in suffixes]
+def _format_of_suffix(dest: Path, model: str) -> str:
+    formats = target_formats(model)
+    fitting = [name for name, suffixes in formats.items() if dest.suffix in suffixes]
     if len(fitting) != 1:
-        which = f"--to {' or --to '.join(fitting)}" if fitting else f"--to, one of {', '.join(TARGET_FORMATS)}"
+        which = f"--to {' or --to '.join(fitting)}" if fitting else f"--to, one of {', '.join(formats)}"
         raise UserError(f"{dest}: its ending does not say the format; give {which}")
     return fitting[0]
 

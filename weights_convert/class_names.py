@@ -12,6 +12,9 @@ COCO = (
     *("hair drier", "toothbrush"),
 )
 
+# COCO's category ids, which torchvision takes for classes: 1 to 90, of which these are no category.
+_UNUSED_IDS = (12, 26, 29, 30, 45, 66, 68, 69, 71, 83)
+
 PASCAL = (
     *("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),
     *("diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor"),
@@ -20,7 +23,7 @@ PASCAL = (
 
 def class_names(count: int) -> tuple[str, ...]:
     """The names behind `count` outputs; numbers from 1 where no published data set has so many."""
-    for names in (COCO, PASCAL):
+    for names in (COCO, PASCAL, _coco_by_id()):
         if len(names) == count:
             return names
     return tuple(unnamed(number) for number in range(1, count + 1))
@@ -29,3 +32,8 @@ def class_names(count: int) -> tuple[str, ...]:
 def unnamed(number: int) -> str:
     """What stands for the name of a class, counted from 1, that a checkpoint does not tell."""
     return f"class {number}"
+
+
+def _coco_by_id() -> tuple[str, ...]:
+    names = iter(COCO)
+    return tuple(unnamed(number) if number in _UNUSED_IDS else next(names) for number in range(1, 91))

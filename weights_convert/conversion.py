@@ -4,21 +4,26 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 
 from common import weights as canonical
-from common.config import YolactSettings, load_settings, model_names
+from common.config import Settings, load_settings, model_names
 from common.errors import UserError
 from common.weights import Card
-from weights_convert import mindspore_names, writers, yolact
+from weights_convert import mask_rcnn, mindspore_names, writers, yolact
+from weights_convert.caffe2 import from_caffe2, is_caffe2
 from weights_convert.class_names import class_names
 from weights_convert.readers import read_foreign
+from weights_convert.state_dicts import Weights, without_prefix
 
-Weights = dict[str, np.ndarray]
-
-SOURCE_FORMATS = ("canonical", "torch", "jittor", "mindspore", "yolact", "imagenet")
+# What is known of a family's checkpoints.
+_FAMILIES = {"yolact": yolact, "mask_rcnn": mask_rcnn}
+_ORIGINALS = ("yolact", "maskrcnn_benchmark", "torchvision", "detectron2")
+SOURCE_FORMATS = ("canonical", "torch", "jittor", "mindspore", *_ORIGINALS, "caffe2", "imagenet")
 # Each with the endings that its readers insist on.
 TARGET_FORMATS = {
     "canonical": (".safetensors",),
@@ -26,29 +31,60 @@ TARGET_FORMATS = {
     "jittor": (".pkl",),
     "mindspore": (".ckpt",),
     "yolact": (".pth",),
+    "maskrcnn_benchmark": (".pth",),
+    "torchvision": (".pth",),
+    "detectron2": (".pth", ".pkl"),
 }
 _WRITERS = {
     "torch": writers.write_pth,
     "jittor": writers.write_jittor,
     "mindspore": writers.write_mindspore,
     "yolact": writers.write_pth,
+    "maskrcnn_benchmark": partial(writers.write_pth, entry="model"),
+    "torchvision": writers.write_pth,
+    "detectron2": writers.write_detectron2,
 }
-_LICENCES = {"yolact": "MIT where published with dbolya/yolact, else as its author says"}
+_LICENCES = {
+    "yolact": "MIT where published with dbolya/yolact, else as its author says",
+    "maskrcnn_benchmark": "MIT where published with maskrcnn-benchmark, else as its author says",
+    "torchvision": "BSD 3-Clause where published with torchvision, else as its author says",
+    "detectron2": "CC BY-SA 3.0 where published in detectron2's model zoo, else as its author says",
+    "caffe2": "CC BY-SA 3.0 where published in Detectron's model zoo, else as its author says",
+}
 
 
 @dataclass(frozen=True)
 class _FileName:
-    """What the original's file name says: NAME_EPOCH_ITERATION, perhaps with `_interrupt`."""
+    """What an original's file name says: the model, or the iteration, or both."""
 
     model: str | None = None
     iteration: int | None = None
 
     @classmethod
     def of(cls, path: Path) -> "_FileName":
-        match = re.fullmatch(r"(.+)_\d+_(\d+)(_interrupt)?", path.stem)
-        if not match:
-            return cls()
-        return cls(match[1] if match[1] in model_names() else None, int(match[2]))
+        if match := re.fullmatch(r"(.+)_\d+_(\d+)(_interrupt)?", path.stem):  # YOLACT: NAME_EPOCH_ITERATION
+            return cls(_known(match[1]), int(match[2]))
+        if match := re.fullmatch(r"model_(\d{7})", path.stem):  # maskrcnn-benchmark and detectron2 while they train
+            return cls(None, int(match[1]))
+        return cls(_known(re.sub(r"(_coco)?-[0-9a-f]{8}$", "", path.stem)))  # torchvision: NAME_coco-DIGEST
+
+
+def _known(name: str) -> str | None:
+    """The model of this name, which may be an original's."""
+    if name in model_names():
+        return name
+    return next((model for model in model_names() if name in load_settings(model).aliases), None)
+
+
+def original_format(settings: Settings) -> str:
+    """Whose file format a variant's original has."""
+    return "yolact" if settings.family == "yolact" else settings.convention
+
+
+def target_formats(model: str) -> dict[str, tuple[str, ...]]:
+    """Those of TARGET_FORMATS that a model can be written in."""
+    original = original_format(load_settings(model))
+    return {name: endings for name, endings in TARGET_FORMATS.items() if name not in _ORIGINALS or name == original}
 
 
 def convert(
@@ -67,16 +103,16 @@ def convert(
         canonical.check_card(card, settings, str(path))
     weights = _canonical(arrays, found_format, settings, str(path))
     # The names are checked by now, and all shapes but the heads'.
-    shapes = {name: shape for name, shape in yolact.canonical_shapes(settings).items() if name in weights}
+    shapes = {name: shape for name, shape in _family(settings).canonical_shapes(settings).items() if name in weights}
     canonical.check_fit(weights, shapes, str(path))
     return weights, card or _card(path, found_format, settings)
 
 
-def open_weights(path: str | os.PathLike, settings: YolactSettings) -> tuple[Weights, Card]:
+def open_weights(path: str | os.PathLike, settings: Settings) -> tuple[Weights, Card]:
     """What `--weights` names: a canonical file, a framework's checkpoint or an upstream one, told by its keys.
 
     The heads may be of another size than the settings' and ImageNet weights are the backbone's alone: `check_card` and
-    `check_fit` (to evaluate) or `yolact.fit_for_finetuning` (to train) are the caller's.
+    `check_fit` (to evaluate) or the family's `fit_for_finetuning` (to train) are the caller's.
     """
     path = Path(path)
     arrays, found_format, card = _opened(path, None)
@@ -100,9 +136,12 @@ def write(dest: str | os.PathLike, weights: Weights, card: Card, target_format: 
     path = Path(dest)
     if path.suffix not in TARGET_FORMATS[target_format]:
         raise UserError(f"{path}: a file for {target_format} ends in {' or '.join(TARGET_FORMATS[target_format])}")
+    settings = _with_classes_of(weights, load_settings(model or card.model))
+    if target_format in _ORIGINALS and target_format != original_format(settings):
+        raise UserError(f"{path}: {settings.model} has the form of {original_format(settings)}, not of {target_format}")
     written = weights
-    if target_format == "yolact":
-        written = yolact.to_original(weights, _with_classes_of(weights, load_settings(model or card.model)), str(path))
+    if target_format in _ORIGINALS:
+        written = _family(settings).to_original(weights, settings, str(path))
     elif target_format == "mindspore":
         written = mindspore_names.to_mindspore(weights)
     if target_format == "canonical":
@@ -115,12 +154,16 @@ def write(dest: str | os.PathLike, weights: Weights, card: Card, target_format: 
         raise UserError(f"{path}: what was written reads back otherwise: {fault}")
 
 
+def _family(settings: Settings) -> ModuleType:
+    return _FAMILIES[settings.family]
+
+
 def _opened(path: Path, source_format: str | None) -> tuple[Weights, str, Card | None]:
     """The arrays under the file's own names, what these names are, and the card where one lies beside."""
     if path.suffix == ".safetensors" and canonical.card_path(path).is_file():
         weights, card = canonical.load(path)
         return weights, source_format or "canonical", card
-    arrays = read_foreign(path)
+    arrays = without_prefix(read_foreign(path))
     found_format = source_format or _format_of(arrays, path)
     if path.suffix == ".safetensors" and found_format == "canonical":
         canonical.load_card(path)  # says that it is missing
@@ -133,14 +176,20 @@ def _format_of(arrays: Mapping[str, np.ndarray], path: Path) -> str:
         return "yolact"
     if any(name.endswith(".moving_mean") for name in arrays):
         return "mindspore"
-    if any(name.startswith("head.") for name in arrays):
+    if any(name.startswith(("head.", "box_head.")) for name in arrays):
         return "canonical"
+    if any(name.startswith("roi_heads.box.") for name in arrays):
+        return "maskrcnn_benchmark"
+    if any(name.startswith("roi_heads.") for name in arrays):
+        return "torchvision" if any(name.startswith("rpn.") for name in arrays) else "detectron2"
+    if is_caffe2(arrays):
+        return "caffe2"
     if any(re.match(r"(layer1|layers\.0)\.0\.", name) for name in arrays):
         return "imagenet"
     raise UserError(f"{path}: its names belong to no known model: {', '.join(list(arrays)[:3])} ...")
 
 
-def _canonical(arrays: Weights, source_format: str, settings: YolactSettings, origin: str) -> Weights:
+def _canonical(arrays: Weights, source_format: str, settings: Settings, origin: str) -> Weights:
     """The arrays under canonical names as float32; what does not fit is named, or else the variant that it fits."""
     try:
         weights = _renamed(arrays, source_format, settings, origin)
@@ -152,14 +201,21 @@ def _canonical(arrays: Weights, source_format: str, settings: YolactSettings, or
     return {name: _float32(array, f"{origin}: {name}") for name, array in weights.items()}
 
 
-def _renamed(arrays: Weights, source_format: str, settings: YolactSettings, origin: str) -> Weights:
-    if source_format == "yolact":
-        return yolact.from_original(arrays, settings, origin)
+def _renamed(arrays: Weights, source_format: str, settings: Settings, origin: str) -> Weights:
+    family = _family(settings)
+    if source_format in _ORIGINALS:
+        if source_format != original_format(settings):
+            raise UserError(f"{origin}: a file of {source_format}, which {settings.model} is not from")
+        return family.from_original(arrays, settings, origin)
+    if source_format == "caffe2":
+        if settings.family != "mask_rcnn":
+            raise UserError(f"{origin}: a file of Caffe2, which {settings.model} is not from")
+        return from_caffe2(arrays, settings, origin)
     if source_format == "imagenet":
-        return yolact.from_backbone(arrays, settings, origin)
+        return family.from_backbone(arrays, settings, origin)
     if source_format == "mindspore":
         arrays = mindspore_names.from_mindspore(arrays)
-    return yolact.from_canonical(arrays, settings, origin)
+    return family.from_canonical(arrays, settings, origin)
 
 
 def _float32(array: np.ndarray, what: str) -> np.ndarray:
@@ -177,7 +233,8 @@ def _fitting(arrays: Weights, source_format: str) -> list[str]:
             weights = _renamed(arrays, source_format, settings, name)
         except UserError:
             continue
-        _, misfits = yolact.fit_for_finetuning(weights, yolact.canonical_shapes(settings), name)
+        family = _family(settings)
+        _, misfits = family.fit_for_finetuning(weights, family.canonical_shapes(settings), name)
         if not misfits:
             fitting.append(name)
     return fitting
@@ -191,14 +248,13 @@ def _only_fitting(arrays: Weights, source_format: str, path: Path) -> str:
     return fitting[0]
 
 
-def _with_classes_of(arrays: Mapping[str, np.ndarray], settings: YolactSettings) -> YolactSettings:
+def _with_classes_of(arrays: Mapping[str, np.ndarray], settings: Settings) -> Settings:
     """The settings with the number of classes that a checkpoint was made for."""
-    biases = (arrays.get("semantic_seg_conv.bias"), arrays.get("semantic.bias"))
-    counts = [len(bias) for bias in biases if bias is not None and bias.ndim == 1]
-    return settings.model_copy(update={"num_classes": counts[0]}) if counts else settings
+    classes = _family(settings).classes_of(arrays)
+    return settings.model_copy(update={"num_classes": classes}) if classes else settings
 
 
-def _card(path: Path, source_format: str, settings: YolactSettings) -> Card:
+def _card(path: Path, source_format: str, settings: Settings) -> Card:
     return Card(
         model=settings.model,
         source=path.name,

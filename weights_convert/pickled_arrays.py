@@ -175,6 +175,13 @@ def _refuse(*_: Any) -> None:
     raise Refused("the pickle makes an array or a storage by hand")
 
 
+class PickledOptions(Stateful):
+    """A trainer's command line, which torchvision's saves beside the weights; nothing of it is kept."""
+
+    def set_state(self, state: Any) -> None:
+        pass
+
+
 NUMPY_CALLS = {
     "numpy.core.multiarray._reconstruct": _reconstruct,
     "numpy.core.multiarray.scalar": PickledArray,
@@ -194,6 +201,7 @@ TORCH_CALLS = {
     "torch._utils._rebuild_tensor_v2": _rebuild_tensor,
     "torch._utils._rebuild_parameter": _first,
     "torch._utils._rebuild_parameter_with_state": _first,
+    "argparse.Namespace": PickledOptions,
     "torch.Size": _size,
     "torch.device": _first,
     **{f"torch.{name}": _refuse for name in STORAGE_DTYPES},  # named in references, never called

@@ -28,12 +28,15 @@ _TORCH_STORAGES = {
 _ORDERED_DICT = b"ccollections\nOrderedDict\n)R"  # name it, an empty tuple, call it
 
 
-def write_pth(path: str | os.PathLike, weights: Mapping[str, np.ndarray]) -> None:
-    """A state dict as torch.save writes it, in the mapping's order; `torch.load(weights_only=True)` reads it."""
+def write_pth(path: str | os.PathLike, weights: Mapping[str, np.ndarray], entry: str | None = None) -> None:
+    """A state dict as torch.save writes it, in the mapping's order; `torch.load(weights_only=True)` reads it.
+
+    `entry` is the key of an outer dictionary that trainers put it under.
+    """
     path = Path(path)
     arrays = [np.asarray(array, order="C") for array in weights.values()]
     with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
-        _entry(archive, f"{path.stem}/data.pkl", _state_dict_pickle(list(weights), arrays))
+        _entry(archive, f"{path.stem}/data.pkl", _state_dict_pickle(list(weights), arrays, entry))
         _entry(archive, f"{path.stem}/byteorder", sys.byteorder.encode())
         for key, array in enumerate(arrays):
             _entry(archive, f"{path.stem}/data/{key}", array.tobytes())
@@ -47,6 +50,21 @@ def write_jittor(path: str | os.PathLike, weights: Mapping[str, np.ndarray]) -> 
         temporary.write_bytes(data + hashlib.sha1(data).digest() + b"HCAJSLHD")
 
 
+def write_detectron2(path: str | os.PathLike, weights: Mapping[str, np.ndarray]) -> None:
+    """A .pth as detectron2's trainer writes it, or a .pkl of NumPy arrays as its model zoo has them.
+
+    Beside the arrays stands an author, without whom detectron2 takes a .pkl for one of Caffe2.
+    """
+    path = Path(path)
+    if path.suffix != ".pkl":
+        write_pth(path, weights, entry="model")
+        return
+    items = b"".join(_text(name) + _numpy_array(array) for name, array in weights.items())
+    model = _text("model") + b"}(" + items + b"u"
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(b"\x80\x03}(" + model + _text("__author__") + _text("TriSeg") + b"u.")
+
+
 def write_mindspore(path: str | os.PathLike, weights: Mapping[str, np.ndarray]) -> None:
     """A checkpoint that mindspore.load_checkpoint reads; the names are written as they are."""
     mindspore_files.write_checkpoint(Path(path), weights)
@@ -57,12 +75,23 @@ def _entry(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
     archive.writestr(zipfile.ZipInfo(name), content)
 
 
-def _state_dict_pickle(names: list[str], arrays: list[np.ndarray]) -> bytes:
+def _state_dict_pickle(names: list[str], arrays: list[np.ndarray], entry: str | None) -> bytes:
     """Protocol 2, written out by hand: Python's pickler would want to import what the pickle names."""
     items = b"".join(
         _text(name) + _tensor(array, str(key)) for key, (name, array) in enumerate(zip(names, arrays, strict=True))
     )
-    return b"\x80\x02" + _ORDERED_DICT + b"(" + items + b"u."
+    state = _ORDERED_DICT + b"(" + items + b"u"
+    return b"\x80\x02" + (state if entry is None else b"}" + _text(entry) + state + b"s") + b"."
+
+
+def _numpy_array(array: np.ndarray) -> bytes:
+    """Under the names of NumPy 1, which NumPy 2 knows too; its own are unknown to the old."""
+    array = np.asarray(array, order="C")
+    empty = b"cnumpy.core.multiarray\n_reconstruct\n" + _tuple(b"cnumpy\nndarray\n", _tuple(_integer(0)), _bytes(b"b"))
+    dtype = b"cnumpy\ndtype\n" + _tuple(_text(array.dtype.str[1:]), b"\x89", b"\x88") + b"R"
+    order = _tuple(_integer(3), _text(array.dtype.str[0]), b"N", b"N", b"N", _integer(-1), _integer(-1), _integer(0))
+    shape = _tuple(*map(_integer, array.shape))
+    return empty + b"R" + _tuple(_integer(1), shape, dtype + order + b"b", b"\x89", _bytes(array.tobytes())) + b"b"
 
 
 def _tensor(array: np.ndarray, key: str) -> bytes:
@@ -89,6 +118,10 @@ def _tuple(*parts: bytes) -> bytes:
 def _text(text: str) -> bytes:
     encoded = text.encode()
     return b"X" + struct.pack("<I", len(encoded)) + encoded
+
+
+def _bytes(content: bytes) -> bytes:
+    return b"B" + struct.pack("<I", len(content)) + content
 
 
 def _integer(value: int) -> bytes:

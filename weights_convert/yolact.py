@@ -5,26 +5,16 @@
 
 import re
 from collections.abc import Collection, Iterator, Mapping
-from typing import NamedTuple
 
 import numpy as np
 
 from common.config import DarknetSettings, ResNetSettings, YolactSettings
-from common.errors import UserError
-from common.weights import check_fit, differences
+from weights_convert import state_dicts
+from weights_convert.state_dicts import Entry, Weights, check, conv
 
-Weights = dict[str, np.ndarray]
 _COUNTER = "num_batches_tracked"  # BatchNorm's, of which the canonical form has none
 # The convolutions whose size follows from the classes and priors.
 HEADS = ("head.box.", "head.classes.", "head.coefficients.", "semantic.", "mask_iou_net.conv6.")
-
-
-class Entry(NamedTuple):
-    """One array of the original's state dict; `canonical` is None for what the canonical form does not have."""
-
-    original: str
-    canonical: str | None
-    shape: tuple[int, ...]
 
 
 def layout(settings: YolactSettings) -> list[Entry]:
@@ -35,26 +25,32 @@ def layout(settings: YolactSettings) -> list[Entry]:
     backbone, widths = (_resnet if network.backbone.kind == "resnet" else _darknet)(network.backbone)
     entries = list(backbone)
     for number, position in enumerate((0, 2, 4, 8), start=1):
-        entries += _conv(f"proto_net.{position}", f"proto_net.conv{number}", channels, channels, 3)
-    entries += _conv("proto_net.10", "proto_net.conv5", masks, channels, 1)
+        entries += conv(f"proto_net.{position}", f"proto_net.conv{number}", channels, channels, 3)
+    entries += conv("proto_net.10", "proto_net.conv5", masks, channels, 1)
     if network.mask_iou:
         sizes = (1, 8, 16, 32, 64, 128, classes)
         for number in range(1, 7):
             name, kernel = f"maskiou_net.maskiou_net.{2 * number - 2}", 3 if number < 6 else 1
-            entries += _conv(name, f"mask_iou_net.conv{number}", sizes[number], sizes[number - 1], kernel)
+            entries += conv(name, f"mask_iou_net.conv{number}", sizes[number], sizes[number - 1], kernel)
     # The original counts the pyramid's lateral and output convolutions from the coarsest level.
     for level in range(3):
-        entries += _conv(f"fpn.lat_layers.{level}", f"fpn.lateral.{2 - level}", channels, widths[2 - level], 1)
+        entries += conv(f"fpn.lat_layers.{level}", f"fpn.lateral.{2 - level}", channels, widths[2 - level], 1)
     for level in range(3):
-        entries += _conv(f"fpn.pred_layers.{level}", f"fpn.output.{2 - level}", channels, channels, 3)
+        entries += conv(f"fpn.pred_layers.{level}", f"fpn.output.{2 - level}", channels, channels, 3)
     for level in range(2):
-        entries += _conv(f"fpn.downsample_layers.{level}", f"fpn.downsample.{level}", channels, channels, 3)
+        entries += conv(f"fpn.downsample_layers.{level}", f"fpn.downsample.{level}", channels, channels, 3)
     head = "prediction_layers.0"
-    entries += _conv(f"{head}.upfeature.0", "head.trunk", channels, channels, 3)
-    entries += _conv(f"{head}.bbox_layer", "head.box", priors * 4, channels, 3)
-    entries += _conv(f"{head}.conf_layer", "head.classes", priors * (classes + 1), channels, 3)
-    entries += _conv(f"{head}.mask_layer", "head.coefficients", priors * masks, channels, 3)
-    return entries + _conv("semantic_seg_conv", "semantic", classes, channels, 1)
+    entries += conv(f"{head}.upfeature.0", "head.trunk", channels, channels, 3)
+    entries += conv(f"{head}.bbox_layer", "head.box", priors * 4, channels, 3)
+    entries += conv(f"{head}.conf_layer", "head.classes", priors * (classes + 1), channels, 3)
+    entries += conv(f"{head}.mask_layer", "head.coefficients", priors * masks, channels, 3)
+    return entries + conv("semantic_seg_conv", "semantic", classes, channels, 1)
+
+
+def classes_of(arrays: Mapping[str, np.ndarray]) -> int | None:
+    """The number of classes that a checkpoint was made for."""
+    biases = (arrays.get("semantic_seg_conv.bias"), arrays.get("semantic.bias"))
+    return next((len(bias) for bias in biases if bias is not None and bias.ndim == 1), None)
 
 
 def canonical_shapes(settings: YolactSettings) -> dict[str, tuple[int, ...]]:
@@ -71,7 +67,7 @@ def from_original(source: Mapping[str, np.ndarray], settings: YolactSettings, or
     entries = layout(settings)
     heads = {e.original for e in entries if e.canonical and e.canonical.startswith(HEADS)}
     counters = {e.original for e in entries if not e.canonical}  # PyTorch before 0.4.1 had none
-    _check(source, {e.original: e.shape for e in entries}, settings, origin, any_shape=heads, optional=counters)
+    check(source, {e.original: e.shape for e in entries}, settings.model, origin, any_shape=heads, optional=counters)
     return {entry.canonical: source[entry.original] for entry in entries if entry.canonical}
 
 
@@ -80,7 +76,7 @@ def from_canonical(source: Mapping[str, np.ndarray], settings: YolactSettings, o
     weights = {name: array for name, array in source.items() if not name.endswith(_COUNTER)}
     shapes = canonical_shapes(settings)
     heads = {name for name in shapes if name.startswith(HEADS)}
-    _check(weights, shapes, settings, origin, any_shape=heads, optional=_dispensable(weights, shapes))
+    check(weights, shapes, settings.model, origin, any_shape=heads, optional=_dispensable(weights, shapes))
     return {name: weights[name] for name in shapes if name in weights}
 
 
@@ -98,13 +94,13 @@ def from_backbone(source: Mapping[str, np.ndarray], settings: YolactSettings, or
     }
     optional = {name for name, entry in entries.items() if not entry.canonical or _is_offset(name)}
     shapes = {name: entry.shape for name, entry in entries.items()}
-    _check(source, shapes, settings, f"{origin} as a backbone", optional=optional)
+    check(source, shapes, settings.model, f"{origin} as a backbone", optional=optional)
     return {entries[name].canonical: array for name, array in source.items() if entries[name].canonical}
 
 
 def to_original(weights: Mapping[str, np.ndarray], settings: YolactSettings, origin: str) -> Weights:
     """Canonical weights as the original's state dict, in its order."""
-    _check(weights, canonical_shapes(settings), settings, origin)
+    check(weights, canonical_shapes(settings), settings.model, origin)
     counter = np.zeros((), np.int64)
     return {entry.original: weights[entry.canonical] if entry.canonical else counter for entry in layout(settings)}
 
@@ -117,15 +113,7 @@ def fit_for_finetuning(
     A file of the backbone alone is one to start from too. Whatever else is missing, left over or of another shape is
     refused.
     """
-    skipped = [
-        name
-        for name, array in weights.items()
-        if name in shapes and name.startswith(HEADS) and array.shape != tuple(shapes[name])
-    ]
-    kept = {name: array for name, array in weights.items() if name not in skipped}
-    dispensable = {*skipped, *_dispensable(weights, shapes)}
-    check_fit(kept, {name: s for name, s in shapes.items() if name in kept or name not in dispensable}, origin)
-    return kept, skipped
+    return state_dicts.fit_for_finetuning(weights, shapes, origin, HEADS, _dispensable(weights, shapes))
 
 
 def without_leftovers(source: Mapping[str, np.ndarray]) -> Weights:
@@ -136,24 +124,6 @@ def without_leftovers(source: Mapping[str, np.ndarray]) -> Weights:
         return re.match(r"backbone\.layer(?!s)", name) is not None or (level is not None and int(level[1]) >= 2)
 
     return {name: array for name, array in source.items() if not is_leftover(name)}
-
-
-def _check(
-    arrays: Mapping[str, np.ndarray],
-    shapes: Mapping[str, tuple[int, ...]],
-    settings: YolactSettings,
-    origin: str,
-    any_shape: Collection[str] = (),
-    optional: Collection[str] = (),
-) -> None:
-    wanted = {
-        name: arrays[name].shape if name in any_shape and name in arrays else shape
-        for name, shape in shapes.items()
-        if name in arrays or name not in optional
-    }
-    faults = differences(arrays, wanted)
-    if faults:
-        raise UserError(f"{origin}: does not fit {settings.model}: {faults}")
 
 
 def _dispensable(weights: Collection[str], shapes: Collection[str]) -> set[str]:
@@ -168,15 +138,8 @@ def _is_offset(name: str) -> bool:
     return re.search(r"\.conv2\.(bias|offset_mask\.|conv_offset_mask\.)", name) is not None
 
 
-def _conv(original: str, canonical: str, out: int, into: int, kernel: int, bias: bool = True) -> list[Entry]:
-    entries = [Entry(f"{original}.weight", f"{canonical}.weight", (out, into, kernel, kernel))]
-    return [*entries, Entry(f"{original}.bias", f"{canonical}.bias", (out,))] if bias else entries
-
-
 def _norm(original: str, canonical: str, channels: int) -> list[Entry]:
-    leaves = ("weight", "bias", "running_mean", "running_var")
-    entries = [Entry(f"{original}.{leaf}", f"{canonical}.{leaf}", (channels,)) for leaf in leaves]
-    return [*entries, Entry(f"{original}.{_COUNTER}", None, ())]
+    return [*state_dicts.norm(original, canonical, channels), Entry(f"{original}.{_COUNTER}", None, ())]
 
 
 def _resnet(settings: ResNetSettings) -> tuple[Iterator[Entry], list[int]]:
@@ -191,7 +154,7 @@ def _resnet(settings: ResNetSettings) -> tuple[Iterator[Entry], list[int]]:
             names = f"backbone.layers.{stage}.{block}", f"backbone.layer{stage + 1}.{block}"
             entries += _bottleneck(*names, into, width, stem * 4 * 2**stage, settings.groups, deform, first=block == 0)
             into = stem * 4 * 2**stage
-    entries += _conv("backbone.conv1", "backbone.conv1", stem, 3, 7, bias=False)
+    entries += conv("backbone.conv1", "backbone.conv1", stem, 3, 7, bias=False)
     entries += _norm("backbone.bn1", "backbone.bn1", stem)
     return entries, [stem * 8, stem * 16, stem * 32]
 
@@ -199,17 +162,17 @@ def _resnet(settings: ResNetSettings) -> tuple[Iterator[Entry], list[int]]:
 def _bottleneck(
     original: str, canonical: str, into: int, width: int, out: int, groups: int, deform: bool, first: bool
 ) -> Iterator[Entry]:
-    yield from _conv(f"{original}.conv1", f"{canonical}.conv1", width, into, 1, bias=False)
+    yield from conv(f"{original}.conv1", f"{canonical}.conv1", width, into, 1, bias=False)
     yield from _norm(f"{original}.bn1", f"{canonical}.bn1", width)
-    yield from _conv(f"{original}.conv2", f"{canonical}.conv2", width, width // groups, 3, bias=deform)
+    yield from conv(f"{original}.conv2", f"{canonical}.conv2", width, width // groups, 3, bias=deform)
     if deform:
         # Of its 27 channels the first 18 are y, x offsets a tap, the last 9 the modulation.
-        yield from _conv(f"{original}.conv2.conv_offset_mask", f"{canonical}.conv2.offset_mask", 27, width, 3)
+        yield from conv(f"{original}.conv2.conv_offset_mask", f"{canonical}.conv2.offset_mask", 27, width, 3)
     yield from _norm(f"{original}.bn2", f"{canonical}.bn2", width)
-    yield from _conv(f"{original}.conv3", f"{canonical}.conv3", out, width, 1, bias=False)
+    yield from conv(f"{original}.conv3", f"{canonical}.conv3", out, width, 1, bias=False)
     yield from _norm(f"{original}.bn3", f"{canonical}.bn3", out)
     if first:
-        yield from _conv(f"{original}.downsample.0", f"{canonical}.downsample.0", out, into, 1, bias=False)
+        yield from conv(f"{original}.downsample.0", f"{canonical}.downsample.0", out, into, 1, bias=False)
         yield from _norm(f"{original}.downsample.1", f"{canonical}.downsample.1", out)
 
 
@@ -230,4 +193,4 @@ def _darknet(settings: DarknetSettings) -> tuple[Iterator[Entry], list[int]]:
 
 def _darknet_conv(original: str, canonical: str, out: int, into: int, kernel: int) -> list[Entry]:
     norm = _norm(f"{original}.1", f"{canonical}.norm", out)
-    return _conv(f"{original}.0", f"{canonical}.conv", out, into, kernel, bias=False) + norm
+    return conv(f"{original}.0", f"{canonical}.conv", out, into, kernel, bias=False) + norm

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from common.config import load_settings
-from weights_convert import yolact
+from tests.weights_convert.small_models import small_or_other
+from weights_convert import conversion, yolact
 
 ROOT = Path(__file__).parents[2]
 
@@ -57,3 +58,9 @@ def tiny_original(draw_original) -> dict[str, np.ndarray]:
 def tiny_weights(tiny_original) -> dict[str, np.ndarray]:
     """That of `tiny_original` under canonical names."""
     return yolact.from_original(tiny_original, load_settings("yolact_tiny"), "tiny")
+
+
+@pytest.fixture
+def small_models(monkeypatch) -> None:
+    """Every Mask R-CNN has few channels for the converter, so that whole files stay small."""
+    monkeypatch.setattr(conversion, "load_settings", small_or_other)

@@ -205,3 +205,16 @@ def test_what_is_no_checkpoint(tmp_path):
         (tmp_path / "w.bin").write_bytes(content)
         with pytest.raises(UserError, match=rf"w\.bin: .*{message}"):
             read_foreign(tmp_path / "w.bin")
+
+
+def test_a_checkpoint_beside_a_command_line(run_in, tmp_path):
+    """torchvision's reference training saves what argparse made of its arguments."""
+    code = """
+import argparse
+weight = torch.arange(6.0).reshape(2, 3)
+options = argparse.Namespace(data_path="/data", lr=0.02, lr_steps=[16, 22], resume=None, device="cuda")
+everything = dict(model={"fc.weight": weight}, args=options, epoch=25)
+"""
+    run_in("torch", code + SAVE_BOTH.format("everything"))
+    for name in ("zipped.pth", "legacy.pth"):
+        assert_equal(read_foreign(tmp_path / name), {"fc.weight": np.arange(6.0).reshape(2, 3)})

@@ -1,0 +1,34 @@
+"""Variants of Mask R-CNN with all of their layers and few channels, and weights for them, every number another."""
+
+import numpy as np
+
+from common.config import Settings, load_settings
+from weights_convert import mask_rcnn
+from weights_convert.mask_rcnn_layouts import layout
+
+Weights = dict[str, np.ndarray]
+
+SMALL = ["network.backbone.width=8", "network.channels=8", "network.box_channels=6", "num_classes=3"]
+
+
+def small(model: str) -> Settings:
+    """A variant with all of its layers and few channels."""
+    return load_settings(model, SMALL)
+
+
+def draw(settings: Settings) -> Weights:
+    """A checkpoint under the original's names, every number another."""
+    rng = np.random.default_rng(7)
+    return {entry.original: rng.standard_normal(entry.shape, np.float32) for entry in layout(settings)}
+
+
+def draw_canonical(settings: Settings) -> Weights:
+    rng = np.random.default_rng(8)
+    shapes = mask_rcnn.canonical_shapes(settings)
+    return {name: rng.standard_normal(shape, np.float32) for name, shape in shapes.items()}
+
+
+def small_or_other(name: str, overrides: list[str] | tuple[str, ...] = ()) -> Settings:
+    """`load_settings`, in which every Mask R-CNN has few channels."""
+    is_mask_rcnn = load_settings(name).family == "mask_rcnn"
+    return load_settings(name, [*(SMALL if is_mask_rcnn else ()), *overrides])
