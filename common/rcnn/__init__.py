@@ -4,18 +4,35 @@ A map is named after the level it comes from, p2 to p6 in a pyramid and c4 witho
 Labels are the network's own columns: where the background comes first objects count from 1, else from 0.
 """
 
+from common.rcnn.detection import Detections, detect, to_original
 from common.rcnn.geometry import HeadOutputs, anchors, head_outputs, map_names, strides
+from common.rcnn.loss import box_losses, mask_loss, rpn_losses
 from common.rcnn.pooling import pool, pool_pyramid, pyramid_levels
+from common.rcnn.proposals import Proposals, by_anchor, propose
 from common.rcnn.stages import stages
+from common.rcnn.target import bitmap_targets, label_anchors, label_regions, polygon_targets
 
 __all__ = [
+    "Detections",
     "HeadOutputs",
+    "Proposals",
     "anchors",
+    "bitmap_targets",
+    "box_losses",
+    "by_anchor",
+    "detect",
     "head_outputs",
+    "label_anchors",
+    "label_regions",
     "map_names",
+    "mask_loss",
+    "polygon_targets",
     "pool",
     "pool_pyramid",
+    "propose",
     "pyramid_levels",
+    "rpn_losses",
     "stages",
     "strides",
+    "to_original",
 ]

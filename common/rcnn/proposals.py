@@ -33,7 +33,7 @@ def propose(
 
     image_sizes: (height, width) of each image without its padding; boxes are clipped to it.
     """
-    levels = [_by_anchor(*level) for level in zip(logits, deltas, strict=True)]
+    levels = [by_anchor(*level) for level in zip(logits, deltas, strict=True)]
     images = []
     for index, size in enumerate(image_sizes):
         found = [
@@ -45,7 +45,7 @@ def propose(
     return _of_batch(images, limits.total) if limits.over_batch else [_best(each, limits.total) for each in images]
 
 
-def _by_anchor(logits: Array, deltas: Array) -> tuple[Array, Array]:
+def by_anchor(logits: Array, deltas: Array) -> tuple[Array, Array]:
     """(N, A, h, w), (N, 4 * A, h, w) -> (N, h * w * A), (N, h * w * A, 4)"""
     xp = namespace(logits)
     count, anchors, height, width = logits.shape

@@ -9,6 +9,7 @@ from common.array import Array, namespace
 from common.config import MaskRcnnSettings
 from common.rcnn.detection import Detections, detect
 from common.rcnn.geometry import anchors, head_outputs, map_names
+from common.rcnn.loss import select_columns
 from common.rcnn.pooling import pool
 from common.rcnn.proposals import Proposals, propose
 
@@ -114,10 +115,8 @@ def find_masks(network: Network, maps: list[Array], found: list[Detections]) -> 
     else:
         into_masks = network.box_head(pool(maps, regions, settings, chosen.box_size))[0]
     _, logits = network.mask_head(into_masks)
-    count, channels, *size = logits.shape
-    own = np.arange(count) * channels + np.concatenate([each.labels for each in found])
-    logits = xp.take(xp.reshape(logits, (count * channels, *size)), xp.asarray(own.astype(np.int32), like=logits))
-    masks = xp.to_numpy(xp.sigmoid(logits))
+    labels = xp.asarray(np.concatenate([each.labels for each in found]), like=logits)
+    masks = xp.to_numpy(xp.sigmoid(select_columns(logits, labels)))
     return np.split(masks, np.cumsum([len(each.boxes) for each in found])[:-1])
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from tests.goldens import golden
 
-FOLDER = Path(__file__).parent
+FOLDER = Path(golden.__file__).parent
 FAMILIES = {"mb": "maskrcnn_benchmark", "tv": "torchvision", "d2": "detectron2"}
 STRIDES = (4, 8, 16, 32, 64)
 

@@ -1,0 +1,72 @@
+"""What anchors and regions are trained towards, in NumPy and for one image.
+
+Sampling is the caller's: a label says what a box may be chosen as, not that it is.
+"""
+
+import numpy as np
+
+from common import numpy_ops
+from common.anchors import inside_image
+from common.boxes import Family, pairwise_iou, side_offset
+from common.config import MaskRcnnSettings
+from common.masks import polygons_in_box
+from common.matching import BACKGROUND, match_by_threshold
+
+# Of a box's sides, when polygons are drawn in it.
+_SMALLEST_SIDE = {"maskrcnn_benchmark": 1.0, "detectron2": 0.1}
+
+
+def label_anchors(
+    anchors: np.ndarray, boxes: np.ndarray, image_size: tuple[int, int], settings: MaskRcnnSettings
+) -> tuple[np.ndarray, np.ndarray]:
+    """Anchors (P, 4) and objects (G, 4) -> labels (P,) 1, 0 or -1 (not used), and matches as `match_by_threshold`'s.
+
+    maskrcnn-benchmark uses no anchor that leaves the image; an object may lose its best by that.
+    """
+    losses, convention = settings.losses, settings.convention
+    overlaps = pairwise_iou(boxes, anchors, side_offset(convention))
+    matched = match_by_threshold(overlaps, losses.rpn_negative_iou, losses.rpn_positive_iou, low_quality=True)
+    labels = np.where(matched >= 0, 1, np.where(matched == BACKGROUND, 0, -1)).astype(np.int32)
+    if convention == "maskrcnn_benchmark":
+        labels[~inside_image(anchors, image_size)] = -1
+    return labels, matched
+
+
+def label_regions(
+    regions: np.ndarray, boxes: np.ndarray, columns: np.ndarray, settings: MaskRcnnSettings
+) -> tuple[np.ndarray, np.ndarray]:
+    """Regions (R, 4), objects (G, 4) and their columns (G,) -> each region's column (R,) int32 and object (R,).
+
+    The originals train on the proposals and the objects' own boxes behind them.
+    """
+    threshold = settings.losses.positive_iou
+    matched = match_by_threshold(pairwise_iou(boxes, regions, side_offset(settings.convention)), threshold, threshold)
+    background = 0 if settings.network.background == "first" else settings.num_classes
+    found = np.full(len(regions), background, np.int32)
+    found[matched >= 0] = columns[matched[matched >= 0]]
+    return found, matched
+
+
+def polygon_targets(
+    polygons: list[list[np.ndarray]], boxes: np.ndarray, image_size: tuple[int, int], size: int, convention: Family
+) -> np.ndarray:
+    """Each box's object as polygons, and the boxes (K, 4) -> (K, size, size) bool; not torchvision's way."""
+    if convention == "maskrcnn_benchmark":  # moves the corners into the image
+        height, width = image_size
+        boxes = np.clip(boxes, 0, [width - 1, height - 1, width - 1, height - 1])
+    drawn = np.zeros((len(boxes), size, size), bool)
+    for target, parts, box in zip(drawn, polygons, boxes, strict=True):
+        target[:] = polygons_in_box(parts, box, size, _SMALLEST_SIDE[convention])
+    return drawn
+
+
+def bitmap_targets(
+    masks: np.ndarray, objects: np.ndarray, boxes: np.ndarray, size: int, convention: Family
+) -> np.ndarray:
+    """Masks (G, H, W), each box's object (K,) and the boxes (K, 4) -> (K, size, size) float32 between 0 and 1.
+
+    torchvision trains towards these numbers, detectron2 towards whether they are >= 0.5.
+    """
+    rois = np.concatenate([objects[:, None].astype(np.float32), boxes], axis=1)
+    bitmaps = masks[:, None].astype(np.float32)
+    return numpy_ops.roi_align(bitmaps, rois, (size, size), 1.0, 0, aligned=convention == "detectron2")[:, 0]
