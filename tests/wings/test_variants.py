@@ -5,15 +5,15 @@ import pytest
 
 from common.config import load_settings, model_names
 from tests.goldens import golden
-from weights_convert import yolact
+from weights_convert import mask_rcnn, yolact
 
-YOLACTS = [name for name in model_names() if load_settings(name).family == "yolact"]
+FAMILIES = {"yolact": yolact, "mask_rcnn": mask_rcnn}
 
 
-@pytest.mark.parametrize("model", YOLACTS)
+@pytest.mark.parametrize("model", model_names())
 def test_names_and_shapes_are_the_converters(model, wing):
     settings = load_settings(model)
-    assert wing("learner").Learner(settings, "cpu").shapes() == yolact.canonical_shapes(settings)
+    assert wing("learner").Learner(settings, "cpu").shapes() == FAMILIES[settings.family].canonical_shapes(settings)
 
 
 # The golden cases run the others; these two differ from yolact_base in the size alone.
