@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from common.config import load_settings
-from tests.weights_convert.small_models import small_or_other
-from weights_convert import conversion, yolact
+from tests.weights_convert.small_models import draw_canonical, small_or_other
+from weights_convert import conversion, mask_rcnn, yolact
 
 ROOT = Path(__file__).parents[2]
 
@@ -40,10 +40,12 @@ def draw_original() -> Callable[[str], dict[str, np.ndarray]]:
     """draw_original(model): a checkpoint in the original's names and order, every number another."""
 
     def draw(model: str) -> dict[str, np.ndarray]:
-        rng = np.random.default_rng(7)
+        rng, settings = np.random.default_rng(7), load_settings(model)
+        if settings.family == "mask_rcnn":
+            return mask_rcnn.to_original(draw_canonical(settings), settings, model)
         return {
             entry.original: rng.standard_normal(entry.shape, np.float32) if entry.canonical else np.zeros((), np.int64)
-            for entry in yolact.layout(load_settings(model))
+            for entry in yolact.layout(settings)
         }
 
     return draw

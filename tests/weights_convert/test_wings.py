@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
+from common.config import load_settings
 from common.weights import compare_weights
 from weights_convert import read_foreign
-from weights_convert.conversion import convert, write
+from weights_convert.conversion import convert, original_format, write
 from weights_convert.writers import write_pth
 
 NETWORK = """
@@ -31,8 +32,9 @@ assert not missing and not unexpected, (missing, unexpected)
 SUFFIXES = {"torch": ".pth", "jittor": ".pkl", "mindspore": ".ckpt"}
 
 
-# The plain network, and the one with every kind of layer.
-MODELS = ["yolact_tiny", pytest.param("yolact_plus_resnet50", marks=pytest.mark.slow)]
+# Of each family the plain network, and the one with every other kind of layer.
+MODELS = ["yolact_tiny", "mask_rcnn_tiny"]
+MODELS += [pytest.param(model, marks=pytest.mark.slow) for model in ("yolact_plus_resnet50", "mask_rcnn_r50_c4")]
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -47,6 +49,10 @@ def test_between_a_framework_and_the_converter(run_in, tmp_path, framework, mode
         framework, "\n".join((NETWORK.format(framework=framework, model=model), LOAD[framework], see, SAVE[framework]))
     )
     assert compare_weights(dict(np.load(tmp_path / "seen.npz")), weights) == ""
-    write(tmp_path / "back.pth", *convert(tmp_path / f"own{SUFFIXES[framework]}", model), "yolact")
+    write(
+        tmp_path / "back.pth",
+        *convert(tmp_path / f"own{SUFFIXES[framework]}", model),
+        original_format(load_settings(model)),
+    )
     back = read_foreign(tmp_path / "back.pth")
     assert list(back) == list(original) and compare_weights(back, original) == ""
