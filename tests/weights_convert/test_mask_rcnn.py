@@ -13,11 +13,12 @@ from common.errors import UserError
 from common.weights import check_fit, compare_weights
 from tests.goldens import golden
 from tests.weights_convert.small_models import draw, draw_canonical, small
+from weights_convert import __main__ as command
 from weights_convert import conversion, convert, mask_rcnn, open_weights, read_foreign
 from weights_convert.class_names import COCO, class_names
 from weights_convert.conversion import write
 from weights_convert.mask_rcnn_layouts import layout
-from weights_convert.writers import write_pth
+from weights_convert.writers import write_jittor, write_pth
 
 MODELS = [name for name in model_names() if load_settings(name).family == "mask_rcnn"]
 FORWARD_CASES = [
@@ -167,6 +168,8 @@ def test_maskrcnn_benchmarks_file(tmp_path, small_models):
             assert compare_weights(weights, expected) == ""
             assert (card.model, card.iteration, len(card.classes)) == ("mask_rcnn_r50_fpn", 90000, 3)
             assert card.preprocessing == settings.preprocessing and "maskrcnn-benchmark" in card.licence
+    write_jittor(tmp_path / "model.pkl", original)  # as its port to Jittor has it
+    assert compare_weights(open_weights(tmp_path / "model.pkl", settings)[0], expected) == ""
     write_pth(tmp_path / "half.pth", {f"module.{name}" if "rpn" in name else name: a for name, a in original.items()})
     with pytest.raises(UserError, match=r"missing: .*rpn.*left over: module\.rpn"):
         open_weights(tmp_path / "half.pth", settings)
@@ -338,3 +341,30 @@ def test_another_familys_weights_are_refused_by_name(tmp_path, small_models):
     write_pth(tmp_path / "r.pth", draw(small("mask_rcnn_r50_fpn")))
     with pytest.raises(UserError, match=r"r\.pth: these are weights of mask_rcnn_r50_fpn, not of yolact_tiny$"):
         convert(tmp_path / "r.pth", "yolact_tiny")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["{mb}", "out.pth"], "give --to torch or --to maskrcnn_benchmark"),
+        (["{d2}", "out.pkl"], "give --to jittor or --to detectron2"),
+        (["{mb}", "out.pth", "--to", "detectron2"], "mask_rcnn_r50_fpn has the form of maskrcnn_benchmark"),
+        (
+            ["{d2}", "out.pth", "--model", "mask_rcnn_r50_c4"],
+            "weights of mask_rcnn_r50_fpn_detectron2, not of mask_rcnn",
+        ),
+        (["{d2}", "out.safetensors", "--from", "torchvision"], "which mask_rcnn_r50_fpn_detectron2 is not from"),
+        (["{mb}", "out.safetensors", "--from", "caffe2"], "missing: conv1_w"),
+        (["{tv}", "out.bin"], "give --to, one of canonical, torch, jittor, mindspore, torchvision"),
+    ],
+)
+def test_the_commands_bad_input_is_one_line(tmp_path, small_models, monkeypatch, words, message):
+    paths = {"mb": "e2e_mask_rcnn_R_50_FPN_1x", "tv": "maskrcnn_resnet50_fpn", "d2": "mask_rcnn_R_50_FPN_3x"}
+    for key, convention in zip(paths, ORIGINALS, strict=True):
+        paths[key] = tmp_path / f"{paths[key]}.pth"
+        write_pth(paths[key], draw(small(ORIGINALS[convention])))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["weights_convert", *(word.format(**paths) for word in words)])
+    with pytest.raises(UserError, match=re.escape(message)) as error:
+        command.main()
+    assert "\n" not in str(error.value) and not list(tmp_path.glob("out*"))
