@@ -3,6 +3,8 @@
 The half that is not network (anchors, proposals, pooling, detection) stands in `common/rcnn`.
 """
 
+from math import prod
+
 import numpy as np
 from jittor import Var, nn
 
@@ -42,7 +44,7 @@ class BoxHead(nn.Module):
 
     def features(self, pooled: Var) -> Var:
         """(K, C, s, s) -> (K, width)"""
-        x = nn.relu(self.fc1(pooled.reshape((pooled.shape[0], -1))))
+        x = nn.relu(self.fc1(pooled.reshape((pooled.shape[0], prod(pooled.shape[1:])))))
         return nn.relu(self.fc2(x))
 
     def execute(self, pooled: Var) -> tuple[Var, Var, Var]:

@@ -3,6 +3,8 @@
 The half that is not network (anchors, proposals, pooling, detection) stands in `common/rcnn`.
 """
 
+from math import prod
+
 import numpy as np
 from mindspore import Tensor, nn
 from mindspore import ops as F
@@ -43,7 +45,7 @@ class BoxHead(nn.Cell):
 
     def features(self, pooled: Tensor) -> Tensor:
         """(K, C, s, s) -> (K, width)"""
-        x = F.relu(self.fc1(pooled.reshape(pooled.shape[0], -1)))
+        x = F.relu(self.fc1(pooled.reshape(pooled.shape[0], prod(pooled.shape[1:]))))
         return F.relu(self.fc2(x))
 
     def construct(self, pooled: Tensor) -> tuple[Tensor, Tensor, Tensor]:

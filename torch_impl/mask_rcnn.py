@@ -43,7 +43,7 @@ class BoxHead(nn.Module):
 
     def features(self, pooled: Tensor) -> Tensor:
         """(K, C, s, s) -> (K, width)"""
-        x = F.relu(self.fc1(pooled.reshape(pooled.shape[0], -1)))
+        x = F.relu(self.fc1(pooled.flatten(1)))
         return F.relu(self.fc2(x))
 
     def forward(self, pooled: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -1,0 +1,72 @@
+"""Mask R-CNN beyond its golden cases: nothing found, nothing asked for, several images at once, its parts apart."""
+
+import numpy as np
+import pytest
+
+from common.config import load_settings
+from common.rcnn import map_names
+from tests.goldens import golden
+
+FEW = ["rpn.inference.before_nms=30", "rpn.inference.total=10"]
+SMALL = ["network.backbone.depths=[1,1,1,1]", "network.backbone.width=16", "network.channels=16", "num_classes=4"]
+VARIANTS = {
+    "a pyramid": ("mask_rcnn_tiny", FEW),
+    "C4": ("mask_rcnn_r50_c4", FEW + SMALL),
+    "the background last": ("mask_rcnn_r50_fpn_detectron2", [*FEW, *SMALL, "network.box_channels=32"]),
+}
+# Without near ties: noise of 1e-4 on them changes neither what is found nor its order.
+IMAGES = golden.image(2, (2, 3, 64, 96))
+SIZES = np.array([[60, 90], [64, 80]])
+
+
+def learner_for(wing, variant, *overrides):
+    model, own = VARIANTS[variant]
+    learner = wing("learner").Learner(load_settings(model, [*own, *overrides]), "cpu")
+    learner.load_weights({name: golden.weight(name, shape) for name, shape in learner.shapes().items()})
+    return learner
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_nothing_found_and_nothing_asked_for(variant, wing):
+    learner = learner_for(wing, variant, "detection.score_threshold=2")
+    answers = learner.trace({"image": IMAGES, "rois": np.zeros((0, 5), np.float32), "image_size": SIZES})
+    network = learner.settings.network
+    shapes = {"proposals": (20, 4), "proposal_scores": (20,)}
+    shapes |= {"det_boxes": (0, 4), "det_scores": (0,), "det_labels": (0,)}
+    classes = 5 if network.background == "first" else 4
+    shapes |= {"class_logits": (0, 5), "box_deltas": (0, 4 * classes)}
+    if network.fpn:
+        shapes |= {"box_pooled": (0, network.channels, 7, 7), "box_features": (0, network.box_channels)}
+        shapes |= {"mask_pooled": (0, network.channels, 14, 14), "mask_features": (0, network.channels, 14, 14)}
+        shapes |= {"mask_logits": (0, classes, 28, 28), "det_masks": (0, 28, 28)}
+    else:
+        shapes |= {"box_pooled": (0, 256, 14, 14), "box_features": (0, 512, 7, 7), "mask_features": (0, 512, 7, 7)}
+        shapes |= {"mask_logits": (0, classes, 14, 14), "det_masks": (0, 14, 14)}
+    assert {name: answers[name].shape for name in shapes} == shapes
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_images_of_a_batch_do_not_touch_each_other(variant, wing):
+    learner = learner_for(wing, variant)
+    together = learner.trace({"image": IMAGES, "image_size": SIZES})
+    alone = [learner.trace({"image": IMAGES[i : i + 1], "image_size": SIZES[i : i + 1]}) for i in (0, 1)]
+    assert len(alone[0]["det_boxes"]) > 0 and len(alone[1]["det_boxes"]) > 0
+    for name in ("proposals", "proposal_scores", "det_boxes", "det_scores", "det_labels", "det_masks"):
+        expected = np.concatenate([each[name] for each in alone])
+        assert golden.distance(together[name], expected) < 1e-3, name
+
+
+def test_the_parts_apart(wing, xp, like):
+    """What other models stand on: maps, the heads' answers on them, and on regions that come from anywhere."""
+    network = learner_for(wing, "a pyramid").network
+    image = xp.asarray(IMAGES, like)
+    outputs = network(image)
+    maps, names = network.features(image), map_names(network.settings)
+    logits, deltas = network.rpn(maps)
+    for name, *found in zip(names, maps, logits, deltas, strict=True):
+        for stage, value in zip((name, f"rpn_logits_{name}", f"rpn_deltas_{name}"), found, strict=True):
+            assert golden.distance(xp.to_numpy(value), xp.to_numpy(outputs[stage])) < 1e-5
+    features, classes, boxes = network.box_head(xp.asarray(golden.image(2, (3, 64, 7, 7)), like))
+    assert [tuple(x.shape) for x in (features, classes, boxes)] == [(3, 128), (3, 5), (3, 20)]
+    features, masks = network.mask_head(xp.asarray(golden.image(3, (3, 64, 14, 14)), like))
+    assert [tuple(x.shape) for x in (features, masks)] == [(3, 64, 14, 14), (3, 5, 28, 28)]
