@@ -24,9 +24,8 @@ _CLASS_BIASES = (
     "cls_score_b",
 )
 _COUNTER = "num_batches_tracked"
-# What the original's own loader passes over and what it writes itself does not have (any more).
+# What the original's own loader passes over, and `layout` does not have.
 _IGNORED = {
-    "maskrcnn_benchmark": None,
     "torchvision": rf"backbone\.body\.(.*\.)?(bn\d|downsample\.1)\.{_COUNTER}",
     "detectron2": r"pixel_mean|pixel_std|proposal_generator\.anchor_generator\.cell_anchors\.\d+"
     rf"|backbone\.bottom_up\..*\.norm\.{_COUNTER}",
@@ -36,7 +35,7 @@ _TORCHVISION_RENAMED = (
     (r"backbone\.fpn\.(inner|layer)_blocks\.(\d)\.(weight|bias)", r"backbone.fpn.\1_blocks.\2.0.\3"),
     (r"rpn\.head\.conv\.(weight|bias)", r"rpn.head.conv.0.0.\1"),
 )
-_TORCHVISION_MASK = re.compile(r"roi_heads\.mask_head\.mask_fcn(\d)\.(weight|bias)")
+_TORCHVISION_MASK = re.compile(r"roi_heads\.mask_head\.mask_fcn([1-4])\.(weight|bias)")
 
 
 def classes_of(arrays: Mapping[str, np.ndarray]) -> int | None:
@@ -57,8 +56,8 @@ def from_original(source: Mapping[str, np.ndarray], settings: MaskRcnnSettings, 
     """
     if settings.convention == "torchvision":
         source = _renamed_since(source, origin)
-    ignored = _IGNORED[settings.convention]
-    source = {name: array for name, array in source.items() if not (ignored and re.fullmatch(ignored, name))}
+    ignored = _IGNORED.get(settings.convention, "")
+    source = {name: array for name, array in source.items() if not re.fullmatch(ignored, name)}
     entries = layout(settings)
     heads = {e.original for e in entries if e.canonical and e.canonical.startswith(HEADS)}
     twice = {e.original for e in entries if not e.canonical}  # anchors, and what is written a second time
@@ -81,10 +80,10 @@ def from_backbone(source: Mapping[str, np.ndarray], settings: MaskRcnnSettings, 
     source = {
         name: array for name, array in source.items() if not name.startswith("fc.") and not name.endswith(_COUNTER)
     }
-    entries = {backbone_name(name): name for name in canonical_shapes(settings) if is_backbone(name)}
-    shapes = canonical_shapes(settings)
-    check(source, {name: shapes[entries[name]] for name in entries}, settings.model, f"{origin} as a backbone")
-    return {canonical: source[name] for name, canonical in entries.items()}
+    shapes = {name: shape for name, shape in canonical_shapes(settings).items() if is_backbone(name)}
+    wanted = {_plain_name(name): shape for name, shape in shapes.items()}
+    check(source, wanted, settings.model, f"{origin} as a backbone")
+    return {name: source[_plain_name(name)] for name in shapes}
 
 
 def to_original(weights: Mapping[str, np.ndarray], settings: MaskRcnnSettings, origin: str) -> Weights:
@@ -112,8 +111,8 @@ def is_backbone(name: str) -> bool:
     return name.startswith(("backbone.", "box_head.layer4."))
 
 
-def backbone_name(name: str) -> str:
-    """A canonical name of `is_backbone` as torchvision calls it in the residual network alone."""
+def _plain_name(name: str) -> str:
+    """A canonical name of `is_backbone` as torchvision has it in the residual network alone."""
     return name.partition(".")[2]
 
 
