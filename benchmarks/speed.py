@@ -26,7 +26,7 @@ import numpy as np
 
 from benchmarks.ops import FRAMEWORKS, first_array
 from common import yolact
-from common.commands.wing import at_least, learner_class
+from common.commands.wing import at_least, learner_class, refuse_unwritten
 from common.config import Settings, load_settings
 from common.data.yolact_samples import prepare
 from common.errors import UserError, run_command
@@ -66,6 +66,8 @@ def main() -> None:
     if unknown:
         raise UserError(f"framework {unknown[0]!r} is unknown; there are {', '.join(FRAMEWORKS)}")
     models = {name: load_settings(name) for name in arguments.models or MODELS}
+    for settings in models.values():
+        refuse_unwritten(settings, "prediction")
     found = {}
     for name, settings in models.items():
         found[name] = measure(settings, frameworks, arguments.repetitions, arguments.warmup, arguments.seed)

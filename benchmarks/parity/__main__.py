@@ -19,6 +19,7 @@ from benchmarks.parity.finding import GATES, Difference, Finding, Run, Tolerance
 from benchmarks.parity.prepare import prepare, with_facts
 from benchmarks.parity.worker import REFERENCE
 from common import weights as weight_files
+from common.commands.wing import refuse_unwritten
 from common.config import load_settings
 from common.errors import UserError, run_command
 from common.frameworks import MissingFramework
@@ -47,6 +48,7 @@ def main() -> None:
 
 def _one_model(model: str, arguments: argparse.Namespace) -> int:
     settings = load_settings(model)
+    refuse_unwritten(settings, "training")
     with tempfile.TemporaryDirectory(prefix="parity-") as temporary:
         folder = Path(temporary)
         if arguments.weights:

@@ -7,7 +7,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from common.commands.wing import Parser, at_least, default_workers, nms_overrides, trained_model
+from common.commands.wing import (
+    Parser,
+    at_least,
+    default_workers,
+    nms_overrides,
+    refuse_unwritten,
+    trained_model,
+)
+from common.config import load_settings
 from common.errors import UserError
 from common.files import atomic_path
 
@@ -24,6 +32,7 @@ _DETECTION_FILES = {"box": Path("results/bbox_detections.json"), "mask": Path("r
 
 def main(framework: str, argv: Sequence[str] | None = None) -> None:
     arguments = _parser(framework).read(argv)
+    refuse_unwritten(load_settings(arguments.model, arguments.overrides), "evaluation")
     arguments.overrides += nms_overrides(arguments)
 
     from common.data.coco import resolve

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from contextlib import nullcontext, suppress
 from pathlib import Path
 
-from common.commands.wing import Parser, at_least, nms_overrides, trained_model
+from common.commands.wing import Parser, at_least, nms_overrides, refuse_unwritten, trained_model
+from common.config import load_settings
 
 EXAMPLES = """
 yolact_resnet50 --weights yolact_resnet50_54_800000.pth street.jpg --output out.png --score-threshold 0.15
@@ -21,6 +22,7 @@ yolact_resnet50 --weights w.safetensors 0 --output camera.mp4
 def main(framework: str, argv: Sequence[str] | None = None) -> None:
     parser = _parser(framework)
     arguments = parser.read(argv)
+    refuse_unwritten(load_settings(arguments.model, arguments.overrides), "prediction")
     arguments.overrides += nms_overrides(arguments)
 
     from common.commands import media, sinks

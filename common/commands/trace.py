@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from common.commands.wing import Parser, trained_model
+from common.commands.wing import Parser, refuse_unwritten, trained_model
+from common.config import load_settings
 from common.errors import UserError
 from common.files import atomic_path, existing_file
 from common.observing import Outputs
@@ -32,7 +33,7 @@ def main(framework: str, argv: Sequence[str] | None = None) -> None:
         type=Path,
         required=True,
         metavar="IN.npz",
-        help="`image` (N, 3, H, W), prepared; for --gradients a batch",
+        help="`image` (N, 3, H, W), prepared; Mask R-CNN also takes `rois` and `image_size`; for --gradients a batch",
     )
     parser.add_argument("--outputs", type=Path, required=True, metavar="OUT.npz")
     parser.add_argument(
@@ -42,6 +43,8 @@ def main(framework: str, argv: Sequence[str] | None = None) -> None:
         "--gradients", action="store_true", help="also losses and gradients, as loss.TERM and grad.NAME"
     )
     arguments = parser.read(argv)
+    if arguments.gradients:
+        refuse_unwritten(load_settings(arguments.model, arguments.overrides), "training")
     inputs = _arrays(arguments.inputs)
     learner, _, _ = trained_model(framework, arguments)
     layers = Outputs() if arguments.layers else None

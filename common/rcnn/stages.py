@@ -7,6 +7,7 @@ import numpy as np
 from common.anchors import inside_image
 from common.array import Array, namespace
 from common.config import MaskRcnnSettings
+from common.errors import UserError
 from common.rcnn.detection import Detections, detect
 from common.rcnn.geometry import anchors, head_outputs, map_names
 from common.rcnn.loss import select_columns
@@ -42,12 +43,26 @@ def stages(network: Network, image: Array, inputs: dict[str, np.ndarray]) -> dic
         if settings.convention == "maskrcnn_benchmark":
             stages[f"anchors_inside_{name}"] = inside_image(of_map, padded)
     if "rois" in inputs:
-        rois = namespace(image).asarray(np.asarray(inputs["rois"], np.float32), like=image)
-        stages |= _of_regions(network, maps, rois)
+        rois = _checked_rois(inputs["rois"], image.shape[0])
+        stages |= _of_regions(network, maps, namespace(image).asarray(rois, like=image))
     if "image_size" in inputs:
-        sizes = [tuple(size) for size in np.reshape(inputs["image_size"], (-1, 2)).tolist()]
+        sizes = _checked_sizes(inputs["image_size"], image.shape[0])
         stages |= _inference(network, outputs, places, sizes)
     return stages
+
+
+def _checked_rois(rois: np.ndarray, images: int) -> np.ndarray:
+    if rois.ndim != 2 or rois.shape[1] != 5:
+        raise UserError(f"rois has the shape {rois.shape}, not (K, 5): image index, x1, y1, x2, y2")
+    if not np.isin(rois[:, 0], np.arange(images)).all():
+        raise UserError(f"rois: column 0 is an image's index, from 0 to {images - 1}")
+    return rois.astype(np.float32)
+
+
+def _checked_sizes(image_size: np.ndarray, images: int) -> list[tuple[int, int]]:
+    if image_size.size != 2 * images:
+        raise UserError(f"image_size has the shape {image_size.shape}, not ({images}, 2): height, width of each image")
+    return [tuple(size) for size in image_size.reshape(-1, 2).astype(int).tolist()]
 
 
 def _of_regions(network: Network, maps: list[Array], rois: Array) -> dict[str, Array]:
