@@ -98,7 +98,7 @@ def _answers(batch: _Batch, padded: list[int], framework: str, xp: ModuleType, l
         return [*found, rcnn.mask_loss(masks, arrays["mask_labels"], arrays["mask_targets"])]
 
     count = 4 if batch.prefix == "d2_empty" else 5
-    answers[f"{batch.prefix}_losses"] = np.array([float(xp.to_numpy(x)) for x in terms(*given)[:count]])
+    answers[f"{batch.prefix}_losses"] = np.array([xp.to_numpy(x).item() for x in terms(*given)[:count]])
     if framework != "numpy":
         _, gradients = xp.value_and_grad(lambda *values: sum(terms(*values)), *given)
         _gradients(batch, [xp.to_numpy(each) for each in gradients], rpn, roi, answers)
