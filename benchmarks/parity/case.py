@@ -28,7 +28,7 @@ class Case:
     """One model on one set of inputs.
 
     data: folder of a data set whose training part gives the batches and whose validation part the images of gate 5.
-    steps: optimizer steps of gate 4.
+    steps: optimizer steps of gate 4; 0 where that is not asked for.
     """
 
     settings: Settings
@@ -60,10 +60,10 @@ class Case:
         return resolve(self.data, "val")
 
     def batches(self) -> Iterator[Arrays]:
-        """The training batches of the first steps, as the train command makes them."""
+        """The training batches of the first steps, as the train command makes them; one at least, for the gradients."""
         samples = YolactTraining(resolve(self.data, "train"), self.settings)
         with Loader(samples, collate, len(samples), self.settings.schedule.batch_size, self.seed, workers=0) as loader:
-            for _ in range(self.steps):
+            for _ in range(max(1, self.steps)):
                 yield next(loader)[1]
 
     def snapshots(self) -> tuple[int, ...]:

@@ -68,6 +68,8 @@ def _computed(case: Case, learner: Any, folder: Path) -> Iterator[tuple[str, Arr
     losses, gradients = learner.gradients(first)
     yield "losses", _scalars(losses)
     yield "gradients", gradients
+    if case.steps == 0:
+        return
     start = case.weights(folder)
     learner.load_weights(start)  # the norms' statistics have moved
     for step, batch in enumerate(chain([first], batches), start=1):
