@@ -7,6 +7,7 @@ anything else    neutral; runs once, with no framework imported
 """
 
 import importlib
+import signal
 from pathlib import Path
 from types import ModuleType
 
@@ -25,6 +26,8 @@ def pytest_addoption(parser):
 
 def pytest_configure(config):
     """Before any test file imports the framework: the wing's package prepares what is read at that import."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell leaves it for what runs in the background
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     framework = config.getoption("--framework")
     if framework != "numpy":
         importlib.import_module(f"{framework}_impl")

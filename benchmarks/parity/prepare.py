@@ -14,6 +14,7 @@ from common.data.coco import locate
 from common.data.shapes import write_shapes
 from common.files import atomic_path
 from common.training.initial_weights import initial_weights
+from common.training.randomness import stream
 from common.training.schedules import with_batch_size
 from common.weights import Card
 
@@ -66,6 +67,9 @@ def draw_weights(case: Case, learner_class: type, folder: Path) -> None:
     """Weights as training starts with, but for the norms: their statistics come from the first image."""
     learner = learner_class(case.settings, "cpu", training=True)
     weights = initial_weights(learner.shapes(), case.settings, case.seed)
+    for name, weight in weights.items():
+        if weight.ndim > 1 and not weight.any():  # offsets of zero: a deformable convolution would sample at its kinks
+            weights[name] = 0.01 * stream(case.seed, 0, f"weight {name}").standard_normal(weight.shape, np.float32)
     learner.load_weights(weights)
     settling = _Settling()
     learner.trace({"image": case.image()}, settling)
