@@ -79,7 +79,7 @@ def table(runs: list[Run]) -> str:
     rows = [row.cells() for row in _rows(runs)]
     parts = [_aligned(rows)] if rows else []
     parts += [_told(run) for run in runs if run.failures()]
-    parts += [line for line in (_not_run(runs), _times(runs)) if line]
+    parts += [line for line in (_remarks(runs), _not_run(runs), _times(runs)) if line]
     return "\n\n".join(parts)
 
 
@@ -216,6 +216,17 @@ def _further_causes(run: Run) -> list[Finding]:
     first = run.first()
     causes.pop((first.gate, first.name), None)
     return list(causes.values())
+
+
+def _remarks(runs: list[Run]) -> str:
+    """What is to be said of values that passed: how many of the optimizer's steps could be compared."""
+    told = [
+        f"{run.framework}: {found.name}: {found.detail}"
+        for run in runs
+        for found in run.findings
+        if found.passed and found.detail
+    ]
+    return "\n".join(told)
 
 
 def _not_run(runs: list[Run]) -> str:
