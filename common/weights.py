@@ -133,6 +133,16 @@ def compare_weights(first: Mapping[str, np.ndarray], second: Mapping[str, np.nda
     return ""
 
 
+def with_card(settings: Settings, card: Card, origin: str, overrides: Sequence[str] = ()) -> Settings:
+    """The settings under which weights run: their classes and, unless it is overridden, their preprocessing."""
+    facts = {"num_classes": len(card.classes)}
+    if not any(override.startswith("preprocessing.") for override in overrides):
+        facts["preprocessing"] = card.preprocessing
+    settings = settings.model_copy(update=facts)
+    check_card(card, settings, origin)
+    return settings
+
+
 def check_card(card: Card, settings: Settings, origin: str) -> None:
     """Refuses to run weights under another variant's settings, also where the shapes would fit."""
     if card.model != settings.model and not _same_network(card, settings):

@@ -13,10 +13,12 @@ import sys
 import tempfile
 from pathlib import Path
 
+from benchmarks.ops import FRAMEWORKS
 from benchmarks.parity import report
 from benchmarks.parity.against import run_against
+from benchmarks.parity.case import WEIGHTS
 from benchmarks.parity.finding import GATES, Difference, Finding, Run, Tolerance
-from benchmarks.parity.prepare import prepare, with_facts
+from benchmarks.parity.prepare import prepare
 from benchmarks.parity.worker import REFERENCE
 from common import weights as weight_files
 from common.commands.wing import refuse_unwritten
@@ -25,7 +27,6 @@ from common.errors import UserError, run_command
 from common.frameworks import MissingFramework
 from weights_convert import open_weights
 
-FRAMEWORKS = ("torch", "jittor", "mindspore")
 MODELS = ("yolact_resnet50", "yolact_plus_resnet50")
 
 EXAMPLES = """
@@ -53,8 +54,8 @@ def _one_model(model: str, arguments: argparse.Namespace) -> int:
         folder = Path(temporary)
         if arguments.weights:
             weights, card = open_weights(arguments.weights, settings)
-            settings = with_facts(settings, card)
-            weight_files.save(folder / "weights.safetensors", weights, card)
+            settings = weight_files.with_card(settings, card, str(arguments.weights))
+            weight_files.save(folder / WEIGHTS, weights, card)
         print(f"{settings.model}: writing the reference in {REFERENCE}", file=sys.stderr, flush=True)
         prepare(folder, settings, arguments.batch_size, arguments.data, seed=arguments.seed)
         output = arguments.output and arguments.output / settings.model
@@ -122,13 +123,13 @@ def _against(folder: Path, dump: Path, output: Path) -> int:
     """A user's own port of the model. The reference lies in `output` for good: the port is given its inputs."""
     _run_worker("dump", REFERENCE, folder, [])
     output.mkdir(parents=True, exist_ok=True)
-    for name in ("weights.safetensors", "weights.json"):
+    for name in (WEIGHTS, weight_files.card_path(WEIGHTS).name):
         shutil.copyfile(folder / name, output / name)
     shutil.copytree(folder / "reference", output / "reference", dirs_exist_ok=True)
     if not (dump / "outputs.npz").is_file():
         raise UserError(
             f"{dump / 'outputs.npz'} is not there: give your port {output / 'reference/inputs.npz'} and "
-            f"{output / 'weights.safetensors'}, and write what its layers make of them (docs/porting.md)"
+            f"{output / WEIGHTS}, and write what its layers make of them (docs/porting.md)"
         )
     return run_against(output / "reference", dump, output)
 

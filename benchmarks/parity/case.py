@@ -20,6 +20,7 @@ from common.yolact import collate
 
 Arrays = dict[str, np.ndarray]
 
+WEIGHTS = "weights.safetensors"
 SNAPSHOTS = (1, 2, 5, 10, 20)  # the optimizer steps after which the weights are looked at
 
 
@@ -50,7 +51,11 @@ class Case:
 
     def weights(self, folder: Path) -> Arrays:
         """The canonical weights that every wing starts from."""
-        return weight_files.load(folder / "weights.safetensors")[0]
+        return weight_files.load(folder / WEIGHTS)[0]
+
+    @staticmethod
+    def has_weights(folder: Path) -> bool:
+        return (folder / WEIGHTS).exists()
 
     def image(self) -> np.ndarray:
         """(1, 3, H, W): the first validation image as this process's preprocessing makes it from the file's bytes."""

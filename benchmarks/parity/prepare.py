@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.parity.case import Case
+from benchmarks.parity.case import WEIGHTS, Case
 from common import weights as weight_files
 from common.array import Array, namespace
 from common.config import Settings
@@ -36,7 +36,7 @@ def prepare(
     else:
         _excerpt(data, folder / "data", 0)
     schedule = with_batch_size(settings.schedule, batch_size)
-    if not (folder / "weights.safetensors").exists():
+    if not Case.has_weights(folder):
         schedule = schedule.model_copy(update={"learning_rate": DRAWN_RATE * schedule.learning_rate})
     settings = settings.model_copy(update={"schedule": schedule})
     case = Case(settings, folder / "data", seed, steps)
@@ -63,8 +63,10 @@ def _excerpt(root: Path, out: Path, classes: int) -> None:
             (out / split).symlink_to(images.resolve(), target_is_directory=True)
 
 
-def draw_weights(case: Case, learner_class: type, folder: Path) -> None:
-    """Weights as training starts with, but for the norms: their statistics come from the first image."""
+def draw_missing_weights(case: Case, learner_class: type, folder: Path) -> None:
+    """Where no weights were given, those that training starts with; the norms' statistics come from the first image."""
+    if case.has_weights(folder):
+        return
     learner = learner_class(case.settings, "cpu", training=True)
     weights = initial_weights(learner.shapes(), case.settings, case.seed)
     for name, weight in weights.items():
@@ -80,7 +82,7 @@ def draw_weights(case: Case, learner_class: type, folder: Path) -> None:
         preprocessing=case.settings.preprocessing,
         classes=tuple(case.validation().class_names),
     )
-    weight_files.save(folder / "weights.safetensors", weights | settling.statistics, card)
+    weight_files.save(folder / WEIGHTS, weights | settling.statistics, card)
 
 
 class _Settling:
@@ -112,8 +114,3 @@ class _Settling:
         self.statistics |= {f"{path}.running_mean": mean, f"{path}.running_var": variance}
         settled = (array - mean[:, None, None]) / np.sqrt(variance[:, None, None])
         return xp.asarray(settled.astype(np.float32), given)
-
-
-def with_facts(settings: Settings, card: Card) -> Settings:
-    """The settings with what the card of the weights says of classes and preprocessing."""
-    return settings.model_copy(update={"num_classes": len(card.classes), "preprocessing": card.preprocessing})

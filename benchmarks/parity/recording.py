@@ -60,6 +60,7 @@ class Recording:
         self._folder = folder
         self.entries: list[dict[str, str]] = json.loads((folder / "index.json").read_text())
         self._files = {entry["name"]: entry["file"] for entry in self.entries}
+        self._passed_on = {name for pair in self.twins() for name in pair}
         self._paths = {entry["path"] for entry in self.entries if entry["path"]}
 
     def __contains__(self, name: str) -> bool:
@@ -81,7 +82,7 @@ class Recording:
 
     def is_passed_on(self, name: str) -> bool:
         """Whether this is an array that another name has too."""
-        return name in self._files and sum(file == self._files[name] for file in self._files.values()) > 1
+        return name in self._passed_on
 
     def children(self, path: str) -> set[str]:
         """The modules right below one; "" is the network. A list of modules is no module."""

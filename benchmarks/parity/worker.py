@@ -22,7 +22,7 @@ from benchmarks.parity.case import Case, Exact, learner
 from benchmarks.parity.dumps import Archive, write_kinds, writing
 from benchmarks.parity.finding import GATES, Finding
 from benchmarks.parity.judge import Tolerances
-from benchmarks.parity.prepare import draw_weights
+from benchmarks.parity.prepare import draw_missing_weights
 from common.errors import run_command
 from common.files import atomic_path
 from common.observing import Outputs
@@ -63,8 +63,7 @@ def record(
 ) -> None:
     """Writes the reference's values into the case's folder, then its errors as float64 shows them."""
     case = _case(folder, gates)
-    if not (folder / "weights.safetensors").exists():
-        draw_weights(case, learner_class, folder)
+    draw_missing_weights(case, learner_class, folder)
     rounded, exact = learner(case, learner_class, folder), Exact(learner(case, learner_class, folder))
     measured = folder / "tolerances.json"
     tolerances = Tolerances.load(measured) if measured.exists() else Tolerances()
@@ -85,8 +84,7 @@ def record(
 def dump(folder: Path, learner_class: type) -> None:
     """Writes the reference's layers, in float32 and in float64, as ports are held against: `reference` in the case."""
     case = Case.load(folder)
-    if not (folder / "weights.safetensors").exists():
-        draw_weights(case, learner_class, folder)
+    draw_missing_weights(case, learner_class, folder)
     image, reference = {"image": case.image()}, folder / "reference"
     with writing(reference / "float64.npz") as archive:
         _dump(Exact(learner(case, learner_class, folder)), image, archive)

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 from common.config import Settings, load_settings, model_names
 from common.errors import UserError
-from common.weights import Card, check_card, check_fit
+from common.weights import Card, check_fit, with_card
 
 _OVERRIDE = re.compile(r"[a-z_]+(\.[a-z_]+)*=")
 
@@ -125,11 +125,7 @@ def trained_model(framework: str, arguments: argparse.Namespace) -> tuple[Any, S
 
     settings = load_settings(arguments.model, arguments.overrides)
     weights, card = open_weights(arguments.weights, settings)
-    facts = {"num_classes": len(card.classes)}
-    if not any(override.startswith("preprocessing.") for override in arguments.overrides):
-        facts["preprocessing"] = card.preprocessing
-    settings = settings.model_copy(update=facts)
-    check_card(card, settings, str(arguments.weights))
+    settings = with_card(settings, card, str(arguments.weights), arguments.overrides)
     learner = learner_class(framework)(settings, arguments.device)
     check_fit(weights, learner.shapes(), str(arguments.weights))
     learner.load_weights(weights)
