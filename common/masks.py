@@ -17,8 +17,7 @@ def window(boxes: Array, size: tuple[int, int], margin: float) -> Array:
     spans = []
     for low, high, count in ((boxes[..., 1], boxes[..., 3], size[0]), (boxes[..., 0], boxes[..., 2], size[1])):
         index = xp.astype(xp.arange(count, like=boxes), "float32")
-        first = xp.minimum(low, high)[..., None] * count - margin
-        end = xp.maximum(low, high)[..., None] * count + margin
+        first, end = (edge[..., None] for edge in _edges(low, high, count, margin))
         spans.append(xp.astype(xp.logical_and(index >= first, index < end), "float32"))
     return spans[0][..., :, None] * spans[1][..., None, :]
 
@@ -26,10 +25,14 @@ def window(boxes: Array, size: tuple[int, int], margin: float) -> Array:
 def spans(low: np.ndarray, high: np.ndarray, count: int, margin: float) -> list[slice]:
     """Ends (N,) of boxes along one axis, relative to the grid -> the cells that `window` has inside, for each box."""
     cells = np.arange(count, dtype=np.float32)
-    first = np.minimum(low, high) * np.float32(count) - np.float32(margin)
-    end = np.maximum(low, high) * np.float32(count) + np.float32(margin)
-    starts, stops = ((cells < edge[:, None]).sum(axis=1) for edge in (first, end))
+    starts, stops = ((cells < edge[:, None]).sum(axis=1) for edge in _edges(low, high, count, margin))
     return [slice(start, stop) for start, stop in zip(starts.tolist(), stops.tolist(), strict=True)]
+
+
+def _edges(low: Array, high: Array, count: int, margin: float) -> tuple[Array, Array]:
+    """Ends relative to a grid of `count` cells -> where the inside begins, and where it ends, in cells."""
+    xp = namespace(low)
+    return xp.minimum(low, high) * count - margin, xp.maximum(low, high) * count + margin
 
 
 def resize_binary(masks: np.ndarray, size: tuple[int, int]) -> np.ndarray:
