@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from common.config import load_settings
 from common.rcnn import map_names
 from tests.goldens import golden
+from tests.wings.golden_learner import golden_learner
 
 FEW = ["rpn.inference.before_nms=30", "rpn.inference.total=10"]
 SMALL = ["network.backbone.depths=[1,1,1,1]", "network.backbone.width=16", "network.channels=16", "num_classes=4"]
@@ -21,9 +21,7 @@ SIZES = np.array([[60, 90], [64, 80]])
 
 def learner_for(wing, variant, *overrides):
     model, own = VARIANTS[variant]
-    learner = wing("learner").Learner(load_settings(model, [*own, *overrides]), "cpu")
-    learner.load_weights({name: golden.weight(name, shape) for name, shape in learner.shapes().items()})
-    return learner
+    return golden_learner(wing, model, [*own, *overrides])
 
 
 @pytest.mark.parametrize("variant", VARIANTS)

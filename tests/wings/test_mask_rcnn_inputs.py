@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from common.config import load_settings
 from common.errors import UserError
 from tests.goldens import golden
+from tests.wings.golden_learner import golden_learner
 
 C4 = ["num_classes=4", "network.backbone.depths=[1,1,1,1]", "network.backbone.width=16", "rpn.inference.before_nms=200"]
 VARIANTS = {"pyramid": ("mask_rcnn_tiny", []), "c4": ("mask_rcnn_r50_c4", C4)}
@@ -14,10 +14,8 @@ SIZES = np.array([[64, 96], [50, 70]])
 
 
 def learner(wing, variant, *overrides):
-    name, own = VARIANTS[variant]
-    made = wing("learner").Learner(load_settings(name, [*own, *overrides]), "cpu")
-    made.load_weights({name: golden.weight(name, shape) for name, shape in made.shapes().items()})
-    return made
+    model, own = VARIANTS[variant]
+    return golden_learner(wing, model, [*own, *overrides])
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
