@@ -1,0 +1,49 @@
+"""Typed settings: one YAML file a model variant, the same for the three frameworks.
+
+A file may name another as its `base` and give only what differs. Overrides from the command line are `key.path=value`.
+"""
+
+from common.config.loading import CONFIG_FOLDER, Settings, load_settings, model_names, settings_from
+from common.config.mask_rcnn import (
+    MaskRcnnNetwork,
+    MaskRcnnSettings,
+    ProposalLimits,
+    RcnnDetection,
+    RcnnLosses,
+    RcnnPreprocessing,
+    RpnSettings,
+)
+from common.config.sections import DarknetSettings, Preprocessing, ResNetSettings, Schedule
+from common.config.yolact import (
+    SMALLEST_FOR_MASK_IOU,
+    YolactAugmentation,
+    YolactDetection,
+    YolactLosses,
+    YolactNetwork,
+    YolactSettings,
+)
+
+__all__ = [
+    "CONFIG_FOLDER",
+    "SMALLEST_FOR_MASK_IOU",
+    "DarknetSettings",
+    "MaskRcnnNetwork",
+    "MaskRcnnSettings",
+    "Preprocessing",
+    "ProposalLimits",
+    "RcnnDetection",
+    "RcnnLosses",
+    "RcnnPreprocessing",
+    "ResNetSettings",
+    "RpnSettings",
+    "Schedule",
+    "Settings",
+    "YolactAugmentation",
+    "YolactDetection",
+    "YolactLosses",
+    "YolactNetwork",
+    "YolactSettings",
+    "load_settings",
+    "model_names",
+    "settings_from",
+]

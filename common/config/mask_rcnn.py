@@ -1,0 +1,87 @@
+"""The settings of Mask R-CNN."""
+
+from typing import Literal
+
+from common.boxes import Family
+from common.config.sections import ResNetSettings, Schedule, Section
+
+
+class RcnnPreprocessing(Section):
+    """As `Preprocessing`, for models that take images of any size."""
+
+    short_side: int = 800
+    long_side: int = 1333  # at most; then the short side gets smaller
+    pad_multiple: int = 32  # sides are filled up to a multiple of this
+    mean: tuple[float, float, float]  # in `channel_order`, on 0..255
+    deviation: tuple[float, float, float]
+    channel_order: Literal["rgb", "bgr"]
+
+
+class ProposalLimits(Section):
+    """How many of the anchors' boxes become proposals."""
+
+    before_nms: int  # the best of each level
+    after_nms: int | None = None  # of each level; maskrcnn-benchmark alone
+    total: int  # of all levels together
+    over_batch: bool = False  # `total` counts over the images of a batch, and not for each
+
+
+class RpnSettings(Section):
+    anchor_sizes: tuple[tuple[float, ...], ...] = ((32,), (64,), (128,), (256,), (512,))  # one tuple a level
+    anchor_ratios: tuple[float, ...] = (0.5, 1.0, 2.0)  # height over width
+    inference: ProposalLimits
+    training: ProposalLimits
+    nms_threshold: float = 0.7
+    smallest_side: float = 0.0
+    score_threshold: float = 0.0  # torchvision's alone
+
+
+class MaskRcnnNetwork(Section):
+    backbone: ResNetSettings
+    fpn: bool = True  # without: C4, one map of stride 16, and the backbone's last stage is the box head
+    channels: int = 256  # of the feature pyramid and the mask head
+    box_channels: int = 1024  # of the two layers of a pyramid's box head
+    box_size: int = 7  # cells of a pooled region, a side
+    mask_size: int = 14  # the same for the mask head; C4's takes what comes out of the box head
+    sampling_ratio: int = 2
+    aligned: bool = False  # RoIAlign with the half-pixel shift
+    background: Literal["first", "last"] = "first"  # last: it has no box offsets and no mask
+    frozen_stages: int = 2  # the stem, layer1, ...
+    frozen_norm: bool = True
+
+    def freezes_norm(self, images_per_device: int) -> bool:
+        """Whether batch norm stands still in training."""
+        return self.frozen_norm
+
+
+class RcnnLosses(Section):
+    rpn_positive_iou: float = 0.7
+    rpn_negative_iou: float = 0.3
+    anchors_per_image: int = 256
+    positive_anchors: float = 0.5  # share, at most
+    positive_iou: float = 0.5
+    regions_per_image: int = 512
+    positive_regions: float = 0.25  # share, at most
+    rpn_beta: float = 1 / 9  # of smooth L1; 0 is L1
+    box_beta: float = 1.0
+
+
+class RcnnDetection(Section):
+    score_threshold: float = 0.05
+    iou_threshold: float = 0.5
+    max_detections: int = 100  # an image
+
+
+class MaskRcnnSettings(Section):
+    family: Literal["mask_rcnn"]
+    aliases: tuple[str, ...] = ()
+    # Whose rules hold for anchors, box sides, offsets, a region's level, clipping and the order of detections.
+    convention: Family
+    num_classes: int  # without the background
+    preprocessing: RcnnPreprocessing
+    network: MaskRcnnNetwork
+    rpn: RpnSettings
+    losses: RcnnLosses = RcnnLosses()
+    schedule: Schedule
+    detection: RcnnDetection = RcnnDetection()
+    model: str = ""  # the file's name; set on loading

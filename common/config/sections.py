@@ -1,0 +1,58 @@
+"""The sections of settings that families of models share."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Preprocessing(Section):
+    """How an image's bytes become the network's input; travels in a checkpoint's card."""
+
+    size: int  # YOLACT: both sides
+    mean: tuple[float, float, float]  # in `channel_order`, on 0..255
+    deviation: tuple[float, float, float]
+    channel_order: Literal["rgb", "bgr"] = "rgb"
+
+
+class Schedule(Section):
+    """The optimizer and its rates as functions of the step."""
+
+    optimizer: Literal["sgd", "adam", "adamw"] = "sgd"
+    batch_size: int  # over all ranks
+    iterations: int
+    learning_rate: float
+    momentum: float = 0.9
+    weight_decay: float = 0.0
+    decay: Literal["steps", "cosine"] = "steps"
+    steps: tuple[int, ...] = ()
+    gamma: float = 0.1
+    warmup_iterations: int = 0
+    warmup_start: float = 0.0  # the rate at step 0, as a share of learning_rate
+    clip_norm: float | None = None  # of the whole gradient
+    # Another batch size b scales the rate by b / batch_size and the iterations and steps by batch_size / b.
+    autoscale: bool = False
+    evaluate_every: int = 0  # 0: at the end only
+    checkpoint_every: int = 10000
+    log_every: int = 10
+
+
+class ResNetSettings(Section):
+    kind: Literal["resnet"] = "resnet"
+    depths: tuple[int, int, int, int]
+    width: int = 64  # channels of the stem; a block puts out 4, 8, 16, 32 times as many
+    stride_in: Literal["1x1", "3x3"] = "3x3"  # which convolution of a bottleneck carries the stride
+    groups: int = 1  # ResNeXt
+    width_per_group: int = 64
+    norm_eps: float = 1e-5
+    # How many blocks at the end of each stage are deformable, and that only every n-th of a stage is.
+    deformable: tuple[int, int, int, int] = (0, 0, 0, 0)
+    deformable_interval: int = 1
+
+
+class DarknetSettings(Section):
+    kind: Literal["darknet"] = "darknet"
+    depths: tuple[int, int, int, int, int] = (1, 2, 8, 8, 4)

@@ -1,0 +1,79 @@
+"""The settings of YOLACT and YOLACT++."""
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from common.config.sections import DarknetSettings, Preprocessing, ResNetSettings, Schedule, Section
+
+
+class YolactAugmentation(Section):
+    """The original's training transforms, in their order; each can be left out."""
+
+    photometric: bool = True
+    expand: bool = True
+    sample_crop: bool = True
+    mirror: bool = True
+    # Objects under this share of a side after resizing are dropped (the original: 4 pixels of 550).
+    smallest_side: float = 4 / 550
+
+
+class YolactNetwork(Section):
+    backbone: ResNetSettings | DarknetSettings = Field(discriminator="kind")
+    # Batch norm keeps its statistics, scale and shift when a device sees fewer images than this.
+    freeze_norm_below: int = 6
+    channels: int = 256  # of the feature pyramid, the prototype network and the head
+    prototypes: int = 32
+    prior_scales: tuple[tuple[float, ...], ...]  # one tuple a level, P3..P7, in pixels of `size`
+    prior_ratios: tuple[float, ...] = (1.0, 0.5, 2.0)
+    square_priors: bool = True  # the published v1 weights copy each prior's width into its height
+    mask_iou: bool = False  # YOLACT++: rescoring by predicted mask IoU
+
+    def freezes_norm(self, images_per_device: int) -> bool:
+        """Whether batch norm stands still in training."""
+        return images_per_device < self.freeze_norm_below
+
+
+class YolactLosses(Section):
+    box_weight: float = 1.5
+    class_weight: float = 1.0
+    mask_weight: float = 6.125
+    semantic_weight: float = 1.0
+    mask_iou_weight: float = 25.0
+    positive_iou: float = 0.5
+    negative_iou: float = 0.4
+    crowd_ioa: float = 0.7
+    negatives_per_positive: int = 3
+    masks_per_image: int = 100
+    smallest_mask_area: int = 25  # in prototype pixels; smaller ones do not train the mask IoU
+
+
+class YolactDetection(Section):
+    score_threshold: float = 0.05  # before NMS
+    iou_threshold: float = 0.5
+    top_k: int = 200  # a class
+    max_detections: int = 100  # an image
+    nms: Literal["fast", "cross_class", "exact"] = "fast"
+
+
+# Five 3x3 convolutions of stride 2 without padding need prototypes of 63 x 63, at a quarter of the image's size.
+SMALLEST_FOR_MASK_IOU = 249
+
+
+class YolactSettings(Section):
+    family: Literal["yolact"]
+    aliases: tuple[str, ...] = ()
+    num_classes: int  # without the background
+    preprocessing: Preprocessing
+    network: YolactNetwork
+    losses: YolactLosses = YolactLosses()
+    augmentation: YolactAugmentation = YolactAugmentation()
+    schedule: Schedule
+    detection: YolactDetection = YolactDetection()
+    model: str = ""  # the file's name; set on loading
+
+    @model_validator(mode="after")
+    def _mask_iou_has_room(self) -> Self:
+        if self.network.mask_iou and self.preprocessing.size < SMALLEST_FOR_MASK_IOU:
+            raise ValueError(f"preprocessing.size: mask IoU needs images of {SMALLEST_FOR_MASK_IOU} pixels at least")
+        return self
