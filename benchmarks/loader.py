@@ -1,6 +1,6 @@
 """How many images a second the loader makes ready for training, with one worker and with two.
 
-On the synthetic set unless --data names another; the samples are those of a YOLACT model: read, augmented, matched.
+On the synthetic set unless --data names another; the samples are those of a model: read, augmented, matched.
 """
 
 import argparse
@@ -10,14 +10,13 @@ import time
 from pathlib import Path
 
 from common.commands.wing import refuse_unwritten
-from common.config import YolactSettings, load_settings
+from common.config import Settings, load_settings
 from common.data.coco import CocoDataset, resolve
 from common.data.loader import Loader
+from common.data.samples import samples_for
 from common.data.shapes import write_shapes
-from common.data.yolact_samples import YolactTraining
 from common.errors import run_command
 from common.files import atomic_path
-from common.yolact import collate
 
 WORKERS = (1, 2)
 
@@ -48,11 +47,11 @@ def main() -> None:
             path.write_text(json.dumps(rates, indent=1))
 
 
-def images_per_second(dataset: CocoDataset, settings: YolactSettings, workers: int, batches: int) -> float:
+def images_per_second(dataset: CocoDataset, settings: Settings, workers: int, batches: int) -> float:
     """After the workers have started and delivered what they had made ahead."""
     size = settings.schedule.batch_size
-    samples = YolactTraining(dataset, settings)
-    with Loader(samples, collate, len(samples), size, seed=0, workers=workers) as loader:
+    samples = samples_for(settings).Training(dataset, settings)
+    with Loader(samples, samples.collate, len(samples), size, seed=0, workers=workers) as loader:
         for _ in range(2 * workers + 1):
             next(loader)
         began = time.perf_counter()

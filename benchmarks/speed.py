@@ -28,7 +28,7 @@ from benchmarks.ops import FRAMEWORKS, first_array
 from common import yolact
 from common.commands.wing import at_least, learner_class, refuse_unwritten
 from common.config import Settings, load_settings
-from common.data.yolact_samples import prepare
+from common.data import yolact_samples
 from common.errors import UserError, run_command
 from common.files import atomic_path
 from common.training.initial_weights import initial_weights
@@ -83,7 +83,7 @@ class Work:
 
     settings: Settings
     seed: int
-    image: np.ndarray  # (1, 3, S, S)
+    inputs: dict[str, np.ndarray]  # of one image
     batch: dict[str, np.ndarray]
     prototypes: np.ndarray  # (h, w, K)
     detections: yolact.Detections
@@ -145,7 +145,7 @@ def _ratio(found: dict[str, dict[str, Any]], name: str, first: str, quantity: st
 
 def make_work(settings: Settings, seed: int) -> Work:
     rng = np.random.default_rng(seed)
-    image = prepare(_picture(rng), settings)
+    inputs = yolact_samples.join([yolact_samples.prepare(_picture(rng), settings)], settings)
     samples = [_training_sample(settings, rng) for _ in range(TRAINING_BATCH)]
     grid, channels = yolact.Geometry.of(settings).prototypes, settings.network.prototypes
     prototypes = np.maximum(rng.standard_normal((*grid, channels), np.float32), 0)
@@ -156,7 +156,7 @@ def make_work(settings: Settings, seed: int) -> Work:
         rng.integers(0, settings.num_classes, count),
         rng.uniform(-1, 1, (count, channels)).astype(np.float32),
     )
-    return Work(settings, seed, image[None], yolact.collate(samples), prototypes, detections)
+    return Work(settings, seed, inputs, yolact.collate(samples), prototypes, detections)
 
 
 def weights(shapes: dict[str, tuple[int, ...]], settings: Settings, seed: int) -> dict[str, np.ndarray]:
@@ -187,7 +187,7 @@ def _training_sample(settings: Settings, rng: np.random.Generator) -> dict[str, 
         cv2.ellipse(mask, centre.astype(int).tolist(), axes.astype(int).tolist(), 0, 0, 360, 1, -1)
     labels, crowd = rng.integers(0, settings.num_classes, OBJECTS), np.zeros(OBJECTS, bool)
     targets = yolact.targets(boxes, labels, crowd, masks, settings, rng)
-    return {"image": prepare(_picture(rng), settings), "image_id": np.int64(1), **targets}
+    return {"image": yolact_samples.prepare(_picture(rng), settings)["image"], "image_id": np.int64(1), **targets}
 
 
 def _boxes(rng: np.random.Generator, count: int) -> np.ndarray:
@@ -269,7 +269,7 @@ def _calls(framework: str, work: Work) -> dict[str, Callable[[], Any]]:
         return yolact.postprocess(best, prototypes, IMAGE_SIZE)
 
     calls = {
-        DETECTION: lambda: learner.predict(work.image, [IMAGE_SIZE]),
+        DETECTION: lambda: learner.predict(work.inputs),
         # With rate 0 the weights stay what they are, at the same cost.
         TRAINING: lambda: trained.train_step(work.batch, 0.0),
     }

@@ -73,13 +73,11 @@ class Learner:
         arrays = {name: gradient.numpy() for name, gradient in zip(self._trainable, gradients, strict=True)}
         return _floats(terms), arrays
 
-    def predict(
-        self, images: np.ndarray, image_sizes: list[tuple[int, int]], score_threshold: float = 0.0
-    ) -> list[Instances]:
-        """(N, 3, S, S) float32, prepared -> for each image its instances in the pixels of its size (height, width)."""
+    def predict(self, inputs: dict[str, np.ndarray], score_threshold: float = 0.0) -> list[Instances]:
+        """A batch for prediction, as `common.data.samples` has it -> of each image its instances, in its own pixels."""
         self._mode(training=False)
         with jt.no_grad():
-            return self.network.predict(jt.array(images), image_sizes, score_threshold)
+            return self.network.predict(jt.array(inputs["image"]), inputs, score_threshold)
 
     def trace(
         self, inputs: dict[str, np.ndarray], observer: Observer | None = None, gradients: bool = False

@@ -106,10 +106,10 @@ class Yolact(nn.Module):
         """The weighted terms B, C, M, S (and I) of a batch made by `common.yolact.collate`."""
         return yolact.losses(self(batch["image"]), batch, self.settings, self.mask_iou_net)
 
-    def predict(self, image: Var, image_sizes: list[tuple[int, int]], score_threshold: float) -> list[Instances]:
-        """(N, 3, S, S) -> for each image its instances, in the pixels of `image_sizes` (height, width)."""
-        outputs = self(image)
-        return yolact.predict(outputs, image_sizes, self.settings, score_threshold, self.mask_iou_net)
+    def predict(self, image: Var, inputs: dict[str, np.ndarray], score_threshold: float) -> list[Instances]:
+        """(N, 3, S, S) -> for each image its instances, in the pixels of its `original_size` (height, width)."""
+        sizes = [tuple(size) for size in inputs["original_size"].tolist()]
+        return yolact.predict(self(image), sizes, self.settings, score_threshold, self.mask_iou_net)
 
 
 def _by_prior(x: Var, values: int) -> Var:

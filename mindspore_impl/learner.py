@@ -75,12 +75,10 @@ class Learner:
         losses, gradients = self._backward(batch)
         return losses, {name: g.asnumpy().copy() for name, g in zip(self._trainable, gradients, strict=True)}
 
-    def predict(
-        self, images: np.ndarray, image_sizes: list[tuple[int, int]], score_threshold: float = 0.0
-    ) -> list[Instances]:
-        """(N, 3, S, S) float32, prepared -> for each image its instances in the pixels of its size (height, width)."""
+    def predict(self, inputs: dict[str, np.ndarray], score_threshold: float = 0.0) -> list[Instances]:
+        """A batch for prediction, as `common.data.samples` has it -> of each image its instances, in its own pixels."""
         self.network.set_train(False)
-        return self.network.predict(Tensor(images), image_sizes, score_threshold)
+        return self.network.predict(Tensor(inputs["image"]), inputs, score_threshold)
 
     def trace(
         self, inputs: dict[str, np.ndarray], observer: Observer | None = None, gradients: bool = False

@@ -12,11 +12,10 @@ from common import weights as weight_files
 from common.config import Settings, settings_from
 from common.data.coco import CocoDataset, resolve
 from common.data.loader import Loader
-from common.data.yolact_samples import YolactTraining, prepare
+from common.data.samples import samples_for
 from common.files import atomic_path
 from common.observing import Observer
 from common.results import Instances
-from common.yolact import collate
 
 Arrays = dict[str, np.ndarray]
 
@@ -59,15 +58,16 @@ class Case:
 
     def image(self) -> np.ndarray:
         """(1, 3, H, W): the first validation image as this process's preprocessing makes it from the file's bytes."""
-        return prepare(self.validation().image(0), self.settings)[None]
+        return samples_for(self.settings).prepare(self.validation().image(0), self.settings)["image"][None]
 
     def validation(self) -> CocoDataset:
         return resolve(self.data, "val")
 
     def batches(self) -> Iterator[Arrays]:
         """The training batches of the first steps, as the train command makes them; one at least, for the gradients."""
-        samples = YolactTraining(resolve(self.data, "train"), self.settings)
-        with Loader(samples, collate, len(samples), self.settings.schedule.batch_size, self.seed, workers=0) as loader:
+        samples = samples_for(self.settings).Training(resolve(self.data, "train"), self.settings)
+        size = self.settings.schedule.batch_size
+        with Loader(samples, samples.collate, len(samples), size, self.seed, workers=0) as loader:
             for _ in range(max(1, self.steps)):
                 yield next(loader)[1]
 
@@ -95,8 +95,8 @@ class Exact:
     def trace(self, inputs: Arrays, observer: Observer | None = None) -> Arrays:
         return self._learner.trace(_in_float64(inputs), observer)
 
-    def predict(self, images: np.ndarray, image_sizes: list[tuple[int, int]]) -> list[Instances]:
-        return self._learner.predict(images.astype(np.float64), image_sizes)
+    def predict(self, inputs: Arrays) -> list[Instances]:
+        return self._learner.predict(_in_float64(inputs))
 
     def gradients(self, batch: Arrays) -> tuple[dict[str, float], Arrays]:
         return self._learner.gradients(_in_float64(batch))

@@ -26,7 +26,7 @@ def main(framework: str, argv: Sequence[str] | None = None) -> None:
     arguments.overrides += nms_overrides(arguments)
 
     from common.commands import media, sinks
-    from common.data.yolact_samples import prepare
+    from common.data.samples import samples_for
 
     source, output = _source_and_output(parser, arguments)
     forms = arguments.save.split(",")
@@ -38,12 +38,13 @@ def main(framework: str, argv: Sequence[str] | None = None) -> None:
     # Opened before the model: what is wrong with the input shows at once.
     frames = media.Video(source) if is_video else media.Images(source)
     learner, settings, card = trained_model(framework, arguments)
-    count = 0
+    samples, count = samples_for(settings), 0
     # Ctrl-C is how one stops a camera; what was seen until then is kept.
     ending = suppress(KeyboardInterrupt) if isinstance(source, int) else nullcontext()
     with sink(card.classes, frames.rate if is_video else 0.0) as write, ending:
         for name, image in frames:
-            found = learner.predict(prepare(image, settings)[None], [image.shape[:2]], arguments.score_threshold)[0]
+            batch = samples.join([samples.prepare(image, settings)], settings)
+            (found,) = learner.predict(batch, arguments.score_threshold)
             count += 1
             write(name, count, image, found[: arguments.top_k])
     print(f"{count} {'frame' if is_video else 'image'}{'s' if count > 1 else ''}: {output}")

@@ -46,9 +46,8 @@ def main(framework: str, argv: Sequence[str] | None = None) -> None:
     from common.data.check import check
     from common.data.coco import resolve
     from common.data.loader import Loader
-    from common.data.yolact_samples import YolactTraining
+    from common.data.samples import samples_for
     from common.training.trainer import Trainer, check_output
-    from common.yolact import collate
 
     check_output(arguments.output, arguments.resume)
     dataset = resolve(arguments.data, "train")
@@ -76,10 +75,10 @@ def main(framework: str, argv: Sequence[str] | None = None) -> None:
         trainer.begin(beginning.weights, beginning.step)
     origin = beginning.origin if beginning else f"the checkpoint of step {trainer.step}"
     say(_introduction(learner, settings, origin, arguments.seed), flush=True)
-    samples = YolactTraining(dataset, settings, report.usable)
+    samples = samples_for(settings).Training(dataset, settings, report.usable)
     batch_size, workers = settings.schedule.batch_size, arguments.workers
     place = {"rank": learner.rank, "world": learner.world, "start_step": trainer.step}
-    with Loader(samples, collate, len(samples), batch_size, arguments.seed, workers, **place) as batches:
+    with Loader(samples, samples.collate, len(samples), batch_size, arguments.seed, workers, **place) as batches:
         trainer.run(batches)
     say(f"weights: {arguments.output / 'weights.safetensors'}")
 

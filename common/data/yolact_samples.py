@@ -8,6 +8,7 @@ from common import yolact
 from common.config import YolactSettings
 from common.data import transforms
 from common.data.coco import CocoDataset, Sample
+from common.data.samples import check_classes
 from common.errors import UserError
 
 # What surrounds an image that was made smaller: COCO's mean colour, whatever the backbone's own normalisation.
@@ -15,8 +16,8 @@ _SURROUNDING = (123.68, 116.78, 103.94)
 _MOST_REDRAWS = 100
 
 
-class YolactTraining:
-    """Makes the training sample of an index: an entry of a batch before `common.yolact.collate`.
+class Training:
+    """Makes the training sample of an index: an entry of a batch before `collate`.
 
     Indices count the images that have an object to train on; `positions` (K,), from a data check for instance, leaves
     out more.
@@ -41,6 +42,9 @@ class YolactTraining:
         image = transforms.normalise(sample.image, self.settings.preprocessing)
         return {"image": image, "image_id": np.int64(sample.image_id), **targets}
 
+    def collate(self, samples: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+        return yolact.collate(samples)
+
     def describe(self, index: int) -> str:
         return f"image {self.dataset.image_ids[self.positions[index]]}"
 
@@ -59,8 +63,8 @@ class YolactTraining:
         )
 
 
-class YolactInference:
-    """Makes the sample of a data set's position for prediction: `image`, `image_id` and `image_size` (H, W)."""
+class Inference:
+    """Makes the sample of a data set's position for prediction: `image`, `image_id` and `original_size` (H, W)."""
 
     def __init__(self, dataset: CocoDataset, settings: YolactSettings) -> None:
         self.dataset, self.settings = dataset, settings
@@ -69,26 +73,28 @@ class YolactInference:
         return len(self.dataset)
 
     def __call__(self, index: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
-        image = self.dataset.image(index)
-        return {
-            "image": prepare(image, self.settings),
-            "image_id": self.dataset.image_ids[index],
-            "image_size": np.array(image.shape[:2]),
-        }
+        return prepare(self.dataset.image(index), self.settings) | {"image_id": self.dataset.image_ids[index]}
+
+    def collate(self, samples: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+        return join(samples, self.settings)
 
     def describe(self, index: int) -> str:
         return f"image {self.dataset.image_ids[index]}"
 
 
-def stack(samples: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """Collates samples whose arrays have equal shapes."""
-    return {name: np.stack([sample[name] for sample in samples]) for name in samples[0]}
-
-
-def prepare(image: np.ndarray, settings: YolactSettings) -> np.ndarray:
-    """(H, W, 3) uint8 RGB -> (3, S, S) float32 as the network takes it; the aspect is not kept."""
+def prepare(image: np.ndarray, settings: YolactSettings) -> dict[str, np.ndarray]:
+    """(H, W, 3) uint8 RGB -> `image` (3, S, S) float32, whose aspect is not kept, and `original_size` (H, W)."""
     size = settings.preprocessing.size
-    return transforms.normalise(transforms.resize_image(image.astype(np.float32), (size, size)), settings.preprocessing)
+    resized = transforms.resize_image(image.astype(np.float32), (size, size))
+    return {
+        "image": transforms.normalise(resized, settings.preprocessing),
+        "original_size": np.array(image.shape[:2], np.int32),
+    }
+
+
+def join(samples: list[dict[str, np.ndarray]], settings: YolactSettings) -> dict[str, np.ndarray]:
+    """Samples for prediction -> a batch."""
+    return {name: np.stack([sample[name] for sample in samples]) for name in samples[0]}
 
 
 def augment(sample: Sample, settings: YolactSettings, rng: np.random.Generator) -> Sample:
@@ -115,13 +121,3 @@ def _reframe(sample: Sample, expand: bool, crop: bool, rng: np.random.Generator)
         left, top, right, bottom = (edge + start for edge, start in zip(rectangle, (left, top) * 2, strict=True))
         sample = transforms.keep(sample, kept)
     return transforms.window(sample, (left, top, right, bottom), _SURROUNDING)
-
-
-def check_classes(dataset: CocoDataset, settings: YolactSettings) -> None:
-    """Refuses a data set whose number of classes is not the model's."""
-    found, expected = len(dataset.class_names), settings.num_classes
-    if found != expected:
-        raise UserError(
-            f"{dataset.annotations} has {found} classes, {settings.model or 'the model'} is set for {expected}; "
-            f"num_classes={found} makes it fit"
-        )

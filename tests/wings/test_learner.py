@@ -6,7 +6,7 @@ import pytest
 from common.config import load_settings
 from common.data.coco import resolve
 from common.data.shapes import write_shapes
-from common.data.yolact_samples import YolactTraining
+from common.data.yolact_samples import Training
 from common.errors import UserError
 from common.training.initial_weights import initial_weights
 from common.yolact import collate
@@ -18,7 +18,7 @@ DECAY = 0.01
 @pytest.fixture(scope="module")
 def samples(tmp_path_factory):
     root = write_shapes(tmp_path_factory.mktemp("data") / "shapes", images=8, seed=3, val_images=1)
-    make = YolactTraining(resolve(root, "train"), load_settings("yolact_tiny"))
+    make = Training(resolve(root, "train"), load_settings("yolact_tiny"))
     return [make(index, np.random.default_rng(index)) for index in range(6)]
 
 

@@ -25,6 +25,6 @@ def test_finds_instances_at_its_own_size(model, wing):
     weights = {e.canonical: golden.weight(e.original, e.shape) for e in yolact.layout(settings) if e.canonical}
     learner.load_weights(weights)
     size = settings.preprocessing.size
-    (found,) = learner.predict(golden.image(1, (1, 3, size, size)), [(60, 80)])
+    (found,) = learner.predict({"image": golden.image(1, (1, 3, size, size)), "original_size": np.array([[60, 80]])})
     assert len(found) and found.masks.shape == (len(found), 60, 80)
     assert np.all(found.boxes >= 0) and np.all(found.boxes <= [80, 60, 80, 60])

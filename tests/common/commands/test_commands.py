@@ -58,11 +58,12 @@ class FakeLearner:
         self._weights["semantic.bias"] = self._weights["semantic.bias"] + np.float32(rate)
         return {"B": float(batch["image"].sum()), "C": 1.0}
 
-    def predict(self, images, image_sizes, score_threshold=0.0):
-        assert images.dtype == np.float32 and images.shape[1:] == (3, 128, 128)
+    def predict(self, inputs, score_threshold=0.0):
+        assert inputs["image"].dtype == np.float32 and inputs["image"].shape[1:] == (3, 128, 128)
+        sizes = [tuple(size) for size in inputs["original_size"].tolist()]
         if self.answers is not None:
-            return [next(self.answers) for _ in image_sizes]
-        return [two_objects(size)[np.array([0.9, 0.3]) > score_threshold] for size in image_sizes]
+            return [next(self.answers) for _ in sizes]
+        return [two_objects(size)[np.array([0.9, 0.3]) > score_threshold] for size in sizes]
 
     def trace(self, inputs, observer=None, gradients=False):
         return {"twice": 2 * inputs["image"]}

@@ -13,7 +13,7 @@ from common.config import load_settings
 from common.data.check import check
 from common.data.coco import resolve
 from common.data.shapes import write_shapes
-from common.data.yolact_samples import YolactTraining
+from common.data.yolact_samples import Training
 from tests.common.data.coco_files import HEIGHT, WIDTH, annotation, image, write
 
 REPOSITORY = Path(__file__).parents[3]
@@ -129,7 +129,7 @@ def test_images_are_named_by_what_is_wrong_with_them(tmp_path):
     assert len(lines) == 4
     assert report.usable.tolist() == [0, 5]
     assert check(resolve(root, "train"), images=False).usable.tolist() == [0, 2, 3, 4, 5]
-    trained = YolactTraining(resolve(root, "train"), load_settings("yolact_tiny", ["num_classes=2"]))
+    trained = Training(resolve(root, "train"), load_settings("yolact_tiny", ["num_classes=2"]))
     assert trained.positions.tolist() == [0, 2, 3, 4, 5]
 
 

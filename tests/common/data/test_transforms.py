@@ -245,12 +245,12 @@ def test_prepare_is_resize_and_normalise():
     settings = load_settings("yolact_tiny")
     image = rectangles(6).image
     expected = (plain_bilinear(image, (128, 128)) - settings.preprocessing.mean) / settings.preprocessing.deviation
-    np.testing.assert_allclose(prepare(image, settings), expected.transpose(2, 0, 1), atol=1e-4)
+    np.testing.assert_allclose(prepare(image, settings)["image"], expected.transpose(2, 0, 1), atol=1e-4)
 
 
 def test_darknet_takes_shares_of_255():
     image = np.full((8, 8, 3), 51, np.uint8)
-    np.testing.assert_allclose(prepare(image, load_settings("yolact_darknet53")), 0.2, rtol=1e-6)
+    np.testing.assert_allclose(prepare(image, load_settings("yolact_darknet53"))["image"], 0.2, rtol=1e-6)
 
 
 def test_boxes_and_masks_agree_after_yolacts_augmentation():

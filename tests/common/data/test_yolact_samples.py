@@ -11,7 +11,7 @@ from common.config import load_settings
 from common.data.coco import resolve
 from common.data.loader import Loader, ordered
 from common.data.shapes import write_shapes
-from common.data.yolact_samples import YolactInference, YolactTraining, augment, prepare, stack
+from common.data.yolact_samples import Inference, Training, augment, prepare
 from common.errors import UserError
 from common.training.randomness import stream
 from tests.common.data.coco_files import annotation, image, write
@@ -27,8 +27,8 @@ def root(tmp_path_factory) -> Path:
 
 
 def batches(root: Path, workers: int, count: int = 4) -> list[dict[str, np.ndarray]]:
-    made = YolactTraining(resolve(root, "train"), SETTINGS)
-    with Loader(made, yolact.collate, len(made), 4, 9, workers) as loader:
+    made = Training(resolve(root, "train"), SETTINGS)
+    with Loader(made, made.collate, len(made), 4, 9, workers) as loader:
         return [batch for _, batch in islice(loader, count)]
 
 
@@ -43,7 +43,7 @@ def test_batches_are_equal_with_any_number_of_workers(root):
 
 def test_a_sample_is_the_augmented_image_with_its_targets(root):
     dataset = resolve(root, "train")
-    made = YolactTraining(dataset, SETTINGS)
+    made = Training(dataset, SETTINGS)
     sample = made(3, stream(0, 3, "augmentation"))
     # The same by hand; without objects in the end another image would have come.
     rng = stream(0, 3, "augmentation")
@@ -65,7 +65,7 @@ def test_a_sample_is_the_augmented_image_with_its_targets(root):
 def test_images_without_objects_are_not_trained_on(root):
     dataset = resolve(root, "train")
     empty = [position for position in range(len(dataset)) if dataset.load(position).crowd.all()]
-    made = YolactTraining(dataset, SETTINGS)
+    made = Training(dataset, SETTINGS)
     assert not set(made.positions) & set(empty) and len(made) + len(empty) == len(dataset)
 
 
@@ -74,10 +74,10 @@ def test_an_image_that_loses_its_objects_gives_way_to_another(tmp_path):
     # The first has an object of one pixel's width, which is dropped after resizing to a 128th of its side.
     thin = annotation(1, 1, bbox=[5, 5, 0.2, 20], segmentation=[[5, 5, 6, 5, 6, 25]])
     root = write(tmp_path, [image(1), image(2)], [thin, annotation(2, 2)])
-    made = YolactTraining(resolve(root, "train"), settings)
+    made = Training(resolve(root, "train"), settings)
     assert len(made) == 2
     assert {int(made(0, stream(0, step, "x"))["image_id"]) for step in range(20)} == {2}
-    only = YolactTraining(resolve(root, "train"), settings, positions=np.array([0]))
+    only = Training(resolve(root, "train"), settings, positions=np.array([0]))
     with pytest.raises(UserError, match="no object was left to train on"):
         only(0, stream(0, 0, "x"))
 
@@ -86,7 +86,7 @@ def test_crowds_are_neutral_and_never_positive(tmp_path):
     settings = load_settings("yolact_tiny", ["num_classes=2", *PLAIN])
     crowd = annotation(2, 1, iscrowd=1, category_id=7, bbox=[18, 2, 20, 26], segmentation=[[18, 2, 38, 2, 38, 28]])
     root = write(tmp_path, [image(1)], [annotation(1, 1), crowd])
-    sample = YolactTraining(resolve(root, "train"), settings)(0, stream(0, 0, "x"))
+    sample = Training(resolve(root, "train"), settings)(0, stream(0, 0, "x"))
     assert set(sample["class_targets"].tolist()) == {-1, 0, 1}
     assert len(sample["object_masks"]) == 1 and not sample["semantic"][1].any()
     centres = yolact.priors(settings)[:, :2]
@@ -96,29 +96,29 @@ def test_crowds_are_neutral_and_never_positive(tmp_path):
 
 def test_another_number_of_classes_is_refused(root):
     with pytest.raises(UserError, match="has 4 classes, yolact_base is set for 80; num_classes=4 makes it fit"):
-        YolactTraining(resolve(root, "train"), load_settings("yolact_base"))
+        Training(resolve(root, "train"), load_settings("yolact_base"))
 
 
 def test_data_without_objects_are_refused(tmp_path):
     root = write(tmp_path, [image(1)], [])
     with pytest.raises(UserError, match="no image with an object to train on"):
-        YolactTraining(resolve(root, "train"), load_settings("yolact_tiny", ["num_classes=2"]))
+        Training(resolve(root, "train"), load_settings("yolact_tiny", ["num_classes=2"]))
 
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_broken_image_is_named_from_within_a_worker(tmp_path, workers):
     root = write(tmp_path, [image(1), image(52)], [annotation(1, 1), annotation(2, 52)])
     (root / "images/52.png").write_bytes(b"broken")
-    made = YolactTraining(resolve(root, "train"), load_settings("yolact_tiny", ["num_classes=2"]))
-    with Loader(made, yolact.collate, len(made), 2, 0, workers) as loader, pytest.raises(UserError) as error:
+    made = Training(resolve(root, "train"), load_settings("yolact_tiny", ["num_classes=2"]))
+    with Loader(made, made.collate, len(made), 2, 0, workers) as loader, pytest.raises(UserError) as error:
         next(loader)
     assert str(error.value).startswith("image 52 (") and str(error.value).count("52") == 2
 
 
 def test_inference_goes_through_all_images_in_order(root):
     dataset = resolve(root, "val")
-    made = YolactInference(dataset, SETTINGS)
-    found = list(ordered(made, stack, len(made), 3, workers=2))
+    made = Inference(dataset, SETTINGS)
+    found = list(ordered(made, made.collate, len(made), 3, workers=2))
     assert np.concatenate([batch["image_id"] for batch in found]).tolist() == dataset.image_ids.tolist()
-    assert all(size == (128, 160) for batch in found for size in map(tuple, batch["image_size"]))
-    np.testing.assert_array_equal(found[1]["image"][0], prepare(dataset.image(3), SETTINGS))
+    assert all(size == (128, 160) for batch in found for size in map(tuple, batch["original_size"]))
+    np.testing.assert_array_equal(found[1]["image"][0], prepare(dataset.image(3), SETTINGS)["image"])

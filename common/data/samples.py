@@ -1,0 +1,35 @@
+"""A family's samples, by the settings of one of its models.
+
+`common/data/FAMILY_samples.py` has, in every family:
+
+    Training(dataset, settings, positions=None)   makes a training sample of an index
+    Inference(dataset, settings)                  makes the sample of a position for prediction
+    prepare(image, settings)                      the same of an image (H, W, 3) uint8 RGB that is in no data set
+    join(samples, settings)                       a batch of samples for prediction
+
+Both classes have `len`, `describe(index)` and `collate(samples)`, as `Loader` and `ordered` want them. A batch for
+prediction is what `Learner.predict` takes: `image` (N, 3, H, W) float32 and `original_size` (N, 2), each image's own
+height and width, with what else the family needs; of a data set also `image_id` (N,).
+"""
+
+import importlib
+from types import ModuleType
+
+from common.config import Settings
+from common.data.coco import CocoDataset
+from common.errors import UserError
+
+
+def samples_for(settings: Settings) -> ModuleType:
+    """The module of the model's family."""
+    return importlib.import_module(f"common.data.{settings.family}_samples")
+
+
+def check_classes(dataset: CocoDataset, settings: Settings) -> None:
+    """Refuses to train on a data set whose number of classes is not the model's."""
+    found, expected = len(dataset.class_names), settings.num_classes
+    if found != expected:
+        raise UserError(
+            f"{dataset.annotations} has {found} classes, {settings.model or 'the model'} is set for {expected}; "
+            f"num_classes={found} makes it fit"
+        )
