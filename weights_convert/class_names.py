@@ -20,6 +20,8 @@ PASCAL = (
     *("diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor"),
 )
 
+PERSONS = ("person",)
+
 
 def class_names(count: int) -> tuple[str, ...]:
     """The names behind `count` outputs; numbers from 1 where no published data set has so many."""

@@ -14,15 +14,17 @@ from common import weights as canonical
 from common.config import Settings, load_settings, model_names
 from common.errors import UserError
 from common.weights import Card
-from weights_convert import mask_rcnn, mindspore_names, writers, yolact
+from weights_convert import mask_rcnn, mindspore_names, pose2seg, writers, yolact
 from weights_convert.caffe2 import from_caffe2, is_caffe2
-from weights_convert.class_names import class_names
+from weights_convert.class_names import PERSONS, class_names
 from weights_convert.readers import read_foreign
 from weights_convert.state_dicts import Weights, without_prefix
 
 # What is known of a family's checkpoints.
-_FAMILIES = {"yolact": yolact, "mask_rcnn": mask_rcnn}
-_ORIGINALS = ("yolact", "maskrcnn_benchmark", "torchvision", "detectron2")
+_FAMILIES = {"yolact": yolact, "mask_rcnn": mask_rcnn, "pose2seg": pose2seg}
+_ORIGINALS = ("yolact", "maskrcnn_benchmark", "torchvision", "detectron2", "pose2seg")
+# A port of an original, whose files differ from it in form alone.
+_PORTS = {"pose2seg_jittor": "pose2seg"}
 SOURCE_FORMATS = ("canonical", "torch", "jittor", "mindspore", *_ORIGINALS, "caffe2", "imagenet")
 # Each with the endings that its readers insist on.
 TARGET_FORMATS = {
@@ -34,6 +36,8 @@ TARGET_FORMATS = {
     "maskrcnn_benchmark": (".pth",),
     "torchvision": (".pth",),
     "detectron2": (".pth", ".pkl"),
+    "pose2seg": (".pkl",),
+    "pose2seg_jittor": (".pkl",),
 }
 _WRITERS = {
     "torch": writers.write_pth,
@@ -43,6 +47,8 @@ _WRITERS = {
     "maskrcnn_benchmark": partial(writers.write_pth, entry="model"),
     "torchvision": writers.write_pth,
     "detectron2": writers.write_detectron2,
+    "pose2seg": writers.write_pth,
+    "pose2seg_jittor": writers.write_jittor,
 }
 _LICENCES = {
     "yolact": "MIT where published with dbolya/yolact, else as its author says",
@@ -50,6 +56,7 @@ _LICENCES = {
     "torchvision": "BSD 3-Clause where published with torchvision, else as its author says",
     "detectron2": "CC BY-SA 3.0 where published in detectron2's model zoo, else as its author says",
     "caffe2": "CC BY-SA 3.0 where published in Detectron's model zoo, else as its author says",
+    "pose2seg": "MIT where published with Pose2Seg, else as its author says",
 }
 
 
@@ -78,13 +85,14 @@ def _known(name: str) -> str | None:
 
 def original_format(settings: Settings) -> str:
     """Whose file format a variant's original has."""
-    return "yolact" if settings.family == "yolact" else settings.convention
+    return settings.convention if settings.family == "mask_rcnn" else settings.family
 
 
 def target_formats(model: str) -> dict[str, tuple[str, ...]]:
     """Those of TARGET_FORMATS that a model can be written in."""
     original = original_format(load_settings(model))
-    return {name: endings for name, endings in TARGET_FORMATS.items() if name not in _ORIGINALS or name == original}
+    others = {name for name in _ORIGINALS if name != original}
+    return {name: endings for name, endings in TARGET_FORMATS.items() if _PORTS.get(name, name) not in others}
 
 
 def convert(
@@ -137,11 +145,13 @@ def write(dest: str | os.PathLike, weights: Weights, card: Card, target_format: 
     if path.suffix not in TARGET_FORMATS[target_format]:
         raise UserError(f"{path}: a file for {target_format} ends in {' or '.join(TARGET_FORMATS[target_format])}")
     settings = _with_classes_of(weights, load_settings(model or card.model))
-    if target_format in _ORIGINALS and target_format != original_format(settings):
+    if target_format not in target_formats(model or card.model):
         raise UserError(f"{path}: {settings.model} has the form of {original_format(settings)}, not of {target_format}")
     written = weights
     if target_format in _ORIGINALS:
         written = _family(settings).to_original(weights, settings, str(path))
+    elif target_format in _PORTS:
+        written = _family(settings).to_port(weights, settings, str(path))
     elif target_format == "mindspore":
         written = mindspore_names.to_mindspore(weights)
     if target_format == "canonical":
@@ -176,8 +186,10 @@ def _format_of(arrays: Mapping[str, np.ndarray], path: Path) -> str:
         return "yolact"
     if any(name.endswith(".moving_mean") for name in arrays):
         return "mindspore"
-    if any(name.startswith(("head.", "box_head.")) for name in arrays):
+    if any(name.startswith(("head.", "box_head.", "fpn.")) for name in arrays):
         return "canonical"
+    if any(name.startswith(("segnet.", "pose2seg.")) for name in arrays):
+        return "pose2seg"
     if any(name.startswith("roi_heads.box.") for name in arrays):
         return "maskrcnn_benchmark"
     if any(name.startswith("roi_heads.") for name in arrays):
@@ -261,6 +273,6 @@ def _card(path: Path, source_format: str, settings: Settings) -> Card:
         sha256=canonical.file_sha256(path),
         licence=_LICENCES.get(source_format, "unknown"),
         preprocessing=settings.preprocessing,
-        classes=class_names(settings.num_classes),
+        classes=PERSONS if settings.family == "pose2seg" else class_names(settings.num_classes),
         iteration=_FileName.of(path).iteration,
     )

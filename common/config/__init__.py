@@ -13,6 +13,15 @@ from common.config.mask_rcnn import (
     RcnnPreprocessing,
     RpnSettings,
 )
+from common.config.pose2seg import (
+    FEATURE_STRIDE,
+    SKELETON_CHANNELS,
+    Pose2SegDetection,
+    Pose2SegNetwork,
+    Pose2SegSettings,
+    PoseAlignment,
+    PoseAugmentation,
+)
 from common.config.sections import DarknetSettings, Preprocessing, ResNetSettings, Schedule
 from common.config.yolact import (
     SMALLEST_FOR_MASK_IOU,
@@ -25,10 +34,17 @@ from common.config.yolact import (
 
 __all__ = [
     "CONFIG_FOLDER",
+    "FEATURE_STRIDE",
+    "SKELETON_CHANNELS",
     "SMALLEST_FOR_MASK_IOU",
     "DarknetSettings",
     "MaskRcnnNetwork",
     "MaskRcnnSettings",
+    "Pose2SegDetection",
+    "Pose2SegNetwork",
+    "Pose2SegSettings",
+    "PoseAlignment",
+    "PoseAugmentation",
     "Preprocessing",
     "ProposalLimits",
     "RcnnDetection",

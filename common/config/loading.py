@@ -8,13 +8,18 @@ import yaml
 from pydantic import ValidationError
 
 from common.config.mask_rcnn import MaskRcnnSettings
+from common.config.pose2seg import Pose2SegSettings
 from common.config.yolact import YolactSettings
 from common.errors import UserError
 
 CONFIG_FOLDER = Path(__file__).parents[1] / "configs"
 
-Settings = YolactSettings | MaskRcnnSettings
-_FAMILIES: dict[str, type[Settings]] = {"yolact": YolactSettings, "mask_rcnn": MaskRcnnSettings}
+Settings = YolactSettings | MaskRcnnSettings | Pose2SegSettings
+_FAMILIES: dict[str, type[Settings]] = {
+    "yolact": YolactSettings,
+    "mask_rcnn": MaskRcnnSettings,
+    "pose2seg": Pose2SegSettings,
+}
 
 
 def model_names() -> list[str]:
