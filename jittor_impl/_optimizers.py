@@ -5,6 +5,7 @@ import numpy as np
 from jittor import Var
 
 from common.config import Schedule
+from common.training.schedules import rate_and_decay
 
 
 class Optimizer:
@@ -29,7 +30,8 @@ class Optimizer:
         # A deformable layer's gradients hold on to the step's graph, and the parameters would to them.
         gradients = [gradient.detach() for gradient in gradients]
         for (name, parameter), gradient in zip(self.parameters.items(), gradients, strict=True):
-            moved = update(name, parameter.reshape((-1,)), gradient.reshape((-1,)), learning_rate)
+            rate, decay = rate_and_decay(self.schedule, name)
+            moved = update(name, parameter.reshape((-1,)), gradient.reshape((-1,)), learning_rate * rate, decay)
             parameter.update(moved.reshape(parameter.shape))
         # Runs what is waiting; the graph of all steps would be kept otherwise.
         jt.sync([*self.parameters.values(), *self.memory.values()])
@@ -46,13 +48,13 @@ class Optimizer:
         for key, value in self.memory.items():
             value.update(jt.array(state[key]))
 
-    def _sgd(self, name: str, parameter: Var, gradient: Var, learning_rate: float) -> Var:
-        gradient = gradient + self.schedule.weight_decay * parameter
+    def _sgd(self, name: str, parameter: Var, gradient: Var, learning_rate: float, decay: float) -> Var:
+        gradient = gradient + decay * parameter
         memory = self._remember(f"momentum_buffer/{name}", self.schedule.momentum, gradient)
         return parameter - learning_rate * memory
 
-    def _adam(self, name: str, parameter: Var, gradient: Var, learning_rate: float) -> Var:
-        decay, eps = self.schedule.weight_decay, 1e-8
+    def _adam(self, name: str, parameter: Var, gradient: Var, learning_rate: float, decay: float) -> Var:
+        eps = 1e-8
         if self.schedule.optimizer == "adamw":
             parameter = parameter * (1 - learning_rate * decay)
         else:

@@ -8,6 +8,7 @@ from common.array import namespace
 from common.config import Settings
 from common.observing import Observer, Unobserved
 from common.results import Instances
+from common.training.batches import stays_on_host
 from common.weights import check_fit
 from jittor_impl import device as devices
 from jittor_impl import distributed
@@ -105,8 +106,7 @@ class Learner:
 
     def _backward(self, batch: dict[str, np.ndarray]) -> tuple[dict[str, Var], list[Var]]:
         self._mode(training=True)
-        # Jittor's integers are 32 bits wide, which an image's id need not fit.
-        arrays = {name: jt.array(value) for name, value in batch.items() if name != "image_id"}
+        arrays = {name: value if stays_on_host(name) else jt.array(value) for name, value in batch.items()}
         normalisers = [name for name in arrays if name.startswith("normaliser.")]
         totals = distributed.sum_over_ranks([arrays[name] for name in normalisers])
         losses = self.network.losses(arrays | dict(zip(normalisers, totals, strict=True)))

@@ -101,7 +101,8 @@ class MaskRcnn(nn.Module):
         self.settings = settings
         network = settings.network
         outputs = rcnn.head_outputs(settings)
-        self.backbone = build_backbone(network.backbone, frozen_norm, last_stage=4 if network.fpn else 3)
+        last_stage = 4 if network.fpn else 3
+        self.backbone = build_backbone(network.backbone, frozen_norm, last_stage, network.frozen_stages)
         if network.fpn:
             self.fpn = FPN(self.backbone.channels, network.channels, "nearest", False, "subsample", extra_levels=1)
             self.rpn = RPNHead(network.channels, settings.rpn)

@@ -10,6 +10,7 @@ from mindspore import Parameter, Tensor
 from mindspore import ops as F
 
 from common.config import Schedule
+from common.training.schedules import rate_and_decay
 
 _BETAS, _EPSILON = (0.9, 0.999), 1e-8
 _apply_momentum = F.ApplyMomentum()
@@ -33,7 +34,8 @@ class Optimizer:
         update = self._sgd if self.schedule.optimizer == "sgd" else self._adam
         for (name, parameter), gradient in zip(self.parameters.items(), gradients, strict=True):
             memory = [self.memory[f"{quantity}/{name}"] for quantity in self._quantities]
-            update(parameter, gradient, learning_rate, *memory)
+            rate, decay = rate_and_decay(self.schedule, name)
+            update(parameter, gradient, learning_rate * rate, decay, *memory)
 
     def state(self) -> dict[str, np.ndarray]:
         state = {key: value.asnumpy().copy() for key, value in self.memory.items()}
@@ -47,13 +49,14 @@ class Optimizer:
         for key, value in self.memory.items():
             F.assign(value, Tensor(state[key]))
 
-    def _sgd(self, parameter: Parameter, gradient: Tensor, rate: float, buffer: Parameter) -> None:
-        if self.schedule.weight_decay:
-            gradient = gradient + self.schedule.weight_decay * parameter
+    def _sgd(self, parameter: Parameter, gradient: Tensor, rate: float, decay: float, buffer: Parameter) -> None:
+        if decay:
+            gradient = gradient + decay * parameter
         _apply_momentum(parameter, buffer, rate, gradient, self.schedule.momentum)
 
-    def _adam(self, parameter: Parameter, gradient: Tensor, rate: float, mean: Parameter, square: Parameter) -> None:
-        decay = self.schedule.weight_decay
+    def _adam(
+        self, parameter: Parameter, gradient: Tensor, rate: float, decay: float, mean: Parameter, square: Parameter
+    ) -> None:
         if decay and self.schedule.optimizer == "adamw":
             F.assign(parameter, parameter * (1 - rate * decay))
         elif decay:

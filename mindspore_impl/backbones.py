@@ -67,22 +67,33 @@ def residual_stage(settings: ResNetSettings, stage: int, norm: Norm) -> nn.Seque
 
 
 class ResNet(nn.Cell):
-    """(N, 3, H, W) -> [C2, C3, C4, C5] at strides 4, 8, 16, 32; `last_stage` 3 leaves C5 out (the C4 models)."""
+    """(N, 3, H, W) -> [C2, C3, C4, C5] at strides 4, 8, 16, 32; `last_stage` 3 leaves C5 out (the C4 models).
 
-    def __init__(self, settings: ResNetSettings, norm: Norm, last_stage: int = 4):
+    The first `frozen_stages` of the stem, layer1, layer2, ... stand still in training, with their norms.
+    """
+
+    def __init__(self, settings: ResNetSettings, frozen_norm: bool, last_stage: int = 4, frozen_stages: int = 0):
         super().__init__()
         self.conv1 = Conv(3, settings.width, 7, stride=2, bias=False)
-        self.bn1 = norm(settings.width)
-        self.last_stage = last_stage
+        self.bn1 = norm_for(settings, frozen_norm or frozen_stages > 0)(settings.width)
+        self.last_stage, self.frozen_stages = last_stage, frozen_stages
         for stage in range(1, last_stage + 1):
+            norm = norm_for(settings, frozen_norm or stage < frozen_stages)
             setattr(self, f"layer{stage}", residual_stage(settings, stage, norm))
         self.channels = [settings.width * 2 ** (stage + 1) for stage in range(1, last_stage + 1)]
+        stages = [("conv1.", "bn1."), *((f"layer{stage}.",) for stage in range(1, last_stage + 1))]
+        frozen = sum(stages[:frozen_stages], ())
+        for name, parameter in self.parameters_and_names():
+            if name.startswith(frozen):
+                parameter.requires_grad = False
 
     def construct(self, image: Tensor) -> list[Tensor]:
         x = F.relu(conv_norm(self.conv1, self.bn1, image))
         x = _max_pool(x)
         features = []
         for stage in range(1, self.last_stage + 1):
+            if stage <= self.frozen_stages:  # what came before is frozen
+                x = F.stop_gradient(x)
             x = getattr(self, f"layer{stage}")(x)
             features.append(x)
         return features
@@ -139,9 +150,9 @@ def norm_for(settings: ResNetSettings, frozen_norm: bool) -> Norm:
 
 
 def build_backbone(
-    settings: ResNetSettings | DarknetSettings, frozen_norm: bool, last_stage: int = 4
+    settings: ResNetSettings | DarknetSettings, frozen_norm: bool, last_stage: int = 4, frozen_stages: int = 0
 ) -> ResNet | Darknet:
-    """The backbone that the settings name; `last_stage` is a ResNet's."""
+    """The backbone that the settings name; `last_stage` and `frozen_stages` are a ResNet's."""
     if settings.kind == "resnet":
-        return ResNet(settings, norm_for(settings, frozen_norm), last_stage)
+        return ResNet(settings, frozen_norm, last_stage, frozen_stages)
     return Darknet(settings, FrozenBatchNorm if frozen_norm else BatchNorm)

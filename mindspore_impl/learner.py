@@ -9,6 +9,7 @@ from common.array import namespace
 from common.config import Settings
 from common.observing import Observer, Unobserved
 from common.results import Instances
+from common.training.batches import stays_on_host
 from common.weights import check_fit
 from mindspore_impl import device as devices
 from mindspore_impl import distributed
@@ -101,7 +102,7 @@ class Learner:
 
     def _backward(self, batch: dict[str, np.ndarray]) -> tuple[dict[str, float], tuple[Tensor, ...]]:
         self.network.set_train()
-        arrays = {name: Tensor(np.asarray(value)) for name, value in batch.items()}
+        arrays = {name: value if stays_on_host(name) else Tensor(np.asarray(value)) for name, value in batch.items()}
         normalisers = [name for name in arrays if name.startswith("normaliser.")]
         totals = distributed.sum_over_ranks([arrays[name] for name in normalisers])
         arrays |= dict(zip(normalisers, totals, strict=True))

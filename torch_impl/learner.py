@@ -5,9 +5,11 @@ import torch
 from torch import Tensor, nn
 
 from common.array import namespace
-from common.config import Settings
+from common.config import Schedule, Settings
 from common.observing import Observer, Unobserved
 from common.results import Instances
+from common.training.batches import stays_on_host
+from common.training.schedules import rate_and_decay
 from common.weights import check_fit
 from torch_impl import device as devices
 from torch_impl import distributed
@@ -34,7 +36,7 @@ class Learner:
         self.network.train(training)
         self._state = dict(self.network.named_parameters()) | dict(self.network.named_buffers())
         self._trainable = {name: p for name, p in self.network.named_parameters() if p.requires_grad}
-        self._optimizer = _optimizer(settings, list(self._trainable.values())) if training else None
+        self._optimizer = _optimizer(settings.schedule, self._trainable) if training else None
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """The shape of every parameter and statistic by its canonical name."""
@@ -80,7 +82,7 @@ class Learner:
         if self.settings.schedule.clip_norm is not None:
             nn.utils.clip_grad_norm_(parameters, self.settings.schedule.clip_norm)
         for group in self._optimizer.param_groups:
-            group["lr"] = learning_rate
+            group["lr"] = learning_rate * group["rate"]
         self._optimizer.step()
         return losses
 
@@ -120,7 +122,10 @@ class Learner:
     def _backward(self, batch: dict[str, np.ndarray]) -> dict[str, float]:
         self.network.train()
         self.network.zero_grad(set_to_none=True)
-        arrays = {name: torch.from_numpy(np.asarray(value)).to(self._device) for name, value in batch.items()}
+        arrays = {
+            name: value if stays_on_host(name) else torch.from_numpy(np.asarray(value)).to(self._device)
+            for name, value in batch.items()
+        }
         arrays["image"] = self._image(batch["image"])
         normalisers = [name for name in arrays if name.startswith("normaliser.")]
         totals = distributed.sum_over_ranks([arrays[name] for name in normalisers])
@@ -137,11 +142,13 @@ class Learner:
         return dict(zip(losses, terms.tolist(), strict=True))
 
 
-def _optimizer(settings: Settings, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
-    schedule = settings.schedule
-    decay = {"lr": schedule.learning_rate, "weight_decay": schedule.weight_decay}
+def _optimizer(schedule: Schedule, parameters: dict[str, nn.Parameter]) -> torch.optim.Optimizer:
+    alike: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for name, parameter in parameters.items():
+        alike.setdefault(rate_and_decay(schedule, name), []).append(parameter)
+    groups = [{"params": members, "rate": rate, "weight_decay": decay} for (rate, decay), members in alike.items()]
     if schedule.optimizer == "sgd":
-        return torch.optim.SGD(parameters, momentum=schedule.momentum, **decay)
+        return torch.optim.SGD(groups, lr=schedule.learning_rate, momentum=schedule.momentum)
     if schedule.optimizer == "adam":
-        return torch.optim.Adam(parameters, **decay)
-    return torch.optim.AdamW(parameters, **decay)
+        return torch.optim.Adam(groups, lr=schedule.learning_rate)
+    return torch.optim.AdamW(groups, lr=schedule.learning_rate)

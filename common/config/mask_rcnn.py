@@ -2,6 +2,8 @@
 
 from typing import Literal
 
+from pydantic import Field
+
 from common.boxes import Family
 from common.config.sections import ResNetSettings, Schedule, Section
 
@@ -15,6 +17,14 @@ class RcnnPreprocessing(Section):
     mean: tuple[float, float, float]  # in `channel_order`, on 0..255
     deviation: tuple[float, float, float]
     channel_order: Literal["rgb", "bgr"]
+
+
+class RcnnAugmentation(Section):
+    """What training does to an image, and which images it takes."""
+
+    flip: bool = True
+    short_sides: tuple[int, ...] = ()  # of these one is drawn for each image; none: preprocessing.short_side
+    empty_images: bool = True  # images without objects train, too; the originals leave them out
 
 
 class ProposalLimits(Section):
@@ -46,7 +56,7 @@ class MaskRcnnNetwork(Section):
     sampling_ratio: int = 2
     aligned: bool = False  # RoIAlign with the half-pixel shift
     background: Literal["first", "last"] = "first"  # last: it has no box offsets and no mask
-    frozen_stages: int = 2  # the stem, layer1, ...
+    frozen_stages: int = Field(2, ge=0, le=4)  # of the stem, layer1, ...: so many stand still, with their norms
     frozen_norm: bool = True
 
     def freezes_norm(self, images_per_device: int) -> bool:
@@ -82,6 +92,7 @@ class MaskRcnnSettings(Section):
     network: MaskRcnnNetwork
     rpn: RpnSettings
     losses: RcnnLosses = RcnnLosses()
+    augmentation: RcnnAugmentation = RcnnAugmentation()
     schedule: Schedule
     detection: RcnnDetection = RcnnDetection()
     model: str = ""  # the file's name; set on loading

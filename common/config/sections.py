@@ -12,7 +12,7 @@ class Section(BaseModel):
 class Preprocessing(Section):
     """How an image's bytes become the network's input; travels in a checkpoint's card."""
 
-    size: int  # YOLACT: both sides
+    size: int  # both sides
     mean: tuple[float, float, float]  # in `channel_order`, on 0..255
     deviation: tuple[float, float, float]
     channel_order: Literal["rgb", "bgr"] = "rgb"
@@ -27,6 +27,8 @@ class Schedule(Section):
     learning_rate: float
     momentum: float = 0.9
     weight_decay: float = 0.0
+    bias_rate: float = 1.0  # the biases' rate, as a multiple of the others'
+    bias_decay: bool = True  # whether weight_decay takes hold of biases, too
     decay: Literal["steps", "cosine"] = "steps"
     steps: tuple[int, ...] = ()
     gamma: float = 0.1

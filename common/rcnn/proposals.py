@@ -18,6 +18,7 @@ class Proposals:
 
     boxes: np.ndarray  # (K, 4) xyxy float32, in pixels of the padded image
     scores: np.ndarray  # (K,) float32: probabilities; detectron2's are logits
+    rows: np.ndarray  # (K,) int32: the anchor that each comes from, counted over all maps
 
 
 def propose(
@@ -34,14 +35,15 @@ def propose(
     image_sizes: (height, width) of each image without its padding; boxes are clipped to it.
     """
     levels = [by_anchor(*level) for level in zip(logits, deltas, strict=True)]
+    starts = np.cumsum([0] + [len(of_map) for of_map in anchors[:-1]])
     images = []
     for index, size in enumerate(image_sizes):
-        found = [
-            _of_map(flat_logits[index], flat_deltas[index], of_map, size, convention, rpn, limits)
-            for (flat_logits, flat_deltas), of_map in zip(levels, anchors, strict=True)
-        ]
-        boxes, scores = (np.concatenate(parts) for parts in zip(*found, strict=True))
-        images.append(Proposals(boxes, scores))
+        found = []
+        for (flat_logits, flat_deltas), of_map, start in zip(levels, anchors, starts, strict=True):
+            boxes, scores, rows = _of_map(flat_logits[index], flat_deltas[index], of_map, size, convention, rpn, limits)
+            found.append((boxes, scores, rows + np.int32(start)))
+        boxes, scores, rows = (np.concatenate(parts) for parts in zip(*found, strict=True))
+        images.append(Proposals(boxes, scores, rows))
     return _of_batch(images, limits.total) if limits.over_batch else [_best(each, limits.total) for each in images]
 
 
@@ -62,8 +64,8 @@ def _of_map(
     convention: Family,
     rpn: RpnSettings,
     limits: ProposalLimits,
-) -> tuple[np.ndarray, np.ndarray]:
-    """One map of one image -> boxes and scores that are left, the best first."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """One map of one image -> what is left, the best first: boxes, scores and their anchors' rows in the map."""
     xp = namespace(logits)
     offset = side_offset(convention)
     # maskrcnn-benchmark takes the best probabilities: logits beyond float32's sigmoid are equals there.
@@ -80,7 +82,7 @@ def _of_map(
     ranked = xp.asarray(np.where(usable, values, -np.inf).astype(np.float32), like=boxes)
     kept = xp.to_numpy(xp.nms(boxes, ranked, rpn.nms_threshold, offset=offset))
     kept = kept[usable[kept]][: limits.after_nms]
-    return found[kept], values[kept]
+    return found[kept], values[kept], xp.to_numpy(chosen)[kept]
 
 
 def _usable(boxes: np.ndarray, scores: np.ndarray, convention: Family, rpn: RpnSettings) -> np.ndarray:
@@ -93,8 +95,7 @@ def _usable(boxes: np.ndarray, scores: np.ndarray, convention: Family, rpn: RpnS
 
 
 def _best(proposals: Proposals, count: int) -> Proposals:
-    order = np.argsort(-proposals.scores, kind="stable")[:count]
-    return Proposals(proposals.boxes[order], proposals.scores[order])
+    return _chosen(proposals, np.argsort(-proposals.scores, kind="stable")[:count])
 
 
 def _of_batch(images: list[Proposals], count: int) -> list[Proposals]:
@@ -104,4 +105,8 @@ def _of_batch(images: list[Proposals], count: int) -> list[Proposals]:
     chosen[np.argsort(-scores, kind="stable")[:count]] = True
     ends = np.cumsum([len(each.scores) for each in images])
     parts = np.split(chosen, ends[:-1])
-    return [Proposals(each.boxes[part], each.scores[part]) for each, part in zip(images, parts, strict=True)]
+    return [_chosen(each, part) for each, part in zip(images, parts, strict=True)]
+
+
+def _chosen(proposals: Proposals, keep: np.ndarray) -> Proposals:
+    return Proposals(proposals.boxes[keep], proposals.scores[keep], proposals.rows[keep])

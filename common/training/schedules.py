@@ -11,6 +11,13 @@ def learning_rate(schedule: Schedule, step: int) -> float:
     return schedule.learning_rate * _warmup(schedule, step) * _decay(schedule, step)
 
 
+def rate_and_decay(schedule: Schedule, name: str) -> tuple[float, float]:
+    """The factor on the rate, and the weight decay, of a parameter by its canonical name."""
+    if not name.endswith("bias"):
+        return 1.0, schedule.weight_decay
+    return schedule.bias_rate, schedule.weight_decay if schedule.bias_decay else 0.0
+
+
 def _warmup(schedule: Schedule, step: int) -> float:
     """Linear from `warmup_start` at step 0 to 1 at step `warmup_iterations`."""
     if step >= schedule.warmup_iterations:

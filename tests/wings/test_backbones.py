@@ -127,7 +127,7 @@ def test_transposed_convolution(wing, framework, xp, like):
 @pytest.mark.parametrize("name", RESNETS)
 def test_resnet(name, wing, framework, xp, like):
     settings = RESNETS[name]
-    network = wing("backbones").ResNet(settings, wing("backbones").norm_for(settings, frozen_norm=True))
+    network = wing("backbones").ResNet(settings, frozen_norm=True)
     weights = fill(network, framework)
     answers = network(xp.asarray(IMAGE, like))
     expected = resnet(IMAGE, weights, settings, (1, 2, 3, 4), "layer{}.")
