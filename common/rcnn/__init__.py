@@ -9,6 +9,7 @@ from common.rcnn.geometry import HeadOutputs, anchors, head_outputs, map_names, 
 from common.rcnn.loss import box_losses, mask_loss, rpn_losses
 from common.rcnn.pooling import pool, pool_pyramid, pyramid_levels
 from common.rcnn.proposals import Proposals, by_anchor, propose
+from common.rcnn.sampling import anchor_targets, sample_regions
 from common.rcnn.stages import stages
 from common.rcnn.target import bitmap_targets, label_anchors, label_regions, polygon_targets
 
@@ -16,6 +17,7 @@ __all__ = [
     "Detections",
     "HeadOutputs",
     "Proposals",
+    "anchor_targets",
     "anchors",
     "bitmap_targets",
     "box_losses",
@@ -32,6 +34,7 @@ __all__ = [
     "propose",
     "pyramid_levels",
     "rpn_losses",
+    "sample_regions",
     "stages",
     "strides",
     "to_original",

@@ -23,6 +23,11 @@ def strides(settings: MaskRcnnSettings) -> list[int]:
     return [2 ** int(name[1:]) for name in map_names(settings)]
 
 
+def grids(settings: MaskRcnnSettings, padded: tuple[int, int]) -> list[tuple[int, int]]:
+    """(height, width) of each of `map_names` for a padded image of (height, width)."""
+    return [tuple(-(-side // stride) for side in padded) for stride in strides(settings)]
+
+
 def anchors(settings: MaskRcnnSettings, padded: tuple[int, int], grids: Sequence[tuple[int, int]]) -> list[np.ndarray]:
     """One (h * w * A, 4) xyxy a map; padded, grids: (height, width) of the padded image and of each map."""
     rpn = settings.rpn
@@ -37,6 +42,11 @@ class HeadOutputs:
     classes: int
     deltas: int
     masks: int
+
+
+def mask_side(settings: MaskRcnnSettings) -> int:
+    """Cells of a region's mask, a side; of C4's heads one halves the size and the other doubles it."""
+    return 2 * settings.network.mask_size if settings.network.fpn else settings.network.box_size
 
 
 def head_outputs(settings: MaskRcnnSettings) -> HeadOutputs:

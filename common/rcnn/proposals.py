@@ -9,7 +9,7 @@ from common.box_coder import decode
 from common.boxes import Family, clip, side_offset
 from common.config import ProposalLimits, RpnSettings
 
-_WEIGHTS = (1.0, 1.0, 1.0, 1.0)
+ANCHOR_WEIGHTS = (1.0, 1.0, 1.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def _of_map(
     else:
         scores, chosen = xp.topk(logits, limits.before_nms)
         scores = xp.sigmoid(scores) if convention == "torchvision" else scores
-    boxes = decode(xp.take(deltas, chosen), xp.take(xp.asarray(anchors, like=logits), chosen), _WEIGHTS, offset)
+    boxes = decode(xp.take(deltas, chosen), xp.take(xp.asarray(anchors, like=logits), chosen), ANCHOR_WEIGHTS, offset)
     boxes = clip(boxes, image_size, offset)
     found, values = xp.to_numpy(boxes), xp.to_numpy(scores)
     usable = _usable(found, values, convention, rpn)

@@ -9,7 +9,7 @@ from common.array import Array, namespace
 from common.config import MaskRcnnSettings
 from common.errors import UserError
 from common.rcnn.detection import Detections, detect
-from common.rcnn.geometry import anchors, head_outputs, map_names
+from common.rcnn.geometry import anchors, head_outputs, map_names, mask_side
 from common.rcnn.loss import select_columns
 from common.rcnn.pooling import pool
 from common.rcnn.proposals import Proposals, propose
@@ -121,8 +121,7 @@ def find_masks(network: Network, maps: list[Array], found: list[Detections]) -> 
     chosen = settings.network
     rois = with_image([each.boxes for each in found])
     if len(rois) == 0:
-        # Of C4's heads one halves the size and the other doubles it.
-        size = 2 * chosen.mask_size if chosen.fpn else chosen.box_size
+        size = mask_side(settings)
         return [np.zeros((0, size, size), np.float32) for _ in found]
     regions = xp.asarray(rois, like=maps[0])
     if chosen.fpn:
