@@ -146,6 +146,11 @@ class CocoDataset:
             keypoints_sound=keypoints_sound,
         )
 
+    def polygons(self, position: int, row: int) -> tuple[np.ndarray, ...]:
+        """Those of one of an image's annotations, by its row in `objects`, which has an RLE of it; none of an RLE."""
+        begin, end = self._columns["segmentation"][self._columns["first"][position] + row].tolist()
+        return segmentations.polygons(self._text[begin:end])
+
     def load(self, position: int) -> Sample:
         """The image with the objects that can be trained on: box and mask hold a part of the image; boxes cut to it."""
         image = self.image(position)

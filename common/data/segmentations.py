@@ -41,7 +41,20 @@ def encode(text: bytes | memoryview, size: tuple[int, int]) -> tuple[dict | None
     return packed, fault
 
 
+def polygons(text: bytes | memoryview) -> tuple[np.ndarray, ...]:
+    """The polygons of a segmentation that `encode` can read, each x, y, x, y, ... float64; none of an RLE."""
+    segmentation = _decoder.decode(text) if text else None
+    kept = _sound(segmentation)[0] if isinstance(segmentation, list) else []
+    return tuple(np.array(polygon, np.float64) for polygon in kept)
+
+
 def _from_polygons(polygons: list[list[float]], size: tuple[int, int]) -> tuple[dict | None, str | None]:
+    kept, fault = _sound(polygons)
+    return (rle.merge(rle.frPyObjects(kept, *size)) if kept else None), fault
+
+
+def _sound(polygons: list[list[float]]) -> tuple[list[list[float]], str | None]:
+    """Those that are polygons, and what is wrong with the others."""
     fault, kept = None, []
     for polygon in polygons:
         # pycocotools takes a list of four numbers for a box.
@@ -51,7 +64,7 @@ def _from_polygons(polygons: list[list[float]], size: tuple[int, int]) -> tuple[
             fault = FAR_POLYGON
         else:
             kept.append(polygon)
-    return (rle.merge(rle.frPyObjects(kept, *size)) if kept else None), fault
+    return kept, fault
 
 
 def _from_rle(mask: _Rle, size: tuple[int, int]) -> tuple[dict | None, str | None]:

@@ -9,7 +9,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
-from common.config import Preprocessing
+from common.config import Preprocessing, RcnnPreprocessing
 from common.data.coco import Sample
 
 Rectangle = tuple[int, int, int, int]
@@ -118,7 +118,7 @@ def pad_to_multiple(sample: Sample, multiple: int, fill: Sequence[float] = (0, 0
     return window(sample, (0, 0, width, height), fill)
 
 
-def normalise(image: np.ndarray, settings: Preprocessing) -> np.ndarray:
+def normalise(image: np.ndarray, settings: Preprocessing | RcnnPreprocessing) -> np.ndarray:
     """(H, W, 3) RGB on 0..255 -> (3, H, W) float32 in the network's channel order, mean 0 and deviation 1."""
     channels = cv2.split(image)
     planes = np.stack(channels if settings.channel_order == "rgb" else channels[::-1]).astype(np.float32, copy=False)
