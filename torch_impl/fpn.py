@@ -14,6 +14,7 @@ class FPN(nn.Module):
 
     YOLACT: bilinear top-down, ReLU on the outputs, two more levels by strided convolutions.
     Mask R-CNN: nearest top-down, no ReLU, one more level by subsampling the coarsest output.
+    Pose2Seg: bilinear top-down, no ReLU, and of the outputs the finest alone.
     """
 
     def __init__(
@@ -34,10 +35,7 @@ class FPN(nn.Module):
 
     def forward(self, features: list[Tensor]) -> list[Tensor]:
         """Maps from fine to coarse, `in_channels` of them -> as many and `extra_levels` more, fine to coarse."""
-        merged = [lateral(feature) for lateral, feature in zip(self.lateral, features, strict=True)]
-        for level in range(len(merged) - 1, 0, -1):
-            size = merged[level - 1].shape[2:]
-            merged[level - 1] = merged[level - 1] + ops.resize(merged[level], size, mode=self.top_down)
+        merged = self._merged(features)
         pyramid = [output(x) for output, x in zip(self.output, merged, strict=True)]
         if self.output_relu:
             pyramid = [F.relu(x) for x in pyramid]
@@ -45,3 +43,16 @@ class FPN(nn.Module):
             coarsest = pyramid[-1]
             pyramid.append(self.downsample[level](coarsest) if self.extra == "conv" else coarsest[:, :, ::2, ::2])
         return pyramid
+
+    def finest(self, features: list[Tensor]) -> Tensor:
+        """The first map of the pyramid alone, without the work for the others."""
+        x = self.output[0](self._merged(features)[0])
+        return F.relu(x) if self.output_relu else x
+
+    def _merged(self, features: list[Tensor]) -> list[Tensor]:
+        """The laterals, each with the coarser ones added to it."""
+        merged = [lateral(feature) for lateral, feature in zip(self.lateral, features, strict=True)]
+        for level in range(len(merged) - 1, 0, -1):
+            size = merged[level - 1].shape[2:]
+            merged[level - 1] = merged[level - 1] + ops.resize(merged[level], size, mode=self.top_down)
+        return merged
