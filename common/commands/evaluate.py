@@ -24,6 +24,7 @@ yolact_resnet50 --data datasets/coco --weights yolact_resnet50_54_800000.pth
 yolact_tiny --data datasets/shapes --weights runs/tiny/weights.safetensors --output results
 yolact_tiny --data datasets/shapes --weights runs/tiny/weights.safetensors detection.nms=exact
 --data datasets/coco --trained_model=yolact_base_54_800000.pth --output_coco_json
+--config-file e2e_mask_rcnn_R_50_FPN_1x.yaml --ckpt model_final.pth TEST.IMS_PER_BATCH 1
 """
 
 # Where YOLACT's --output_coco_json writes when nothing else is said.
@@ -100,7 +101,15 @@ def _parser(framework: str) -> Parser:
     add = parser.add_argument
     add("--data", type=Path, required=True, metavar="ROOT", help="folder of a data set in COCO's format")
     add("--split", choices=("train", "val"), default="val")
-    add("--weights", "--trained_model", type=Path, required=True, metavar="FILE", help="weights of any known format")
+    add(
+        "--weights",
+        "--trained_model",
+        "--ckpt",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="weights of any known format",
+    )
     add("--output", type=Path, metavar="DIR", help="write the results (COCO JSON) and metrics.json here")
     add("--output_coco_json", action="store_true", help="write them to YOLACT's results/{bbox,mask}_detections.json")
     add("--bbox_det_file", type=Path, metavar="FILE", help="write the boxes' results here")

@@ -26,9 +26,8 @@ yolact_tiny --data datasets/shapes --output runs/tiny
 yolact_tiny --data datasets/shapes --output runs/tiny --resume
 yolact_resnet50 --data datasets/coco --output runs/r50 --weights resnet50-19c8e357.pth --batch-size 16
 yolact_resnet50 --data datasets/mine --output runs/mine --weights yolact_resnet50_54_800000.pth --iterations 20000
+--config-file e2e_mask_rcnn_R_50_FPN_1x.yaml --weights R-50.pkl --skip-test SOLVER.IMS_PER_BATCH 2 OUTPUT_DIR runs/r50
 """
-
-LOSSES = {"B": "boxes", "C": "classes", "M": "masks", "S": "semantic segmentation", "I": "mask IoU"}
 
 
 def main(framework: str, argv: Sequence[str] | None = None) -> None:
@@ -55,8 +54,8 @@ def main(framework: str, argv: Sequence[str] | None = None) -> None:
     learner = learner_class(framework)(settings, arguments.device, training=True)
     say = print if learner.rank == 0 else _silent
     beginning = None if arguments.resume else _beginning(learner, settings, arguments)
-    evaluation = _evaluation(learner, settings, dataset, arguments, say)
-    report = check(dataset, images=not arguments.no_image_check)
+    evaluation = None if arguments.skip_test else _evaluation(learner, settings, dataset, arguments, say)
+    report = check(dataset, images=not arguments.no_image_check, empty_images=settings.trains_on_empty_images)
     if len(report.usable) == 0:
         raise UserError(f"{dataset.annotations}: there is no image to train on")
     say(report)
@@ -112,8 +111,7 @@ class _Beginning:
 
 def _beginning(learner: Any, settings: Settings, arguments: Namespace) -> _Beginning:
     from common.training.initial_weights import initial_weights
-    from weights_convert import open_weights
-    from weights_convert.yolact import fit_for_finetuning
+    from weights_convert import family_of, open_weights
 
     shapes = learner.shapes()
     drawn = initial_weights(shapes, settings, arguments.seed)
@@ -121,7 +119,7 @@ def _beginning(learner: Any, settings: Settings, arguments: Namespace) -> _Begin
     if path is None:
         return _Beginning(drawn, 0, f"scratch (seed {arguments.seed})", "not stated")
     weights, card = open_weights(path, settings)
-    kept, skipped = fit_for_finetuning(weights, shapes, str(path))
+    kept, skipped = family_of(settings).fit_for_finetuning(weights, shapes, str(path))
     origin = f"{path.name} ({card.source})"
     if skipped:
         origin += f"; of another size and drawn afresh: {', '.join(skipped)}"
@@ -192,17 +190,14 @@ def _introduction(learner: Any, settings: Settings, origin: str, seed: int) -> s
         f"  {part:<14} {trained:>11,} trained" + (f", {fixed:,} fixed" if fixed else "")
         for part, (fixed, trained) in counts.items()
     ]
-    losses = settings.losses
-    weights = {"B": losses.box_weight, "C": losses.class_weight, "M": losses.mask_weight, "S": losses.semantic_weight}
-    if settings.network.mask_iou:
-        weights["I"] = losses.mask_iou_weight
+    losses = [f"{name} {words} (x{weight:g})" for name, (words, weight) in settings.terms().items()]
     schedule = settings.schedule
     shared = f" over {learner.world} processes" if learner.world > 1 else ""
     return "\n".join(
         [
             f"model {settings.model} in {learner.framework} on {learner.device}, {settings.num_classes} classes",
             *parts,
-            "losses " + ", ".join(f"{name} {LOSSES[name]} (x{weight:g})" for name, weight in weights.items()),
+            "losses " + ", ".join(losses),
             f"{schedule.iterations} iterations of {schedule.batch_size} images{shared}, {schedule.optimizer}, "
             f"learning rate {schedule.learning_rate:g}, seed {seed}",
             f"from {origin}",
@@ -242,5 +237,6 @@ def _parser(framework: str) -> Parser:
     )
     add("--seed", type=int, default=0, metavar="N", help="of order, augmentation and initial weights (default 0)")
     add("--workers", "--num_workers", type=at_least(0), default=default_workers(), metavar="N", help="loader processes")
+    add("--skip-test", action="store_true", help="do not rate the model, neither in training nor at the end")
     add("--no-image-check", action="store_true", help="do not decode every image once before the first step")
     return parser

@@ -8,12 +8,14 @@ import argparse
 import importlib
 import os
 import re
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 from common.config import Settings, load_settings, model_names
 from common.errors import UserError
+from common.maskrcnn_benchmark import KEYS, Config, is_config, read_config, split_pairs
 from common.weights import Card, check_fit, with_card
 
 _OVERRIDE = re.compile(r"[a-z_]+(\.[a-z_]+)*=")
@@ -25,37 +27,53 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, framework: str, command: str, words: Sequence[str], usage: str, description: str, examples: str):
         program = f"python -m {framework}_impl.{command}"
         lines = "\n".join(f"  {program} {example}" for example in examples.strip().splitlines())
+        config = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+        config.add_argument(
+            "--config-file", type=Path, metavar="FILE", help="maskrcnn-benchmark's YAML file in place of MODEL"
+        )
         super().__init__(
             prog=program,
-            usage=f"{program} {usage} [options] [key.path=value ...]",
+            usage=f"{program} {usage} [options] [key.path=value ...]\n"
+            f"       {program} --config-file FILE [options] [KEY VALUE ...]",
+            parents=[config],
             description=description,
             epilog=f"examples:\n{lines}\n\nmodels: {', '.join(model_names())}",
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
         )
-        self._words = words
+        self._command, self._words, self._config_option = command, words, config
         self.add_argument("words", nargs="*", help=argparse.SUPPRESS)
         self.add_argument(
             "--device", default="auto", choices=("auto", "cpu", "cuda", "ascend"), help="default: the best there is"
         )
         self.add_argument("--config", metavar="MODEL", help="the model, for those who know it as an option")
+        self.add_argument(
+            "--local_rank", type=int, help="torch.distributed.launch adds it; the environment says it too"
+        )
 
     def read(self, argv: Sequence[str] | None) -> argparse.Namespace:
         """The arguments; every word that is missing is None, `overrides` are the settings to change.
 
-        A missing model is the one that the weights' card or file name tells, as in YOLACT's own command.
+        A missing model is the one that the weights' card or file name tells, as in YOLACT's own command. A
+        configuration of maskrcnn-benchmark stands for a model, for overrides and for options that are not given.
         """
+        argv, pairs = split_pairs(sys.argv[1:] if argv is None else argv)
+        config = self._config_file(argv, pairs)
         arguments = self.parse_intermixed_args(argv)
         overrides = [word for word in arguments.words if _OVERRIDE.match(word) and not Path(word).exists()]
         words = [word for word in arguments.words if word not in overrides]
         if arguments.config:
             words.insert(0, arguments.config)
+        if arguments.config_file:
+            words.insert(0, config.model if config else str(arguments.config_file))
         if len(words) > len(self._words):
             self.error(f"unexpected argument {words[len(self._words)]}")
         words += [None] * (len(self._words) - len(words))
         for name, word in zip(self._words, words, strict=True):
             setattr(arguments, name, word)
-        arguments.overrides = overrides
+        arguments.overrides = config.overrides() + overrides if config else overrides
+        if config:
+            config.complete(arguments, self._command)
         if arguments.model is None and arguments.weights is not None:
             from weights_convert import model_of
 
@@ -63,6 +81,23 @@ class Parser(argparse.ArgumentParser):
         if arguments.model is None:
             self.error(f"MODEL is missing; there are {', '.join(model_names())}")
         return arguments
+
+    def _config_file(self, argv: Sequence[str], pairs: Sequence[tuple[str, str]]) -> Config | None:
+        """What --config-file names, where that is no file of ours; its options become defaults."""
+        path = self._config_option.parse_known_args(argv)[0].config_file
+        if path is None or not is_config(path):
+            if pairs:
+                key = pairs[0][0]
+                ours = f"; for a model by its name it is {KEYS[key].path}=" if key in KEYS and KEYS[key].path else ""
+                self.error(f"{key} changes maskrcnn-benchmark's file, given as --config-file{ours}")
+            return None
+        config = read_config(path, pairs)
+        options = config.options(self._command)
+        self.set_defaults(**options)
+        for action in self._actions:
+            if action.dest in {*options, "data", "weights"}:
+                action.required = False
+        return config
 
     def add_nms_options(self) -> None:
         """YOLACT's own names for `detection.nms`."""
