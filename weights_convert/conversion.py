@@ -111,7 +111,7 @@ def convert(
         canonical.check_card(card, settings, str(path))
     weights = _canonical(arrays, found_format, settings, str(path))
     # The names are checked by now, and all shapes but the heads'.
-    shapes = {name: shape for name, shape in _family(settings).canonical_shapes(settings).items() if name in weights}
+    shapes = {name: shape for name, shape in family_of(settings).canonical_shapes(settings).items() if name in weights}
     canonical.check_fit(weights, shapes, str(path))
     return weights, card or _card(path, found_format, settings)
 
@@ -149,9 +149,9 @@ def write(dest: str | os.PathLike, weights: Weights, card: Card, target_format: 
         raise UserError(f"{path}: {settings.model} has the form of {original_format(settings)}, not of {target_format}")
     written = weights
     if target_format in _ORIGINALS:
-        written = _family(settings).to_original(weights, settings, str(path))
+        written = family_of(settings).to_original(weights, settings, str(path))
     elif target_format in _PORTS:
-        written = _family(settings).to_port(weights, settings, str(path))
+        written = family_of(settings).to_port(weights, settings, str(path))
     elif target_format == "mindspore":
         written = mindspore_names.to_mindspore(weights)
     if target_format == "canonical":
@@ -164,7 +164,8 @@ def write(dest: str | os.PathLike, weights: Weights, card: Card, target_format: 
         raise UserError(f"{path}: what was written reads back otherwise: {fault}")
 
 
-def _family(settings: Settings) -> ModuleType:
+def family_of(settings: Settings) -> ModuleType:
+    """What is known of the checkpoints of the model's family: its module."""
     return _FAMILIES[settings.family]
 
 
@@ -214,7 +215,7 @@ def _canonical(arrays: Weights, source_format: str, settings: Settings, origin: 
 
 
 def _renamed(arrays: Weights, source_format: str, settings: Settings, origin: str) -> Weights:
-    family = _family(settings)
+    family = family_of(settings)
     if source_format in _ORIGINALS:
         if source_format != original_format(settings):
             raise UserError(f"{origin}: a file of {source_format}, which {settings.model} is not from")
@@ -245,7 +246,7 @@ def _fitting(arrays: Weights, source_format: str) -> list[str]:
             weights = _renamed(arrays, source_format, settings, name)
         except UserError:
             continue
-        family = _family(settings)
+        family = family_of(settings)
         _, misfits = family.fit_for_finetuning(weights, family.canonical_shapes(settings), name)
         if not misfits:
             fitting.append(name)
@@ -262,7 +263,7 @@ def _only_fitting(arrays: Weights, source_format: str, path: Path) -> str:
 
 def _with_classes_of(arrays: Mapping[str, np.ndarray], settings: Settings) -> Settings:
     """The settings with the number of classes that a checkpoint was made for."""
-    classes = _family(settings).classes_of(arrays)
+    classes = family_of(settings).classes_of(arrays)
     return settings.model_copy(update={"num_classes": classes}) if classes else settings
 
 

@@ -96,3 +96,13 @@ class MaskRcnnSettings(Section):
     schedule: Schedule
     detection: RcnnDetection = RcnnDetection()
     model: str = ""  # the file's name; set on loading
+
+    @property
+    def trains_on_empty_images(self) -> bool:
+        """Whether images without an object are trained on."""
+        return self.augmentation.empty_images
+
+    def terms(self) -> dict[str, tuple[str, float]]:
+        """The losses by their names: in words, and with which weight."""
+        of_each = {"objectness": "anchors", "rpn_boxes": "anchors", "classes": "regions", "boxes": "regions"}
+        return {name: (f"of {what}", 1.0) for name, what in (of_each | {"masks": "objects"}).items()}

@@ -1,6 +1,6 @@
 """The settings of YOLACT and YOLACT++."""
 
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -71,9 +71,21 @@ class YolactSettings(Section):
     schedule: Schedule
     detection: YolactDetection = YolactDetection()
     model: str = ""  # the file's name; set on loading
+    trains_on_empty_images: ClassVar[bool] = False
 
     @model_validator(mode="after")
     def _mask_iou_has_room(self) -> Self:
         if self.network.mask_iou and self.preprocessing.size < SMALLEST_FOR_MASK_IOU:
             raise ValueError(f"preprocessing.size: mask IoU needs images of {SMALLEST_FOR_MASK_IOU} pixels at least")
         return self
+
+    def terms(self) -> dict[str, tuple[str, float]]:
+        """The losses by their names: in words, and with which weight."""
+        losses = self.losses
+        found = {
+            "B": ("boxes", losses.box_weight),
+            "C": ("classes", losses.class_weight),
+            "M": ("masks", losses.mask_weight),
+            "S": ("semantic segmentation", losses.semantic_weight),
+        }
+        return found | ({"I": ("mask IoU", losses.mask_iou_weight)} if self.network.mask_iou else {})

@@ -40,8 +40,10 @@ class Report:
         return "\n".join([head, *(f"  {fault}" for fault in self.faults)])
 
 
-def check(dataset: CocoDataset, images: bool = True, masks: bool = True) -> Report:
+def check(dataset: CocoDataset, images: bool = True, masks: bool = True, empty_images: bool = False) -> Report:
     """Goes through all annotations, and decodes every image unless told not to.
+
+    With `empty_images` those without an object are to be trained on, as of Mask R-CNN.
 
     The time goes into decoding the images; drawing the masks takes about half a minute for COCO's 860,001. Without
     `masks` only what the columns tell is checked, which takes a second.
@@ -53,8 +55,9 @@ def check(dataset: CocoDataset, images: bool = True, masks: bool = True) -> Repo
         annotation_faults, with_objects = _check_annotations(dataset)
         found += annotation_faults
     without = np.setdiff1d(np.arange(len(dataset)), with_objects)
-    found.append(("images without an object, not trained on", dataset.image_ids[without].tolist()))
-    usable = np.setdiff1d(with_objects, missing)
+    what = "trained on as such" if empty_images else "not trained on"
+    found.append((f"images without an object, {what}", dataset.image_ids[without].tolist()))
+    usable = np.setdiff1d(np.arange(len(dataset)) if empty_images else with_objects, missing)
     if images:
         broken = _broken_images(dataset, np.setdiff1d(np.arange(len(dataset)), missing))
         found.append(("images that cannot be read, not to be trained on", list(broken.values())))
