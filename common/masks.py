@@ -46,18 +46,34 @@ def resize_binary(masks: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def paste(masks: np.ndarray, boxes: np.ndarray, image_size: tuple[int, int], family: Family) -> np.ndarray:
-    """Probabilities (N, m, m) in their boxes (N, 4) xyxy -> (N, *image_size) float32, zero outside.
-
-    The families' binary masks: maskrcnn-benchmark and torchvision take values > 0.5, detectron2 >= 0.5.
-    """
+    """Probabilities (N, m, m) in their boxes (N, 4) xyxy -> (N, *image_size) float32, zero outside."""
     pasted = np.zeros((len(masks), *image_size), np.float32)
-    place = _paste_sampled if family == "detectron2" else _paste_resized
     for canvas, mask, box in zip(pasted, masks, boxes, strict=True):
-        place(canvas, mask, box)
+        place, values = _placed(mask, box, image_size, family)
+        canvas[place] = values
     return pasted
 
 
-def _paste_resized(canvas: np.ndarray, mask: np.ndarray, box: np.ndarray) -> None:
+def paste_binary(masks: np.ndarray, boxes: np.ndarray, image_size: tuple[int, int], family: Family) -> np.ndarray:
+    """As `paste`, but where the object is, (N, *image_size) bool, without all the probabilities in between.
+
+    maskrcnn-benchmark and torchvision take values > 0.5, detectron2 >= 0.5.
+    """
+    pasted = np.zeros((len(masks), *image_size), bool)
+    for canvas, mask, box in zip(pasted, masks, boxes, strict=True):
+        place, values = _placed(mask, box, image_size, family)
+        canvas[place] = values >= 0.5 if family == "detectron2" else values > 0.5
+    return pasted
+
+
+def _placed(
+    mask: np.ndarray, box: np.ndarray, image_size: tuple[int, int], family: Family
+) -> tuple[tuple[slice, slice], np.ndarray]:
+    """The pixels of the image that a mask reaches, and its values there."""
+    return _sampled(mask, box, image_size) if family == "detectron2" else _resized(mask, box, image_size)
+
+
+def _resized(mask: np.ndarray, box: np.ndarray, image_size: tuple[int, int]) -> tuple[tuple[slice, slice], np.ndarray]:
     """maskrcnn-benchmark, torchvision: a border of one zero cell, whole pixels, and the last pixel is inside."""
     size = len(mask) + 2
     middle, half = (box[:2] + box[2:]) * 0.5, (box[2:] - box[:2]) * 0.5 * (size / len(mask))
@@ -65,23 +81,22 @@ def _paste_resized(canvas: np.ndarray, mask: np.ndarray, box: np.ndarray) -> Non
     width, height = max(x2 - x1 + 1, 1), max(y2 - y1 + 1, 1)
     resized = cv2.resize(np.pad(mask, 1), (width, height), interpolation=cv2.INTER_LINEAR)
     left, top = max(x1, 0), max(y1, 0)
-    right, bottom = min(x2 + 1, canvas.shape[1]), min(y2 + 1, canvas.shape[0])
-    if left < right and top < bottom:
-        canvas[top:bottom, left:right] = resized[top - y1 : bottom - y1, left - x1 : right - x1]
+    right, bottom = max(min(x2 + 1, image_size[1]), left), max(min(y2 + 1, image_size[0]), top)
+    return (slice(top, bottom), slice(left, right)), resized[top - y1 : bottom - y1, left - x1 : right - x1]
 
 
-def _paste_sampled(canvas: np.ndarray, mask: np.ndarray, box: np.ndarray) -> None:
+def _sampled(mask: np.ndarray, box: np.ndarray, image_size: tuple[int, int]) -> tuple[tuple[slice, slice], np.ndarray]:
     """detectron2: each pixel's centre reads the mask where it lies in the box, bilinear, zeros around the mask."""
-    spans, weights = [], []
-    for low, high, length, cells in ((box[1], box[3], canvas.shape[0], mask.shape[0]),
-                                     (box[0], box[2], canvas.shape[1], mask.shape[1])):  # fmt: skip
+    places, weights = [], []
+    for low, high, length, cells in ((box[1], box[3], image_size[0], mask.shape[0]),
+                                     (box[0], box[2], image_size[1], mask.shape[1])):  # fmt: skip
         first, end = max(int(np.floor(low)) - 1, 0), min(int(np.ceil(high)) + 1, length)
         if first >= end or high <= low:
-            return
+            return (slice(0), slice(0)), np.zeros((0, 0), np.float32)
         positions = (np.arange(first, end, dtype=np.float32) + 0.5 - low) / (high - low) * cells - 0.5
-        spans.append(slice(first, end))
+        places.append(slice(first, end))
         weights.append(np.maximum(1 - np.abs(positions[:, None] - np.arange(cells)), 0).astype(np.float32))
-    canvas[spans[0], spans[1]] = weights[0] @ mask @ weights[1].T
+    return (places[0], places[1]), weights[0] @ mask @ weights[1].T
 
 
 def polygons_in_box(polygons: list[np.ndarray], box: np.ndarray, size: int, smallest: float) -> np.ndarray:

@@ -10,6 +10,7 @@ from jittor import Var, nn
 
 from common import rcnn
 from common.config import MaskRcnnNetwork, MaskRcnnSettings, RpnSettings
+from common.results import Instances
 from jittor_impl.backbones import build_backbone, norm_for, residual_stage
 from jittor_impl.fpn import FPN
 from jittor_impl.layers import Conv, ConvTranspose, Linear
@@ -133,3 +134,11 @@ class MaskRcnn(nn.Module):
     def stages(self, image: Var, inputs: dict[str, np.ndarray]) -> dict[str, Var | np.ndarray]:
         """Every named stage; `common.rcnn.stages` says which inputs give which."""
         return rcnn.stages(self, image, inputs)
+
+    def losses(self, batch: dict[str, Var | np.ndarray]) -> dict[str, Var]:
+        """The terms objectness, rpn_boxes, classes, boxes and masks; `common.rcnn.losses` says of what."""
+        return rcnn.losses(self, batch)
+
+    def predict(self, image: Var, inputs: dict[str, np.ndarray], score_threshold: float) -> list[Instances]:
+        """(N, 3, H, W) -> each image's instances; of the inputs it reads `image_size` and `original_size`."""
+        return rcnn.predict(self, image, inputs, score_threshold)

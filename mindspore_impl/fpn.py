@@ -8,6 +8,9 @@ from mindspore import ops as F
 from mindspore_impl import ops
 from mindspore_impl.layers import Conv
 
+# Slicing by steps fails in its gradient where the size is odd. No network's own: the trees are the same in all wings.
+_every_second = nn.MaxPool2d(1, stride=2)
+
 
 class FPN(nn.Cell):
     """Lateral 1x1 convolutions, a top-down path, 3x3 output convolutions, and coarser levels on top.
@@ -41,7 +44,7 @@ class FPN(nn.Cell):
             pyramid = [F.relu(x) for x in pyramid]
         for level in range(self.extra_levels):
             coarsest = pyramid[-1]
-            pyramid.append(self.downsample[level](coarsest) if self.extra == "conv" else coarsest[:, :, ::2, ::2])
+            pyramid.append(self.downsample[level](coarsest) if self.extra == "conv" else _every_second(coarsest))
         return pyramid
 
     def finest(self, features: list[Tensor]) -> Tensor:

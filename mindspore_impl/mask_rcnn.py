@@ -11,6 +11,7 @@ from mindspore import ops as F
 
 from common import rcnn
 from common.config import MaskRcnnNetwork, MaskRcnnSettings, RpnSettings
+from common.results import Instances
 from mindspore_impl.backbones import build_backbone, norm_for, residual_stage
 from mindspore_impl.fpn import FPN
 from mindspore_impl.layers import Conv, ConvTranspose, Linear
@@ -134,3 +135,11 @@ class MaskRcnn(nn.Cell):
     def stages(self, image: Tensor, inputs: dict[str, np.ndarray]) -> dict[str, Tensor | np.ndarray]:
         """Every named stage; `common.rcnn.stages` says which inputs give which."""
         return rcnn.stages(self, image, inputs)
+
+    def losses(self, batch: dict[str, Tensor | np.ndarray]) -> dict[str, Tensor]:
+        """The terms objectness, rpn_boxes, classes, boxes and masks; `common.rcnn.losses` says of what."""
+        return rcnn.losses(self, batch)
+
+    def predict(self, image: Tensor, inputs: dict[str, np.ndarray], score_threshold: float) -> list[Instances]:
+        """(N, 3, H, W) -> each image's instances; of the inputs it reads `image_size` and `original_size`."""
+        return rcnn.predict(self, image, inputs, score_threshold)

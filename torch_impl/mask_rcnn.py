@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from common import rcnn
 from common.config import MaskRcnnNetwork, MaskRcnnSettings, RpnSettings
+from common.results import Instances
 from torch_impl.backbones import build_backbone, norm_for, residual_stage
 from torch_impl.fpn import FPN
 from torch_impl.layers import Conv, ConvTranspose, Linear
@@ -132,3 +133,11 @@ class MaskRcnn(nn.Module):
     def stages(self, image: Tensor, inputs: dict[str, np.ndarray]) -> dict[str, Tensor | np.ndarray]:
         """Every named stage; `common.rcnn.stages` says which inputs give which."""
         return rcnn.stages(self, image, inputs)
+
+    def losses(self, batch: dict[str, Tensor | np.ndarray]) -> dict[str, Tensor]:
+        """The terms objectness, rpn_boxes, classes, boxes and masks; `common.rcnn.losses` says of what."""
+        return rcnn.losses(self, batch)
+
+    def predict(self, image: Tensor, inputs: dict[str, np.ndarray], score_threshold: float) -> list[Instances]:
+        """(N, 3, H, W) -> each image's instances; of the inputs it reads `image_size` and `original_size`."""
+        return rcnn.predict(self, image, inputs, score_threshold)

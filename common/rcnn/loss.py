@@ -55,8 +55,10 @@ def box_losses(
 def mask_loss(mask_logits: Array, labels: Array, targets: Array) -> Array:
     """Of positive regions logits (K, mask outputs, m, m), columns (K,) and masks (K, m, m) -> the mean over them."""
     xp = namespace(mask_logits)
-    own = select_columns(mask_logits, labels)
-    return xp.sum(xp.binary_cross_entropy_with_logits(own, targets)) / max(1, own.shape[0] * own.shape[1] ** 2)
+    used = xp.astype(labels >= 0, "float32")
+    own = select_columns(mask_logits, xp.where(labels >= 0, labels, 0))
+    total = xp.sum(xp.binary_cross_entropy_with_logits(own, targets) * used[:, None, None])
+    return total / (xp.maximum(xp.sum(used), 1.0) * own.shape[1] ** 2)
 
 
 def select_columns(mask_logits: Array, labels: Array) -> Array:

@@ -11,6 +11,7 @@ from common.boxes import Family, pairwise_iou, side_offset
 from common.config import MaskRcnnSettings
 from common.masks import polygons_in_box
 from common.matching import BACKGROUND, match_by_threshold
+from common.rcnn.forms import Form
 
 # Of a box's sides, when polygons are drawn in it.
 _SMALLEST_SIDE = {"maskrcnn_benchmark": 1.0, "detectron2": 0.1}
@@ -58,6 +59,21 @@ def polygon_targets(
     for target, parts, box in zip(drawn, polygons, boxes, strict=True):
         target[:] = polygons_in_box(parts, box, size, _SMALLEST_SIDE[convention])
     return drawn
+
+
+def form_targets(
+    forms: list[Form], boxes: np.ndarray, image_size: tuple[int, int], size: int, convention: Family
+) -> np.ndarray:
+    """Each box's object, and the boxes (K, 4) -> (K, size, size) float32 between 0 and 1."""
+    targets = np.zeros((len(boxes), size, size), np.float32)
+    for target, form, box in zip(targets, forms, boxes, strict=True):
+        if form.bitmap is None:
+            target[:] = polygon_targets([list(form.polygons)], box[None], image_size, size, convention)[0]
+            continue
+        seen = (box - np.tile(np.float32(form.corner), 2))[None]
+        soft = bitmap_targets(form.bitmap[None], np.zeros(1), seen, size, convention)[0]
+        target[:] = soft if convention == "torchvision" else soft >= 0.5
+    return targets
 
 
 def bitmap_targets(

@@ -10,7 +10,7 @@ from common.array import Array
 from common.box_coder import decode
 from common.commands import trace
 from common.config import MaskRcnnSettings, ProposalLimits, load_settings
-from common.masks import paste
+from common.masks import paste, paste_binary
 from common.rcnn.detection import WEIGHTS
 from tests.goldens import golden
 from weights_convert.writers import write_pth
@@ -131,8 +131,8 @@ def pasted(case: Path, framework: str, xp: ModuleType, like: Array, folder: Path
     size = tuple(map(int, arrays["in.image_size"]))
     answers = {}
     for prefix, variant in VARIANTS.items():
-        soft = paste(arrays["in.masks"], arrays["in.boxes"], size, load_settings(variant).convention)
-        binary = soft >= 0.5 if prefix == "d2" else soft > 0.5
+        given = (arrays["in.masks"], arrays["in.boxes"], size, load_settings(variant).convention)
+        soft, binary = paste(*given), paste_binary(*given)
         runs = [_runs(mask) for mask in binary]
         answers |= {f"{prefix}_soft": soft, f"{prefix}_areas": binary.sum(axis=(1, 2))}
         answers |= {f"{prefix}_counts": np.concatenate(runs), f"{prefix}_lengths": np.array([len(x) for x in runs])}
