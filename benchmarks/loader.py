@@ -9,7 +9,6 @@ import tempfile
 import time
 from pathlib import Path
 
-from common.commands.wing import refuse_unwritten
 from common.config import Settings, load_settings
 from common.data.coco import CocoDataset, resolve
 from common.data.loader import Loader
@@ -38,7 +37,6 @@ def main() -> None:
         root = arguments.data or write_shapes(Path(folder), images=64, seed=0, size=(480, 640))
         dataset = resolve(root, "train")
         settings = load_settings(arguments.model, [f"num_classes={len(dataset.class_names)}"])
-        refuse_unwritten(settings, "training")
         rates = {workers: images_per_second(dataset, settings, workers, arguments.batches) for workers in WORKERS}
     for workers, rate in rates.items():
         print(f"{workers} worker{'s'[: workers - 1]}: {rate:.1f} images/s ({rate / rates[1]:.2f} times one worker)")

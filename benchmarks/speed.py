@@ -24,9 +24,10 @@ from typing import Any
 import cv2
 import numpy as np
 
+from benchmarks.families import refuse_unwritten
 from benchmarks.ops import FRAMEWORKS, first_array
 from common import yolact
-from common.commands.wing import at_least, learner_class, refuse_unwritten
+from common.commands.wing import at_least, learner_class
 from common.config import Settings, load_settings
 from common.data import yolact_samples
 from common.errors import UserError, run_command

@@ -13,6 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from benchmarks.families import refuse_unwritten
 from benchmarks.ops import FRAMEWORKS
 from benchmarks.parity import report
 from benchmarks.parity.against import run_against
@@ -21,7 +22,6 @@ from benchmarks.parity.finding import GATES, Difference, Finding, Run, Tolerance
 from benchmarks.parity.prepare import prepare
 from benchmarks.parity.worker import REFERENCE
 from common import weights as weight_files
-from common.commands.wing import refuse_unwritten
 from common.config import load_settings
 from common.errors import UserError, run_command
 from common.frameworks import MissingFramework

@@ -5,7 +5,9 @@ import math
 from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from common.commands.wing import (
     Parser,
@@ -18,6 +20,9 @@ from common.commands.wing import (
 from common.config import load_settings
 from common.errors import UserError
 from common.files import atomic_path
+
+if TYPE_CHECKING:
+    from common.data.coco import CocoDataset
 
 EXAMPLES = """
 yolact_resnet50 --data datasets/coco --weights yolact_resnet50_54_800000.pth
@@ -33,8 +38,8 @@ _DETECTION_FILES = {"box": Path("results/bbox_detections.json"), "mask": Path("r
 
 def main(framework: str, argv: Sequence[str] | None = None) -> None:
     arguments = _parser(framework).read(argv)
-    refuse_unwritten(load_settings(arguments.model, arguments.overrides), "evaluation")
     arguments.overrides += nms_overrides(arguments)
+    refuse_unwritten(load_settings(arguments.model, arguments.overrides), "evaluation")
 
     from common.data.coco import resolve
     from common.evaluation.coco import CocoAP, lines
@@ -43,13 +48,13 @@ def main(framework: str, argv: Sequence[str] | None = None) -> None:
     dataset = resolve(arguments.data, arguments.split)
     rating = CocoAP(dataset.annotations, judge=arguments.pycocotools)
     learner, settings, card = trained_model(framework, arguments)
-    check_classes(card.classes, dataset.class_names, str(arguments.weights), str(dataset.annotations))
+    categories = categories_of(card.classes, dataset, str(arguments.weights))
     print(
         f"{settings.model} in {framework} on {learner.device}: {len(dataset)} images of {dataset.annotations}",
         flush=True,
     )
     batch_size = min(arguments.batch_size, len(dataset))
-    results = predict_dataset(learner, settings, dataset, batch_size, arguments.workers)
+    results = predict_dataset(learner, settings, dataset, batch_size, arguments.workers, categories)
     figures = {kind: rating.rate(found, kind) for kind, found in results.items()}
     for kind in figures:
         print("\n".join(lines(figures[kind], kind)))
@@ -59,6 +64,19 @@ def main(framework: str, argv: Sequence[str] | None = None) -> None:
             temporary.write_text(json.dumps(content))
     if files:
         print(f"written: {', '.join(map(str, files))}")
+
+
+def categories_of(known: Sequence[str], dataset: "CocoDataset", weights: str) -> np.ndarray:
+    """The data set's category id of each class that the weights know, -1 where it has none.
+
+    More classes than the data set's are told apart by their names: torchvision's weights have one for each of COCO's
+    category ids, of which ten are no category.
+    """
+    by_name = dict(zip(dataset.class_names, dataset.category_ids, strict=True))
+    if len(known) > len(by_name) and by_name.keys() <= set(known):
+        return np.array([by_name.get(name, -1) for name in known])
+    check_classes(known, dataset.class_names, weights, str(dataset.annotations))
+    return np.array(dataset.category_ids)
 
 
 def check_classes(known: Sequence[str], wanted: Sequence[str], weights: str, data: str) -> None:

@@ -22,8 +22,8 @@ yolact_resnet50 --weights w.safetensors 0 --output camera.mp4
 def main(framework: str, argv: Sequence[str] | None = None) -> None:
     parser = _parser(framework)
     arguments = parser.read(argv)
-    refuse_unwritten(load_settings(arguments.model, arguments.overrides), "prediction")
     arguments.overrides += nms_overrides(arguments)
+    refuse_unwritten(load_settings(arguments.model, arguments.overrides), "prediction")
 
     from common.commands import media, sinks
     from common.data.samples import samples_for

@@ -145,7 +145,7 @@ def default_workers() -> int:
 
 def refuse_unwritten(settings: Settings, work: str) -> None:
     """Ends a command whose work on models of this family does not exist; `trace` alone works on all."""
-    if settings.family != "yolact":
+    if settings.family not in ("yolact", "mask_rcnn"):
         raise UserError(f"{work} of {settings.family} models is not written yet")
 
 

@@ -13,9 +13,19 @@ from common.evaluation.coco import Kind, coco_results
 
 
 def predict_dataset(
-    learner: Any, settings: Settings, dataset: CocoDataset, batch_size: int, workers: int
+    learner: Any,
+    settings: Settings,
+    dataset: CocoDataset,
+    batch_size: int,
+    workers: int,
+    category_ids: np.ndarray | None = None,
 ) -> dict[Kind, list[dict[str, Any]]]:
-    """COCO results of every image of a data set, for boxes and for masks; shows a bar on a terminal."""
+    """COCO results of every image of a data set, for boxes and for masks; shows a bar on a terminal.
+
+    category_ids (C,): of the model's classes, below 0 for one that the data set has not and whose instances are left
+    out; without them the classes are the data set's own.
+    """
+    categories = np.asarray(dataset.category_ids if category_ids is None else category_ids)
     results: dict[Kind, list[dict[str, Any]]] = {"box": [], "mask": []}
     samples = samples_for(settings).Inference(dataset, settings)
     batches = ordered(samples, samples.collate, len(samples), batch_size, workers)
@@ -26,7 +36,8 @@ def predict_dataset(
             missing = batch_size - len(image_ids)
             batch = {name: np.concatenate([array, array[-1:].repeat(missing, 0)]) for name, array in batch.items()}
             for image_id, found in zip(image_ids, learner.predict(batch), strict=False):
+                known = found[categories[found.labels] >= 0]
                 for kind, entries in results.items():
-                    entries += coco_results(image_id, found, dataset.category_ids, kind)
+                    entries += coco_results(image_id, known, categories, kind)
             bar.update(len(image_ids))
     return results

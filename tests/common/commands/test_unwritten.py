@@ -15,9 +15,9 @@ COMMANDS = {
 
 
 @pytest.mark.parametrize("work", COMMANDS)
-def test_mask_rcnn_is_refused(work, tmp_path, monkeypatch):
+def test_pose2seg_is_refused(work, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     command, arguments = COMMANDS[work]
-    with pytest.raises(UserError, match=rf"^{work.partition(',')[0]} of mask_rcnn models is not written yet$"):
-        command.main("torch", ["mask_rcnn_tiny", *arguments])
+    with pytest.raises(UserError, match=rf"^{work.partition(',')[0]} of pose2seg models is not written yet$"):
+        command.main("torch", ["pose2seg_tiny", *arguments])
     assert not list(tmp_path.iterdir())
