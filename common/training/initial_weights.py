@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from common.config import Settings
+from common.config import MaskRcnnSettings, Settings, YolactSettings
 from common.training.randomness import stream
 
 Shapes = dict[str, tuple[int, ...]]
@@ -13,22 +13,59 @@ Weights = dict[str, np.ndarray]
 
 def initial_weights(shapes: Shapes, settings: Settings, seed: int) -> Weights:
     """A value for every name. Each name has its own stream, so that a model's other parts never shift its numbers."""
-    rules = {"yolact": _yolact}
-    return {name: rules[settings.family](name, shape, seed) for name, shape in shapes.items()}
+    rules = {"yolact": _yolact, "mask_rcnn": _mask_rcnn}
+    return {name: rules[settings.family](name, shape, settings, seed) for name, shape in shapes.items()}
 
 
-def _yolact(name: str, shape: tuple[int, ...], seed: int) -> np.ndarray:
-    """Xavier-uniform convolutions; in the backbone Kaiming-normal ones by their outputs, as in torchvision's ResNet."""
+def _yolact(name: str, shape: tuple[int, ...], settings: YolactSettings, seed: int) -> np.ndarray:
+    """Xavier-uniform convolutions, and the backbone's own rule."""
     if len(shape) < 2:
         return _constant(name, shape)
     if ".offset_mask." in name:  # a deformable convolution starts as a plain one
         return np.zeros(shape, np.float32)
-    rng = stream(seed, 0, f"initial weight {name}")
-    taps = math.prod(shape[2:])
-    fan_in, fan_out = shape[1] * taps, shape[0] * taps
+    fan_in, fan_out = _fans(shape)
     if name.startswith("backbone."):
-        return rng.standard_normal(shape, np.float32) * np.float32(math.sqrt(2.0 / fan_out))
-    bound = math.sqrt(6.0 / (fan_in + fan_out))
+        return _normal(name, shape, math.sqrt(2.0 / fan_out), seed)
+    return _uniform(name, shape, math.sqrt(6.0 / (fan_in + fan_out)), seed)
+
+
+def _mask_rcnn(name: str, shape: tuple[int, ...], settings: MaskRcnnSettings, seed: int) -> np.ndarray:
+    """As the three originals do it, which agree but for torchvision's linear layers and detectron2's last one."""
+    convention = settings.convention
+    is_linear = name.startswith(("box_head.fc", "box_head.classes.", "box_head.deltas."))
+    if is_linear and convention == "torchvision":  # PyTorch's own rule, for which a bias needs its layer's inputs
+        return _uniform(name, shape, 1 / math.sqrt(_linear_inputs(name, settings)), seed)
+    if len(shape) < 2:
+        return _constant(name, shape)
+    fan_in, fan_out = _fans(shape)
+    if name.startswith(("fpn.", "box_head.fc")):
+        return _uniform(name, shape, math.sqrt(3.0 / fan_in), seed)
+    if name.startswith(("rpn.", "box_head.classes.")):
+        return _normal(name, shape, 0.01, seed)
+    if name.startswith("box_head.deltas.") or (name.startswith("mask_head.logits.") and convention == "detectron2"):
+        return _normal(name, shape, 0.001, seed)
+    # The backbone, C4's last stage of it, and the mask head.
+    return _normal(name, shape, math.sqrt(2.0 / fan_out), seed)
+
+
+def _linear_inputs(name: str, settings: MaskRcnnSettings) -> int:
+    network = settings.network
+    return network.channels * network.box_size**2 if name.startswith("box_head.fc1.") else network.box_channels
+
+
+def _fans(shape: tuple[int, ...]) -> tuple[int, int]:
+    """A weight's inputs and outputs, times its taps."""
+    taps = math.prod(shape[2:])
+    return shape[1] * taps, shape[0] * taps
+
+
+def _normal(name: str, shape: tuple[int, ...], deviation: float, seed: int) -> np.ndarray:
+    rng = stream(seed, 0, f"initial weight {name}")
+    return rng.standard_normal(shape, np.float32) * np.float32(deviation)
+
+
+def _uniform(name: str, shape: tuple[int, ...], bound: float, seed: int) -> np.ndarray:
+    rng = stream(seed, 0, f"initial weight {name}")
     return rng.uniform(-bound, bound, shape).astype(np.float32)
 
 

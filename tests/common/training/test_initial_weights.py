@@ -67,3 +67,52 @@ def test_a_name_has_its_numbers_whatever_else_there_is(weights):
     assert np.array_equal(alone[name], weights[name])
     other = initial_weights({name: SHAPES[name]}, load_settings("yolact_tiny"), seed=1)
     assert not np.array_equal(other[name], weights[name])
+
+
+RCNN_SHAPES = {
+    "backbone.layer1.0.conv2.weight": (64, 64, 3, 3),
+    "fpn.lateral.0.weight": (256, 256, 1, 1),
+    "fpn.output.3.weight": (256, 256, 3, 3),
+    "rpn.conv.weight": (256, 256, 3, 3),
+    "rpn.deltas.weight": (12, 256, 1, 1),
+    "box_head.fc1.weight": (1024, 12544),
+    "box_head.fc1.bias": (1024,),
+    "box_head.classes.weight": (81, 1024),
+    "box_head.deltas.weight": (324, 1024),
+    "mask_head.conv1.weight": (256, 256, 3, 3),
+    "mask_head.deconv.weight": (256, 256, 2, 2),
+    "mask_head.logits.weight": (81, 256, 1, 1),
+}
+# Deviations; a uniform's is its bound over the root of three.
+RCNN_DEVIATIONS = {
+    "backbone.layer1.0.conv2.weight": np.sqrt(2 / (64 * 9)),
+    "fpn.lateral.0.weight": np.sqrt(1 / 256),
+    "fpn.output.3.weight": np.sqrt(1 / (256 * 9)),
+    "rpn.conv.weight": 0.01,
+    "rpn.deltas.weight": 0.01,
+    "box_head.fc1.weight": np.sqrt(1 / 12544),
+    "box_head.fc1.bias": 0,
+    "box_head.classes.weight": 0.01,
+    "box_head.deltas.weight": 0.001,
+    "mask_head.conv1.weight": np.sqrt(2 / (256 * 9)),
+    "mask_head.deconv.weight": np.sqrt(2 / (256 * 4)),
+    "mask_head.logits.weight": np.sqrt(2 / 81),
+}
+OTHERWISE = {
+    "mask_rcnn_r50_fpn": {},
+    "mask_rcnn_r50_fpn_detectron2": {"mask_head.logits.weight": 0.001},
+    "mask_rcnn_r50_fpn_torchvision": {
+        "box_head.fc1.weight": np.sqrt(1 / 12544 / 3),
+        "box_head.fc1.bias": np.sqrt(1 / 12544 / 3),
+        "box_head.classes.weight": np.sqrt(1 / 1024 / 3),
+        "box_head.deltas.weight": np.sqrt(1 / 1024 / 3),
+    },
+}
+
+
+@pytest.mark.parametrize("model", OTHERWISE)
+def test_mask_rcnn_starts_as_its_originals_do(model):
+    weights = initial_weights(RCNN_SHAPES, load_settings(model), seed=0)
+    for name, deviation in (RCNN_DEVIATIONS | OTHERWISE[model]).items():
+        assert weights[name].shape == RCNN_SHAPES[name] and weights[name].dtype == np.float32
+        assert weights[name].std() == pytest.approx(deviation, rel=0.05), name
