@@ -10,7 +10,7 @@ from types import ModuleType
 import numpy as np
 
 from common.array import Array
-from tests.goldens import golden, rcnn_kinds, rcnn_loss_kind, roi_align_kind, yolact_kinds
+from tests.goldens import golden, pose_kinds, rcnn_kinds, rcnn_loss_kind, roi_align_kind, yolact_kinds
 
 Answers = dict[str, np.ndarray]
 
@@ -27,6 +27,8 @@ KINDS: dict[str, Callable[[Path, str, ModuleType, Array, Path], Answers]] = {
     "roi_heads_inference": rcnn_kinds.detections,
     "mask_paste": rcnn_kinds.pasted,
     "rcnn_losses": rcnn_loss_kind.losses,
+    "pose2seg_align": pose_kinds.align,
+    "pose2seg_skeleton": pose_kinds.skeleton,
 }
 
 # NumPy, the contract's reference, has neither networks nor gradients.
