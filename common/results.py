@@ -11,6 +11,8 @@ class Instances:
 
     boxes: (N, 4) float32 xyxy; scores: (N,) float32; labels: (N,) int64, positions in the list of class names;
     masks: (N, H, W) bool; image_size: (H, W). `mask_scores` (N,) is set where a model rates its masks apart.
+    `probabilities` (N, h, w) float32 are what the masks were cut out of, as the network gives them: a two-stage model's
+    lie each in its box, others in the whole image.
     """
 
     image_size: tuple[int, int]
@@ -19,12 +21,13 @@ class Instances:
     labels: np.ndarray
     masks: np.ndarray
     mask_scores: np.ndarray | None = None
+    probabilities: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.scores)
 
     def __getitem__(self, keep: np.ndarray | slice) -> "Instances":
         """The instances that a mask, a list of positions or a slice chooses."""
-        rescored = None if self.mask_scores is None else self.mask_scores[keep]
         boxes, scores, labels = self.boxes[keep], self.scores[keep], self.labels[keep]
-        return Instances(self.image_size, boxes, scores, labels, self.masks[keep], rescored)
+        others = (None if values is None else values[keep] for values in (self.mask_scores, self.probabilities))
+        return Instances(self.image_size, boxes, scores, labels, self.masks[keep], *others)

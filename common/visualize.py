@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import cv2
 import numpy as np
 import supervision as sv
 
@@ -29,3 +30,17 @@ def draw(image: np.ndarray, instances: Instances, class_names: Sequence[str]) ->
         labels = sv.LabelAnnotator(text_scale=scale, text_thickness=max(thickness // 2, 1), text_padding=2)
         scene = labels.annotate(scene, found, texts)
     return np.ascontiguousarray(scene[:, :, ::-1])
+
+
+def montage(maps: np.ndarray, per_side: int, image_size: tuple[int, int]) -> np.ndarray:
+    """The first maps (N, H, W), from 0 to 1, as heat maps in a square of `per_side` x `per_side`, row by row.
+
+    -> (h, w, 3) uint8 RGB of about `image_size`; where there are fewer maps the rest is empty.
+    """
+    height, width = (max(side // per_side, 1) for side in image_size)
+    grid = np.zeros((per_side, height, per_side, width), np.uint8)
+    for place, heat in enumerate(maps[: per_side**2]):
+        small = cv2.resize(heat, (width, height), interpolation=cv2.INTER_AREA)
+        grid[place // per_side, :, place % per_side] = np.rint(255 * np.clip(small, 0, 1))
+    coloured = cv2.applyColorMap(grid.reshape(per_side * height, per_side * width), cv2.COLORMAP_JET)
+    return np.ascontiguousarray(coloured[:, :, ::-1])

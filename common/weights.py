@@ -134,11 +134,11 @@ def compare_weights(first: Mapping[str, np.ndarray], second: Mapping[str, np.nda
 
 
 def with_card(settings: Settings, card: Card, origin: str, overrides: Sequence[str] = ()) -> Settings:
-    """The settings under which weights run: their classes and, unless it is overridden, their preprocessing."""
-    facts = {"num_classes": len(card.classes)}
-    if not any(override.startswith("preprocessing.") for override in overrides):
-        facts["preprocessing"] = card.preprocessing
-    settings = settings.model_copy(update=facts)
+    """The settings under which weights run: their classes and, but for what is overridden, their preprocessing."""
+    keys = [override.partition("=")[0] for override in overrides if override.startswith("preprocessing.")]
+    chosen = {key: getattr(settings.preprocessing, key) for key in (name.partition(".")[2] for name in keys)}
+    preprocessing = card.preprocessing.model_copy(update=chosen)
+    settings = settings.model_copy(update={"num_classes": len(card.classes), "preprocessing": preprocessing})
     check_card(card, settings, origin)
     return settings
 

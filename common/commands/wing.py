@@ -155,13 +155,20 @@ def learner_class(framework: str) -> type:
 
 
 def trained_model(framework: str, arguments: argparse.Namespace) -> tuple[Any, Settings, Card]:
-    """A learner with the weights of `--weights`, its settings, and the card that goes with the weights."""
+    """`open_model` of a command's arguments."""
+    return open_model(framework, arguments.model, arguments.weights, arguments.overrides, arguments.device)
+
+
+def open_model(
+    framework: str, model: str, weights: Path, overrides: Sequence[str] = (), device: str = "auto"
+) -> tuple[Any, Settings, Card]:
+    """A learner with the weights of a file, its settings, and the card that goes with the weights."""
     from weights_convert import open_weights
 
-    settings = load_settings(arguments.model, arguments.overrides)
-    weights, card = open_weights(arguments.weights, settings)
-    settings = with_card(settings, card, str(arguments.weights), arguments.overrides)
-    learner = learner_class(framework)(settings, arguments.device)
-    check_fit(weights, learner.shapes(), str(arguments.weights))
-    learner.load_weights(weights)
+    settings = load_settings(model, overrides)
+    arrays, card = open_weights(weights, settings)
+    settings = with_card(settings, card, str(weights), overrides)
+    learner = learner_class(framework)(settings, device)
+    check_fit(arrays, learner.shapes(), str(weights))
+    learner.load_weights(arrays)
     return learner, settings, card

@@ -71,7 +71,7 @@ class Config:
             arguments.data = self._data(command)
         resumes = getattr(arguments, "resume", False) or getattr(arguments, "resume_file", None)
         if arguments.weights is None and not resumes:
-            arguments.weights = self._weights(command)
+            arguments.weights = self.weights(command)
 
     def _data(self, command: str) -> Path:
         for key, part in (("DATASETS.TRAIN", "train"), ("DATASETS.TEST", "val"))[command != "train" :]:
@@ -87,7 +87,8 @@ class Config:
                 )
         return _COCO
 
-    def _weights(self, command: str) -> Path | None:
+    def weights(self, command: str) -> Path | None:
+        """MODEL.WEIGHT, or what a run has left in OUTPUT_DIR, which stands before it as in the original."""
         trained = Path(self.values["OUTPUT_DIR"], "weights.safetensors")
         if command != "train" and "OUTPUT_DIR" in self.given and trained.is_file():
             return trained

@@ -52,4 +52,5 @@ def _instances(
 ) -> Instances:
     first = 1 if settings.network.background == "first" else 0
     pasted = paste_binary(masks, found.boxes, image_size, settings.convention)
-    return Instances(image_size, found.boxes, found.scores, found.labels.astype(np.int64) - first, pasted)
+    labels = found.labels.astype(np.int64) - first
+    return Instances(image_size, found.boxes, found.scores, labels, pasted, probabilities=masks)

@@ -142,14 +142,15 @@ def postprocess(
     pixels = np.trunc(np.clip(corners.reshape(-1, 4) * sides, 0, sides)).astype(np.float32)
     if len(scores) == 0:
         empty = np.zeros(0, np.float32) if mask_iou_net else None
-        return Instances(image_size, pixels, scores, labels, np.zeros((0, height, width), bool), empty)
+        none = np.zeros((0, *prototypes.shape[:2]), np.float32)
+        return Instances(image_size, pixels, scores, labels, np.zeros((0, height, width), bool), empty, none)
     xp = namespace(prototypes)
     masks = _soft_masks(boxes, detections.coefficients[keep], xp.to_numpy(prototypes))
     mask_scores = None
     if mask_iou_net is not None:
         predicted = xp.to_numpy(mask_iou_net(xp.asarray(masks[:, None], like=prototypes)))
         mask_scores = scores * predicted[np.arange(len(scores)), labels]
-    return Instances(image_size, pixels, scores, labels, resize_binary(masks, image_size), mask_scores)
+    return Instances(image_size, pixels, scores, labels, resize_binary(masks, image_size), mask_scores, masks)
 
 
 def _soft_masks(boxes: np.ndarray, coefficients: np.ndarray, prototypes: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ import pytest
 
 from common.config import load_settings
 from common.errors import UserError
-from common.weights import Card, card_path, check_card, check_fit, load, load_card, save
+from common.weights import Card, card_path, check_card, check_fit, load, load_card, save, with_card
 
 SETTINGS = load_settings("yolact_tiny")
 CARD = Card(
@@ -119,3 +119,12 @@ def test_check_card():
         check_card(CARD.model_copy(update={"model": "somebodys"}), SETTINGS, "w")
     with pytest.raises(UserError, match="the weights know 4 classes, the settings 7"):
         check_card(CARD, load_settings("yolact_tiny", ["num_classes=7"]), "w")
+
+
+def test_a_cards_preprocessing_stands_but_for_what_is_overridden():
+    own = CARD.preprocessing.model_copy(update={"mean": (1.0, 2.0, 3.0), "size": 96})
+    card = CARD.model_copy(update={"preprocessing": own})
+    for overrides, size in ((["num_classes=9"], 96), (["preprocessing.size=128"], 128)):
+        settings = with_card(load_settings("yolact_tiny", overrides), card, "w", overrides)
+        assert (settings.preprocessing.mean, settings.preprocessing.size) == ((1.0, 2.0, 3.0), size)
+        assert settings.num_classes == len(CARD.classes)
