@@ -16,6 +16,7 @@ yolact_resnet50 --weights w.safetensors photos --output found.json
 yolact_resnet50 --weights w.safetensors film.mp4 --output film_out.mp4
 yolact_resnet50 --weights w.safetensors 0 --output camera.mp4
 --trained_model=yolact_base_54_800000.pth --score_threshold=0.15 --top_k=15 --image=street.jpg:out.png
+--config-file e2e_mask_rcnn_R_50_FPN_1x.yaml --weights model_final.pth street.jpg:out.png INPUT.MIN_SIZE_TEST 600
 """
 
 

@@ -29,7 +29,11 @@ class Parser(argparse.ArgumentParser):
         lines = "\n".join(f"  {program} {example}" for example in examples.strip().splitlines())
         config = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
         config.add_argument(
-            "--config-file", type=Path, metavar="FILE", help="maskrcnn-benchmark's YAML file in place of MODEL"
+            "--config-file",
+            type=Path,
+            metavar="FILE",
+            help="in place of MODEL a YAML file of maskrcnn-benchmark, changed by KEY VALUE pairs as its train_net and"
+            " test_net have them",
         )
         super().__init__(
             prog=program,
