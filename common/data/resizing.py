@@ -26,7 +26,7 @@ def resized_size(size: tuple[int, int], short_side: int, long_side: int, family:
         found = found[0] + 0.5, found[1] + 0.5
     else:
         if long / short * short_side > long_side:
-            short_side = round(long_side * short / long)
+            short_side = max(1, round(long_side * short / long))
         found = tuple(short_side if side == short else short_side * side / short for side in size)
     return max(1, int(found[0])), max(1, int(found[1]))
 

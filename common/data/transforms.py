@@ -51,12 +51,6 @@ def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return cv2.resize(np.ascontiguousarray(image), size[::-1], interpolation=cv2.INTER_LINEAR)
 
 
-def size_by_sides(size: tuple[int, int], short: int, longest: int) -> tuple[int, int]:
-    """The size (H, W) with the short side `short`, or less where the long side would exceed `longest`."""
-    scale = min(short / min(size), longest / max(size))
-    return int(size[0] * scale + 0.5), int(size[1] * scale + 0.5)
-
-
 def flip_order(keypoint_names: Sequence[str]) -> np.ndarray:
     """For each key point the position of what it becomes in a mirror: left_ and right_ change places."""
     other = {name: name for name in keypoint_names}
@@ -110,12 +104,6 @@ def window(sample: Sample, rectangle: Rectangle, fill: Sequence[float]) -> Sampl
         inside = (keypoints[..., :2] >= 0).all(axis=-1) & (keypoints[..., :2] < limit[:2]).all(axis=-1)
         keypoints *= (inside & (keypoints[..., 2] > 0))[..., None]
     return replace(sample, image=image, boxes=boxes, masks=masks, keypoints=keypoints)
-
-
-def pad_to_multiple(sample: Sample, multiple: int, fill: Sequence[float] = (0, 0, 0)) -> Sample:
-    """Padded on the right and at the bottom until both sides are multiples of `multiple`."""
-    height, width = (-(-side // multiple) * multiple for side in sample.image.shape[:2])
-    return window(sample, (0, 0, width, height), fill)
 
 
 def normalise(image: np.ndarray, settings: Preprocessing | RcnnPreprocessing) -> np.ndarray:

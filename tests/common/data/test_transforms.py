@@ -212,23 +212,6 @@ def test_resize_is_bilinear_with_half_pixel_centres(size):
     np.testing.assert_array_equal(resized.keypoints[..., 2], sample.keypoints[..., 2])
 
 
-@pytest.mark.parametrize(
-    ("size", "expected"),
-    [((480, 640), (800, 1067)), ((640, 480), (1067, 800)), ((400, 900), (592, 1333)), ((1600, 1600), (800, 800))],
-)
-def test_short_side_gives_way_to_the_long_one(size, expected):
-    assert transforms.size_by_sides(size, 800, 1333) == expected
-
-
-def test_padding_reaches_a_multiple_and_moves_nothing():
-    sample = rectangles(5)
-    padded = transforms.pad_to_multiple(sample, 32)
-    assert padded.image.shape == (96, 128, 3) and padded.masks.shape == (4, 96, 128)
-    np.testing.assert_array_equal(padded.image[:90, :120], sample.image)
-    assert not padded.image[90:].any() and not padded.image[:, 120:].any()
-    np.testing.assert_array_equal(padded.boxes, sample.boxes)
-
-
 @pytest.mark.parametrize("order", ["rgb", "bgr"])
 def test_normalise_takes_mean_and_deviation_in_the_channel_order(order):
     settings = Preprocessing(size=4, mean=(10, 20, 30), deviation=(2, 4, 5), channel_order=order)

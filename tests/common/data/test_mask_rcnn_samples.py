@@ -1,0 +1,263 @@
+"""Mask R-CNN's samples from data on disk: each original's boxes, polygons and bitmaps, and batches of many sizes."""
+
+from itertools import islice
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from pycocotools import mask as rle
+
+from common import rcnn
+from common.config import MaskRcnnSettings, load_settings
+from common.data.check import check
+from common.data.coco import CocoDataset, resolve
+from common.data.loader import Loader, ordered
+from common.data.mask_rcnn_samples import Inference, Training, join, prepare
+from common.data.resizing import nearest, resize
+from common.data.shapes import write_shapes
+from common.errors import UserError
+from common.rcnn.forms import unpack
+from common.rcnn.target import bitmap_targets, form_targets
+from common.training.randomness import stream
+from tests.common.data.coco_files import HEIGHT, WIDTH, annotation, image, write
+
+FAMILIES = {"maskrcnn_benchmark": "", "torchvision": "_torchvision", "detectron2": "_detectron2"}
+# The image of 40 x 30 pixels becomes twice as large.
+SMALL = ["num_classes=2", "preprocessing.short_side=60", "preprocessing.long_side=100"]
+BLOB = np.zeros((HEIGHT, WIDTH), np.uint8)
+BLOB[4:20, 3:9] = BLOB[10:20, 3:30] = 1
+
+
+def settings_of(family: str, *overrides: str) -> MaskRcnnSettings:
+    plain = ["augmentation.flip=false", "augmentation.short_sides=[]"]
+    return load_settings(f"mask_rcnn_r50_fpn{FAMILIES[family]}", [*SMALL, *plain, *overrides])
+
+
+def by_rle(identity: int, image_id: int, mask: np.ndarray, **changes) -> dict:
+    packed = rle.encode(np.asfortranarray(mask))
+    segmentation = {"size": packed["size"], "counts": packed["counts"].decode()}
+    box = rle.toBbox(packed).tolist()
+    return annotation(identity, image_id, segmentation=segmentation, bbox=box, **changes)
+
+
+def training(root: Path, annotations: list, settings: MaskRcnnSettings, images: int = 1) -> Training:
+    root = write(root, [image(number) for number in range(1, images + 1)], annotations)
+    return Training(resolve(root, "train"), settings)
+
+
+def sample_of(made: Training, index: int = 0) -> dict:
+    return made(index, stream(0, index, "augmentation"))
+
+
+@pytest.fixture
+def mirrored(monkeypatch):
+    monkeypatch.setattr("common.data.mask_rcnn_samples.maybe", lambda rng: True)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_boxes_and_polygons_follow_the_image(tmp_path, family):
+    made = training(tmp_path, [annotation(1, 1)], settings_of(family))
+    sample = sample_of(made)
+    assert sample["image"].shape == (3, 60, 80) and sample["image"].dtype == np.float32
+    # 10 pixels from 5 on: the last one is 14 in maskrcnn-benchmark, while the others' box ends at 15.
+    end = 28 if family == "maskrcnn_benchmark" else 30
+    assert sample["boxes"].tolist() == [[10, 10, end, end]] and sample["boxes"].dtype == np.float32
+    # The category of id 2 comes first; so does the background, but in detectron2.
+    assert sample["columns"].tolist() == [0 if family == "detectron2" else 1]
+    (form,) = sample["forms"]
+    if family == "torchvision":
+        assert form.bitmap.sum() == 20 * 20
+    else:
+        (polygon,) = form.polygons
+        assert polygon.tolist() == [10, 10, 30, 10, 30, 30, 10, 30]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_mirroring_moves_image_boxes_and_forms(tmp_path, family, mirrored):
+    settings = settings_of(family, "augmentation.flip=true")
+    made = training(tmp_path, [annotation(1, 1), by_rle(2, 1, BLOB)], settings)
+    sample = sample_of(made)
+    pixels = resize(made.dataset.image(0), (60, 80), settings.preprocessing, family)
+    np.testing.assert_array_equal(sample["image"], pixels[:, :, ::-1])
+    by_pixels = family == "maskrcnn_benchmark"
+    assert sample["boxes"][0].tolist() == ([51, 10, 69, 28] if by_pixels else [50, 10, 70, 30])
+    if family != "torchvision":
+        x = [69, 49, 49, 69] if by_pixels else [70, 50, 50, 70]
+        assert sample["forms"][0].polygons[0].tolist() == np.stack([x, [10, 10, 30, 30]], axis=1).reshape(-1).tolist()
+    assert_shows(sample["forms"][1], BLOB[nearest(HEIGHT, 60, family)[:, None], nearest(WIDTH, 80, family)][:, ::-1])
+
+
+def assert_shows(form, mask):
+    """The window holds all of the mask, with an edge of zeros but where the image ends."""
+    x, y = form.corner
+    height, width = form.bitmap.shape
+    whole = np.zeros_like(mask)
+    whole[y : y + height, x : x + width] = form.bitmap
+    np.testing.assert_array_equal(whole, mask)
+    for edge, at_border in (
+        (form.bitmap[0], y == 0),
+        (form.bitmap[:, 0], x == 0),
+        (form.bitmap[-1], y + height == mask.shape[0]),
+        (form.bitmap[:, -1], x + width == mask.shape[1]),
+    ):
+        assert at_border or not edge.any()
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_an_rle_keeps_its_bitmap_and_what_is_pooled_from_it(tmp_path, family):
+    corner = np.zeros_like(BLOB)
+    corner[25:, 35:] = 1
+    made = training(tmp_path, [by_rle(1, 1, BLOB), by_rle(2, 1, corner)], settings_of(family))
+    sample = sample_of(made)
+    rows, columns = nearest(HEIGHT, 60, family), nearest(WIDTH, 80, family)
+    masks = np.stack([mask[rows[:, None], columns] for mask in (BLOB, corner)])
+    for form, mask in zip(sample["forms"], masks, strict=True):
+        assert form.polygons == () and form.bitmap.dtype == np.uint8
+        assert_shows(form, mask)
+    boxes = np.float32([[1, 1, 70, 50], [8.4, 9.2, 30.3, 41.9], [60, 40, 80, 60], [72.5, 51, 79, 59.5]])
+    objects = np.array([0, 0, 1, 1])
+    whole = bitmap_targets(masks, objects, boxes, 14, family)
+    pooled = form_targets([sample["forms"][k] for k in objects], boxes, (60, 80), 14, family)
+    expected = whole if family == "torchvision" else (whole >= 0.5).astype(np.float32)
+    np.testing.assert_allclose(pooled, expected, atol=1e-5)
+    assert expected.any()
+
+
+def test_torchvision_takes_bitmaps_of_polygons_too(tmp_path):
+    triangle = [[2.5, 3, 37, 11.5, 12, 28]]
+    made = training(
+        tmp_path, [annotation(1, 1, segmentation=triangle, bbox=[2, 3, 35, 25])], settings_of("torchvision")
+    )
+    drawn = rle.decode(rle.merge(rle.frPyObjects(triangle, HEIGHT, WIDTH)))
+    expected = drawn[nearest(HEIGHT, 60, "torchvision")[:, None], nearest(WIDTH, 80, "torchvision")]
+    assert_shows(sample_of(made)["forms"][0], expected)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_what_cannot_be_trained_on_is_left_out(tmp_path, family):
+    annotations = [
+        annotation(1, 1, iscrowd=1),
+        annotation(2, 1, segmentation=[[5, 5, 15, 15]]),  # no polygon
+        annotation(3, 1, segmentation=[[5, 5, 6, 6], [5, 5, 25, 5, 25, 15]]),  # one of two is
+        annotation(4, 1, bbox=[50, 5, 10, 10]),  # outside
+        annotation(5, 1, bbox=[5, 5, 0, 10]),
+        annotation(6, 1, bbox=[30, 20, 30, 30], category_id=7),  # across the border
+        annotation(7, 1, bbox=[8, 8, 1, 10]),
+    ]
+    sample = sample_of(training(tmp_path, annotations, settings_of(family)))
+    first = 0 if family == "detectron2" else 1
+    if family == "maskrcnn_benchmark":  # for which a box of one pixel's width has none
+        assert sample["boxes"].tolist() == [[10, 10, 28, 28], [60, 40, 78, 58]]
+        assert sample["columns"].tolist() == [first, first + 1]
+    else:
+        assert sample["boxes"].tolist() == [[10, 10, 30, 30], [60, 40, 80, 60], [16, 16, 18, 36]]
+        assert sample["columns"].tolist() == [first, first + 1, first]
+    if family != "torchvision":
+        assert [polygon.tolist() for polygon in sample["forms"][0].polygons] == [[10, 10, 50, 10, 50, 30]]
+
+
+def test_images_without_objects_are_trained_on_or_left_out(tmp_path):
+    root = write(tmp_path, [image(1), image(2), image(3)], [annotation(1, 2), annotation(2, 3, iscrowd=1)])
+    dataset = resolve(root, "train")
+    with_all = Training(dataset, settings_of("maskrcnn_benchmark"))
+    assert with_all.positions.tolist() == [0, 1, 2]
+    settings = settings_of("maskrcnn_benchmark", "augmentation.empty_images=false")
+    assert Training(dataset, settings).positions.tolist() == [1]
+    assert check(dataset, empty_images=True).usable.tolist() == [0, 1, 2]
+    assert "2 images without an object, trained on as such (1, 3)" in str(check(dataset, empty_images=True))
+    assert check(dataset).usable.tolist() == [1]
+    assert [sample_of(Training(dataset, settings, np.array([2])))["boxes"].shape] == [(0, 4)]
+
+    batch = with_all.collate([sample_of(with_all, index) for index in range(3)])
+    assert batch["host.counts"].tolist() == [0, 1, 0] and batch["host.boxes"].shape == (1, 4)
+    assert (batch["anchor_labels"] == 1).any(axis=1).tolist() == [False, True, False]
+    assert (batch["anchor_labels"] == 0).any(axis=1).all()
+    empty = with_all.collate([sample_of(with_all, 0)])
+    assert empty["host.boxes"].shape == (0, 4) and unpack(empty) == []
+
+
+def different(root: Path) -> CocoDataset:
+    """Images of 40 x 30, 30 x 40 and 40 x 40."""
+    sizes = [(30, 40), (40, 30), (40, 40)]
+    images = [image(n, height=h, width=w) for n, (h, w) in enumerate(sizes, start=1)]
+    root = write(root, images, [annotation(n, n) for n in (1, 2, 3)], draw=False)
+    for number, (height, width) in enumerate(sizes, start=1):
+        pixels = np.full((height, width, 3), 40 * number, np.uint8)
+        cv2.imwrite(str(root / "images" / f"{number}.png"), pixels)
+    return resolve(root, "train")
+
+
+@pytest.mark.parametrize(
+    ("multiple", "chosen", "padded"), [(32, (0, 1, 2), (96, 96)), (32, (0,), (64, 96)), (1, (0, 1), (80, 80))]
+)
+def test_images_of_different_sizes_are_padded_to_one(tmp_path, multiple, chosen, padded):
+    settings = settings_of("maskrcnn_benchmark", f"preprocessing.pad_multiple={multiple}")
+    made = Training(different(tmp_path), settings)
+    samples = [sample_of(made, index) for index in chosen]
+    batch = made.collate(samples)
+    assert batch["image"].shape == (len(chosen), 3, *padded)
+    sizes = [[60, 80], [80, 60], [60, 60]]
+    assert batch["host.image_size"].tolist() == [sizes[index] for index in chosen]
+    for image_, sample, (height, width) in zip(batch["image"], samples, batch["host.image_size"], strict=True):
+        np.testing.assert_array_equal(image_[:, :height, :width], sample["image"])
+        assert not image_[:, height:].any() and not image_[:, :, width:].any()
+    for row, sample in enumerate(samples):
+        size = tuple(batch["host.image_size"][row].tolist())
+        alone = rcnn.anchor_targets(sample["boxes"], size, padded, settings, int(sample["seed"]))
+        for name, array in alone.items():
+            np.testing.assert_array_equal(batch[name][row], array)
+
+
+def test_prediction_gets_sizes_and_no_objects(tmp_path):
+    dataset = different(tmp_path)
+    settings = settings_of("detectron2")
+    made = Inference(dataset, settings)
+    (batch,) = ordered(made, made.collate, len(made), 3, workers=0)
+    assert batch["image_id"].tolist() == [1, 2, 3]
+    assert batch["original_size"].tolist() == [[30, 40], [40, 30], [40, 40]]
+    assert batch["image_size"].tolist() == [[60, 80], [80, 60], [60, 60]] and batch["image"].shape == (3, 3, 96, 96)
+    alone = join([prepare(dataset.image(1), settings)], settings)
+    assert alone.keys() == {"image", "image_size", "original_size"} and alone["image"].shape == (1, 3, 96, 64)
+    np.testing.assert_array_equal(alone["image"][0, :, :80, :60], batch["image"][1, :, :80, :60])
+
+
+def test_short_sides_are_drawn(tmp_path):
+    made = training(tmp_path, [annotation(1, 1)], settings_of("detectron2", "augmentation.short_sides=[30,45,60]"))
+    shapes = [made(0, stream(0, step, "x"))["image"].shape[1:] for step in range(30)]
+    assert set(shapes) == {(30, 40), (45, 60), (60, 80)}
+    sample = made(0, stream(0, shapes.index((45, 60)), "x"))
+    np.testing.assert_allclose(sample["boxes"], [[7.5, 7.5, 22.5, 22.5]])
+
+
+@pytest.fixture(scope="module")
+def shapes(tmp_path_factory) -> Path:
+    return write_shapes(tmp_path_factory.mktemp("data") / "shapes", images=12, seed=2)
+
+
+def batches(root: Path, workers: int) -> list[dict[str, np.ndarray]]:
+    made = Training(resolve(root, "train"), load_settings("mask_rcnn_tiny"))
+    with Loader(made, made.collate, len(made), 4, 9, workers) as loader:
+        return [batch for _, batch in islice(loader, 4)]
+
+
+def test_batches_are_equal_with_any_number_of_workers(shapes):
+    expected = batches(shapes, 0)
+    assert len({tuple(batch["host.seed"]) for batch in expected}) == 4
+    for one, other in zip(batches(shapes, 2), expected, strict=True):
+        assert one.keys() == other.keys()
+        for name in one:
+            np.testing.assert_array_equal(one[name], other[name], err_msg=name)
+
+
+def test_another_number_of_classes_is_refused(shapes):
+    with pytest.raises(UserError, match="has 4 classes, mask_rcnn_r50_fpn is set for 80; num_classes=4 makes it fit"):
+        Training(resolve(shapes, "train"), load_settings("mask_rcnn_r50_fpn"))
+
+
+def test_a_missing_image_is_named(tmp_path):
+    made = training(tmp_path, [annotation(1, 1)], settings_of("torchvision"))
+    (tmp_path / "images/1.png").unlink()
+    loader = Loader(made, made.collate, 1, 1, 0, workers=0)
+    with pytest.raises(UserError, match=r"^image 1 \(.*No such file or directory$"):
+        next(loader)
