@@ -31,6 +31,7 @@ class Pose2SegNetwork(Section):
 class PoseAlignment(Section):
     # A JSON file of pose templates, as `python -m common.pose_templates` makes them; without one, COCO's.
     templates: str | None = None
+    confidence: float = 0.3  # a point of a results file counts as seen where its own is higher
 
 
 class PoseAugmentation(Section):

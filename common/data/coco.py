@@ -21,7 +21,7 @@ from common.errors import UserError
 # The one line that says what is wrong with a broken image comes from here, in the loader's workers too.
 cv2.setLogLevel(0)
 
-Split = Literal["train", "val"]
+Split = Literal["train", "val", "test"]
 Kind = Literal["instances", "person_keypoints"]
 
 
@@ -52,6 +52,7 @@ class Objects:
     boxes: np.ndarray
     labels: np.ndarray
     crowd: np.ndarray
+    ignored: np.ndarray  # (M,) bool; marked so, or without area
     rles: list[dict | None]  # packed; None where nothing of a segmentation can be used
     mask_faults: list[str | None]
     keypoints: np.ndarray | None
@@ -75,7 +76,7 @@ class CocoDataset:
         index = read_index(self.annotations)
         self.category_ids = index.category_ids
         self.class_names = index.class_names
-        self.keypoint_names = index.keypoint_names
+        self.keypoint_names, self.keypoint_label = index.keypoint_names, index.keypoint_label
         self.faults = index.faults
         self._columns = SharedArrays(index.columns)
         self._version = self._file_version()
@@ -140,6 +141,7 @@ class CocoDataset:
             boxes=boxes,
             labels=self._columns["label"][rows].copy(),
             crowd=self._columns["crowd"][rows].copy(),
+            ignored=self._columns["ignored"][rows].copy(),
             rles=[packed for packed, _ in encoded],
             mask_faults=[fault for _, fault in encoded],
             keypoints=keypoints if self.keypoint_names else None,
@@ -257,12 +259,19 @@ def locate(root: str | os.PathLike, split: Split, kind: Kind = "instances") -> t
     """The annotation file and the folder of images of a split.
 
     ROOT/annotations/instances_train2017.json with ROOT/train2017; ROOT/annotations/[instances_]train.json with
-    ROOT/train; either with ROOT/images; ROOT/annotations.json, for both splits, with ROOT/images.
+    ROOT/train; either with ROOT/images; ROOT/annotations.json, for all splits, with ROOT/images. Of persons with key
+    points first COCOPersons, ROOT/annotations/person_keypoints_train2017_pose2seg.json, and OCHuman,
+    ROOT/annotations/ochuman_coco_format_val_range_0.00_1.00.json with ROOT/images.
     """
     root = Path(root)
     if not root.is_dir():
         raise UserError(f"data folder not found: {root}")
+    persons = (
+        (f"annotations/{kind}_{split}2017_pose2seg.json", (f"{split}2017", f"images/{split}2017", "images")),
+        (f"annotations/ochuman_coco_format_{split}_range_0.00_1.00.json", ("images",)),
+    )
     layouts = (
+        *(persons if kind == "person_keypoints" else ()),
         (f"annotations/{kind}_{split}2017.json", (f"{split}2017", f"images/{split}2017", "images")),
         (f"annotations/{kind}_{split}.json", (split, f"images/{split}", "images")),
         (f"annotations/{split}.json", (split, f"images/{split}", "images")),

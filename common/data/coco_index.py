@@ -33,6 +33,8 @@ class _Annotation(msgspec.Struct):
     category_id: _Id
     bbox: tuple[float, float, float, float]
     iscrowd: bool | int = False
+    ignore: bool | int | None = False
+    area: float | None = None
     segmentation: msgspec.Raw = msgspec.Raw()
     keypoints: msgspec.Raw = msgspec.Raw()
 
@@ -58,14 +60,15 @@ class Index:
 
     Images in the file's order: `image_id`, `image_size` (I, 2) height and width, `name_end` into the bytes `names`.
     Annotations by image, in the file's order within one: image i has rows first[i] to first[i + 1] of `annotation_id`,
-    `label`, `box` (N, 4) x, y, width, height, `crowd`, and `segmentation` and `keypoints` (N, 2), begin and end in the
-    file's bytes.
+    `label`, `box` (N, 4) x, y, width, height, `crowd`, `ignored` (marked so, or without area), and `segmentation` and
+    `keypoints` (N, 2), begin and end in the file's bytes.
     """
 
     columns: dict[str, np.ndarray]
     category_ids: list[int]  # ascending; a label is a position in it
     class_names: list[str]
     keypoint_names: list[str]  # of the first category that has any
+    keypoint_label: int | None  # of that category
     faults: list[Fault]
 
 
@@ -88,6 +91,7 @@ def read_index(path: Path) -> Index:
     image_ids = np.array([image.id for image in images], np.int64)
     category_ids = [category.id for category in categories]
     columns = _joined(columns, image_ids, np.array(category_ids, np.int64), found)
+    keypoint_label = next((label for label, category in enumerate(categories) if category.keypoints), None)
     names = [image.file_name.encode() for image in images]
     columns |= {
         "image_id": image_ids,
@@ -99,7 +103,8 @@ def read_index(path: Path) -> Index:
         columns=columns,
         category_ids=category_ids,
         class_names=[category.name or str(category.id) for category in categories],
-        keypoint_names=next((category.keypoints for category in categories if category.keypoints), []),
+        keypoint_names=[] if keypoint_label is None else categories[keypoint_label].keypoints,
+        keypoint_label=keypoint_label,
         faults=collect(found),
     )
 
@@ -172,20 +177,22 @@ def _annotation_columns(
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             malformed.append(_malformed(text, position, error))
             continue
-        numbers.extend((record.id, record.image_id, record.category_id, bool(record.iscrowd)))
+        ignored = bool(record.ignore) or (record.area is not None and not record.area > 0)
+        numbers.extend((record.id, record.image_id, record.category_id, bool(record.iscrowd), ignored))
         boxes.extend(record.bbox)
         for part in (record.segmentation, record.keypoints):
             length = len(memoryview(part))
             begin = _address(part) - start if length else 0
             spans.extend((begin, begin + length))
     found.append(("annotations whose record is not as COCO's, left out", malformed))
-    table = np.array(numbers, np.int64).reshape(-1, 4)
+    table = np.array(numbers, np.int64).reshape(-1, 5)
     span = np.array(spans, np.int64).reshape(-1, 4)
     return {
         "annotation_id": table[:, 0],
         "image": table[:, 1],
         "category": table[:, 2],
         "crowd": table[:, 3] != 0,
+        "ignored": table[:, 4] != 0,
         "box": np.array(boxes, np.float64).reshape(-1, 4),
         "segmentation": span[:, :2],
         "keypoints": span[:, 2:],
