@@ -1,5 +1,6 @@
 """A trained model over a whole data set."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -7,9 +8,21 @@ from tqdm import tqdm
 
 from common.config import Settings
 from common.data.coco import CocoDataset
-from common.data.loader import ordered
+from common.data.loader import Batch, Collate, ordered
 from common.data.samples import samples_for
 from common.evaluation.coco import Kind, coco_results
+
+
+@dataclass(frozen=True)
+class _Filled:
+    """Collates always `size` samples, the last one again where there are fewer: of another size a batch would make some
+    frameworks compile again."""
+
+    collate: Collate
+    size: int
+
+    def __call__(self, samples: list[dict]) -> Batch:
+        return self.collate(samples + samples[-1:] * (self.size - len(samples)))
 
 
 def predict_dataset(
@@ -28,13 +41,12 @@ def predict_dataset(
     categories = np.asarray(dataset.category_ids if category_ids is None else category_ids)
     results: dict[Kind, list[dict[str, Any]]] = {"box": [], "mask": []}
     samples = samples_for(settings).Inference(dataset, settings)
-    batches = ordered(samples, samples.collate, len(samples), batch_size, workers)
+    batches = ordered(samples, _Filled(samples.collate, batch_size), len(samples), batch_size, workers)
     with tqdm(total=len(dataset), desc="predicting", unit="image", disable=None, leave=False) as bar:
+        left = len(samples)
         for batch in batches:
-            image_ids = batch.pop("image_id").tolist()
-            # A batch of another size would make some frameworks compile again.
-            missing = batch_size - len(image_ids)
-            batch = {name: np.concatenate([array, array[-1:].repeat(missing, 0)]) for name, array in batch.items()}
+            image_ids = batch.pop("image_id").tolist()[:left]
+            left -= len(image_ids)
             for image_id, found in zip(image_ids, learner.predict(batch), strict=False):
                 known = found[categories[found.labels] >= 0]
                 for kind, entries in results.items():
