@@ -1,8 +1,8 @@
 """The settings of Mask R-CNN."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from common.boxes import Family
 from common.config.sections import ResNetSettings, Schedule, Section
@@ -106,3 +106,9 @@ class MaskRcnnSettings(Section):
         """The losses by their names: in words, and with which weight."""
         of_each = {"objectness": "anchors", "rpn_boxes": "anchors", "classes": "regions", "boxes": "regions"}
         return {name: (f"of {what}", 1.0) for name, what in (of_each | {"masks": "objects"}).items()}
+
+    @model_validator(mode="after")
+    def _norms_can_learn(self) -> Self:
+        if not self.network.frozen_norm and self.network.backbone.norm_eps == 0:
+            raise ValueError("network.backbone.norm_eps: 0 is for norms that stand still (network.frozen_norm)")
+        return self
