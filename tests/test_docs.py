@@ -1,0 +1,79 @@
+"""The commands and the code on the pages are such as the project takes; weights and data are made up."""
+
+import importlib
+import importlib.util
+import re
+import shlex
+import sys
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+
+import cv2
+import numpy as np
+import pytest
+
+from common import predictor
+from common.config import load_settings
+from common.results import Instances
+
+ROOT = Path(__file__).parents[1]
+PAGES = ("README.md", "docs/mask_rcnn.md")
+
+
+def blocks(page, language=""):
+    return re.findall(rf"^```{language}\n(.*?)^```$", (ROOT / page).read_text(), re.DOTALL | re.MULTILINE)
+
+
+def commands():
+    """Module and words of every `python -m`."""
+    for page in PAGES:
+        for block in blocks(page):
+            for line in block.replace("\\\n", " ").splitlines():
+                if line.startswith("python -m "):
+                    _, _, module, *words = shlex.split(line, comments=True)
+                    yield pytest.param(module, words, id=line.removeprefix("python -m ")[:60])
+
+
+@pytest.mark.parametrize(("module", "words"), list(commands()))
+def test_a_command_is_understood(module, words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("configs").mkdir()
+    Path("datasets/coco").mkdir(parents=True)
+    Path("configs/e2e_mask_rcnn_R_50_FPN_1x.yaml").write_text(
+        "MODEL: {MASK_ON: True}\nDATASETS: {TRAIN: [coco_2017_train], TEST: [coco_2017_val]}\n"
+    )
+    wing, _, command = module.rpartition(".")
+    if wing == "torch_impl":
+        arguments = importlib.import_module(f"common.commands.{command}")._parser("torch").read(words)
+        load_settings(arguments.model, arguments.overrides)
+    elif module == "weights_convert":
+        arguments = importlib.import_module("weights_convert.__main__")._parser().parse_args(words)
+        assert arguments.model is None or load_settings(arguments.model)
+    else:
+        assert importlib.util.find_spec(module)
+
+
+def test_python_runs(tmp_path, monkeypatch, capsys):
+    def predict(batch, score_threshold):
+        masks = np.zeros((1, 60, 80), bool)
+        masks[0, 10:30, 20:50] = True
+        boxes, probabilities = np.float32([[20, 10, 50, 30]]), np.full((1, 28, 28), 0.8, np.float32)
+        labels = np.array([1])
+        return [Instances((60, 80), boxes, np.float32([0.9]), labels, masks, probabilities=probabilities)]
+
+    def open_model(framework, model, weights, overrides, device):
+        card = SimpleNamespace(classes=("cat", "dog"))
+        return SimpleNamespace(predict=predict), load_settings(model, overrides), card
+
+    stub = ModuleType("torch_impl.predictor")
+    stub.Predictor = type("Predictor", (predictor.Predictor,), {"framework": "torch"})
+    monkeypatch.setattr(predictor, "open_model", open_model)
+    monkeypatch.setitem(sys.modules, "torch_impl", ModuleType("torch_impl"))
+    monkeypatch.setitem(sys.modules, "torch_impl.predictor", stub)
+    monkeypatch.chdir(tmp_path)
+    cv2.imwrite("street.jpg", np.full((60, 80, 3), 90, np.uint8))
+    for page in PAGES:
+        for block in blocks(page, "python"):
+            exec(compile(block, page, "exec"), {})
+    assert "dog 0.9" in capsys.readouterr().out
+    assert cv2.imread("found.png").shape == (60, 80, 3)
