@@ -74,6 +74,6 @@ def test_python_runs(tmp_path, monkeypatch, capsys):
     cv2.imwrite("street.jpg", np.full((60, 80, 3), 90, np.uint8))
     for page in PAGES:
         for block in blocks(page, "python"):
-            exec(compile(block, page, "exec"), {})
+            exec(compile(block, page, "exec"), {"image": np.full((60, 80, 3), 90, np.uint8)})
     assert "dog 0.9" in capsys.readouterr().out
     assert cv2.imread("found.png").shape == (60, 80, 3)
