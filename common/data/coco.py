@@ -126,15 +126,18 @@ class CocoDataset:
                 raise UserError(f"{what}: is {_by(pixels.shape)}, while the annotations say {_by(expected)}")
         return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
 
-    def objects(self, position: int, size: tuple[int, int] | None = None) -> Objects:
-        """All annotations of an image of `size` (H, W), sound or not, in the file's order."""
+    def objects(self, position: int, size: tuple[int, int] | None = None, masks: bool = True) -> Objects:
+        """All annotations of an image of `size` (H, W), sound or not, in the file's order.
+
+        Without `masks`, whose reading takes most of the time, `rles` and `mask_faults` are empty.
+        """
         rows = slice(*self._columns["first"][position : position + 2].tolist())
         boxes = self._columns["box"][rows].copy()
         boxes[:, 2:] += boxes[:, :2]
         keypoints, keypoints_sound = self._keypoints(rows)
         encoded = [
             segmentations.encode(self._text[begin:end], size or self.image_size(position))
-            for begin, end in self._columns["segmentation"][rows].tolist()
+            for begin, end in (self._columns["segmentation"][rows].tolist() if masks else ())
         ]
         return Objects(
             annotation_ids=self._columns["annotation_id"][rows].copy(),

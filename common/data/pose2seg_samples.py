@@ -109,7 +109,7 @@ class Inference:
     def __call__(self, index: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
         image, image_id = self.dataset.image(index), self.dataset.image_ids[index]
         if self.keypoints is None:
-            objects = self.dataset.objects(index, image.shape[:2])
+            objects = self.dataset.objects(index, masks=False)
             rows = person_rows(objects, image.shape[:2], self.dataset.keypoint_label)
             points, scores = annotated(objects, rows), np.ones(len(rows), np.float32)
         else:
