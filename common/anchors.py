@@ -65,4 +65,5 @@ def pyramid_anchors(
 def inside_image(anchors: np.ndarray, image_size: tuple[int, int]) -> np.ndarray:
     """(N, 4) -> (N,) bool: which lie wholly in an unpadded image (height, width); maskrcnn-benchmark trains these."""
     height, width = image_size
-    return (anchors[:, :2] >= 0).all(axis=1) & (anchors[:, 2] < width) & (anchors[:, 3] < height)
+    x1, y1, x2, y2 = anchors.T
+    return (x1 >= 0) & (y1 >= 0) & (x2 < width) & (y2 < height)
