@@ -102,7 +102,7 @@ def _chosen(
     from weights_convert import model_of
 
     overrides = list(overrides)
-    if model is not None and Path(model).suffix in (".yaml", ".yml") and is_config(Path(model)):
+    if model is not None and Path(model).suffix in (".yaml", ".yml") and is_config(model):
         config = read_config(Path(model))
         model, overrides = config.model, config.overrides() + overrides
         weights = weights or config.weights("predict")

@@ -82,6 +82,8 @@ class Parser(argparse.ArgumentParser):
             from weights_convert import model_of
 
             arguments.model = model_of(arguments.weights)
+        if arguments.model is not None and arguments.model.endswith((".yaml", ".yml")) and is_config(arguments.model):
+            self.error(f"{arguments.model} is a file of maskrcnn-benchmark; give it as --config-file")
         if arguments.model is None:
             self.error(f"MODEL is missing; there are {', '.join(model_names())}")
         return arguments

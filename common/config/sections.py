@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class Section(BaseModel):
@@ -22,7 +22,7 @@ class Schedule(Section):
     """The optimizer and its rates as functions of the step."""
 
     optimizer: Literal["sgd", "adam", "adamw"] = "sgd"
-    batch_size: int  # over all ranks
+    batch_size: int = Field(ge=1)  # over all ranks
     iterations: int
     learning_rate: float
     momentum: float = 0.9

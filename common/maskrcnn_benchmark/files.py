@@ -4,6 +4,7 @@ import ast
 import difflib
 import json
 import operator
+import os
 import re
 from argparse import Namespace
 from collections.abc import Sequence
@@ -133,9 +134,9 @@ _CATALOG = {
 }
 
 
-def is_config(path: Path) -> bool:
+def is_config(path: str | os.PathLike) -> bool:
     """Whether a YAML file is one of maskrcnn-benchmark, whose keys are in capitals, and not one of ours."""
-    return any(name.isupper() for name in _content(path))
+    return any(name.isupper() for name in _content(Path(path)))
 
 
 def split_pairs(words: Sequence[str]) -> tuple[list[str], list[tuple[str, str]]]:

@@ -102,6 +102,12 @@ def _over_batch(config: Config, key: str) -> bool:
     return config.values[key] and config.pyramid
 
 
+def _classes(config: Config, key: str) -> int:
+    if config.values[key] < 2:
+        config.refuse(key, f"{config.values[key]} leaves no class beside the background")
+    return config.values[key] - 1
+
+
 def _channels(config: Config, key: str) -> int:
     layers = config.values["MODEL.ROI_MASK_HEAD.CONV_LAYERS"]
     if config.pyramid:
@@ -223,7 +229,7 @@ KEYS = {
     "MODEL.ROI_BOX_HEAD.POOLER_RESOLUTION": Key(14, "network.box_size"),
     "MODEL.ROI_BOX_HEAD.POOLER_SAMPLING_RATIO": Key(0, "network.sampling_ratio"),
     "MODEL.ROI_BOX_HEAD.POOLER_SCALES": Key((0.0625,), convert=_only(_SCALES, (0.0625,))),
-    "MODEL.ROI_BOX_HEAD.NUM_CLASSES": Key(81, "num_classes", lambda c, key: c.values[key] - 1),
+    "MODEL.ROI_BOX_HEAD.NUM_CLASSES": Key(81, "num_classes", _classes),
     "MODEL.ROI_BOX_HEAD.MLP_HEAD_DIM": Key(1024, "network.box_channels"),
     "MODEL.ROI_BOX_HEAD.USE_GN": Key(False, convert=_only(False)),
     "MODEL.ROI_BOX_HEAD.DILATION": Key(1, convert=_only(1)),

@@ -2,6 +2,7 @@
 
 from argparse import Namespace
 
+import numpy as np
 import pytest
 import yaml
 from pydantic import BaseModel
@@ -9,6 +10,10 @@ from pydantic import BaseModel
 from common.config import load_settings
 from common.errors import UserError
 from common.maskrcnn_benchmark import KEYS, is_config, read_config, split_pairs
+from common.weights import check_fit, with_card
+from weights_convert import open_weights
+from weights_convert.mask_rcnn import canonical_shapes, to_original
+from weights_convert.writers import write_pth
 
 # What every published file with a pyramid sets, each key by its path.
 PYRAMID = {
@@ -222,6 +227,7 @@ def test_parts_that_are_off_are_not_looked_at(config):
         ("MODEL.ROI_HEADS.BG_IOU_THRESHOLD", 0.4, "0.4 is implemented only where MODEL.ROI_HEADS.FG_IOU_THRESHOLD"),
         ("MODEL.ROI_MASK_HEAD.RESOLUTION", 14, "14 is not what the mask head puts out, which is 28"),
         ("INPUT.HORIZONTAL_FLIP_PROB_TRAIN", 0.3, "0.3 is not implemented, only 0.5 and 0 are"),
+        ("MODEL.ROI_BOX_HEAD.NUM_CLASSES", 1, "1 leaves no class beside the background"),
         ("INPUT.HUE", 0.1, "0.1 is not implemented, only 0.0 is"),
         ("DATALOADER.SIZE_DIVISIBILITY", 16, "16 is not implemented with a pyramid"),
         ("SOLVER.WARMUP_METHOD", "constant", "'constant' is not implemented"),
@@ -250,6 +256,8 @@ def test_a_default_of_the_original_can_be_what_is_refused(config):
         ("SOLVER.MAX_ITER", 2.5, "2.5 is not a whole number"),
         ("SOLVER.MAX_ITER", True, "True is not a whole number"),
         ("SOLVER.STEPS", 30000, r"30000 is not a tuple, each element a whole number, such as \(30000,\)"),
+        ("SOLVER.STEPS", "__import__('os')", "\"__import__\\('os'\\)\" is not a tuple"),
+        ("SOLVER.STEPS", "(" * 9000, "'.*' is not a tuple"),
         ("SOLVER.STEPS", "(1, 2.5)", r"\(1, 2.5\) is not a tuple"),
         ("MODEL.MASK_ON", 1, "1 is not True or False"),
         ("DATASETS.TRAIN", "(3,)", r"\(3,\) is not a tuple, each element a text"),
@@ -362,3 +370,20 @@ def test_options_of_the_commands(config):
     rating = found.options("evaluate")
     assert rating == {"device": "cuda", "workers": "3", "batch_size": "1", "output": "out/inference/coco_2017_val"}
     assert config(PYRAMID).options("train") == {}
+
+
+def test_a_checkpoint_opens_under_a_files_settings(config, tmp_path):
+    """The sizes are the file's; the name on the card is the variant's."""
+    small = PYRAMID | {"MODEL.RESNETS.BACKBONE_OUT_CHANNELS": 8, "MODEL.ROI_MASK_HEAD.CONV_LAYERS": (8,) * 4}
+    small |= {"MODEL.ROI_BOX_HEAD.MLP_HEAD_DIM": 8, "MODEL.ROI_BOX_HEAD.NUM_CLASSES": 4}
+    found = config(small, ("INPUT.MIN_SIZE_TEST", "600"))
+    settings = settings_of(found)
+    arrays = {name: np.zeros(shape, np.float32) for name, shape in canonical_shapes(settings).items()}
+    path = tmp_path / "model_final.pth"
+    write_pth(path, to_original(arrays, settings, "x"), entry="model")
+    weights, card = open_weights(path, settings)
+    check_fit(weights, canonical_shapes(settings), str(path))
+    assert (card.model, len(card.classes)) == ("mask_rcnn_r50_fpn", 3)
+    # As where the card tells the original's preprocessing, and the file another.
+    card = card.model_copy(update={"preprocessing": load_settings("mask_rcnn_r50_fpn").preprocessing})
+    assert with_card(settings, card, str(path), found.overrides()).preprocessing.short_side == 600

@@ -81,6 +81,11 @@ def test_what_is_wrong_is_named(config, words, line):
         read(train, config, *words)
 
 
+def test_the_file_as_a_model_is_told_where_it_belongs(config):
+    with pytest.raises(UserError, match=r"e2e\.yaml is a file of maskrcnn-benchmark; give it as --config-file"):
+        read(train, "e2e.yaml", "--output=o", "--data=d")
+
+
 def test_pairs_need_the_file():
     with pytest.raises(UserError, match=r"as --config-file; for a model by its name it is schedule\.learning_rate="):
         read(evaluate, "mask_rcnn_r50_fpn", "--data=d", "--weights=w", "SOLVER.BASE_LR", "1")
