@@ -18,10 +18,10 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.frameworks import FRAMEWORKS
 from common.errors import UserError, run_command
 from common.files import atomic_path
 
-FRAMEWORKS = ("torch", "jittor", "mindspore")
 SECONDS_PER_OPERATION = 0.3
 FEWEST_CALLS = 5
 

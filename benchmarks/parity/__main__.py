@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.families import refuse_unwritten
-from benchmarks.ops import FRAMEWORKS
+from benchmarks.frameworks import FRAMEWORKS, chosen_frameworks
 from benchmarks.parity import report
 from benchmarks.parity.against import run_against
 from benchmarks.parity.case import WEIGHTS
@@ -144,7 +144,13 @@ def _arguments() -> argparse.Namespace:
     add = parser.add_argument
     add("models", nargs="*", metavar="MODEL", help=f"default: {' '.join(MODELS)}")
     add("--weights", type=Path, metavar="FILE", help="of any known format; otherwise they are drawn")
-    add("--frameworks", type=_frameworks, default=FRAMEWORKS, metavar="A,B", help="default: torch,jittor,mindspore")
+    add(
+        "--frameworks",
+        type=chosen_frameworks,
+        default=FRAMEWORKS,
+        metavar="A,B",
+        help="default: torch,jittor,mindspore",
+    )
     add("--output", type=Path, metavar="DIR", help="write parity.json and parity.html into DIR/MODEL")
     add("--data", type=Path, metavar="ROOT", help="a data set in COCO's format, of which the first images are taken")
     add("--batch-size", type=int, default=2, metavar="N", help="of the training gates; from 6 on the norms train too")
@@ -162,14 +168,6 @@ def _arguments() -> argparse.Namespace:
     if arguments.batch_size < 1:
         raise UserError(f"--batch-size {arguments.batch_size}: at least one image")
     return arguments
-
-
-def _frameworks(text: str) -> tuple[str, ...]:
-    names = tuple(text.split(","))
-    unknown = [name for name in names if name not in FRAMEWORKS]
-    if unknown:
-        raise argparse.ArgumentTypeError(f"{unknown[0]}: there are {', '.join(FRAMEWORKS)}")
-    return names
 
 
 if __name__ == "__main__":

@@ -74,30 +74,34 @@ class Training:
         }
 
     def collate(self, samples: list[dict]) -> dict[str, np.ndarray]:
-        """The batch that `network.losses` takes: images padded to one size, what their anchors train on, and objects.
-
-        What is named host. stays with the processor: regions are chosen, and their masks made, in the training step.
-        """
-        image, sizes = _padded([sample["image"] for sample in samples], self.settings.preprocessing.pad_multiple)
-        of_anchors = [
-            rcnn.anchor_targets(sample["boxes"], tuple(size), image.shape[2:], self.settings, int(sample["seed"]))
-            for sample, size in zip(samples, sizes.tolist(), strict=True)
-        ]
-        return {
-            "image": image,
-            "image_id": np.stack([sample["image_id"] for sample in samples]),
-            **{name: np.stack([each[name] for each in of_anchors]) for name in of_anchors[0]},
-            "normaliser.ranks": np.ones(1, np.float32),
-            "host.image_size": sizes,
-            "host.boxes": np.concatenate([sample["boxes"] for sample in samples]),
-            "host.columns": np.concatenate([sample["columns"] for sample in samples]),
-            "host.counts": np.array([len(sample["boxes"]) for sample in samples], np.int32),
-            "host.seed": np.stack([sample["seed"] for sample in samples]),
-            **pack([form for sample in samples for form in sample["forms"]]),
-        }
+        return collate(samples, self.settings)
 
     def describe(self, index: int) -> str:
         return f"image {self.dataset.image_ids[self.positions[index]]}"
+
+
+def collate(samples: list[dict], settings: MaskRcnnSettings) -> dict[str, np.ndarray]:
+    """The batch that `network.losses` takes: images padded to one size, what their anchors train on, and objects.
+
+    What is named host. stays with the processor: regions are chosen, and their masks made, in the training step.
+    """
+    image, sizes = _padded([sample["image"] for sample in samples], settings.preprocessing.pad_multiple)
+    of_anchors = [
+        rcnn.anchor_targets(sample["boxes"], tuple(size), image.shape[2:], settings, int(sample["seed"]))
+        for sample, size in zip(samples, sizes.tolist(), strict=True)
+    ]
+    return {
+        "image": image,
+        "image_id": np.stack([sample["image_id"] for sample in samples]),
+        **{name: np.stack([each[name] for each in of_anchors]) for name in of_anchors[0]},
+        "normaliser.ranks": np.ones(1, np.float32),
+        "host.image_size": sizes,
+        "host.boxes": np.concatenate([sample["boxes"] for sample in samples]),
+        "host.columns": np.concatenate([sample["columns"] for sample in samples]),
+        "host.counts": np.array([len(sample["boxes"]) for sample in samples], np.int32),
+        "host.seed": np.stack([sample["seed"] for sample in samples]),
+        **pack([form for sample in samples for form in sample["forms"]]),
+    }
 
 
 class Inference:

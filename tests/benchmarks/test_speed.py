@@ -5,9 +5,27 @@ import subprocess
 import sys
 from pathlib import Path
 
-from benchmarks.speed import table, tasks
+import numpy as np
+import pytest
+
+from benchmarks.speed.mask_rcnn import make_sizes_work, make_work, sizes_table
+from benchmarks.speed.measuring import table
+from common.config import load_settings
 
 ROOT = Path(__file__).parents[2]
+MASKS = ("1", "10", "100")
+TASKS = {
+    "yolact_tiny": [
+        "forward and detection, batch 1",
+        "training step, batch 2",
+        *(f"assembly of masks, {count}" for count in MASKS),
+    ],
+    "mask_rcnn_tiny": [
+        "whole inference, batch 1",
+        "training step, batch 1",
+        *(f"pasting of masks, {count}" for count in MASKS),
+    ],
+}
 
 
 def speed(*arguments) -> subprocess.CompletedProcess:
@@ -16,20 +34,32 @@ def speed(*arguments) -> subprocess.CompletedProcess:
 
 
 def test_every_task_is_measured_as_often_as_asked(tmp_path):
-    done = speed("yolact_tiny", "--frameworks", "torch", "--warmup", 0, "--repetitions", 2, "--output", tmp_path)
+    done = speed(*TASKS, "--frameworks", "torch", "--warmup", 0, "--repetitions", 2, "--output", tmp_path)
     assert done.returncode == 0, done.stderr
-    found = json.loads((tmp_path / "speed.json").read_text())["yolact_tiny"]["torch"]
-    for quantity in ("seconds", "cpu_seconds"):
-        assert list(found[quantity]) == tasks()
-        assert all(len(values) == 2 and min(values) > 0 for values in found[quantity].values())
-    assert found["detections"] > 50  # otherwise suppression and masks would have nothing to do
-    assert found["peak_mib"] > 100
-    assert all(task in done.stdout for task in tasks())
+    for model, tasks in TASKS.items():
+        found = json.loads((tmp_path / "speed.json").read_text())[model]["torch"]
+        for quantity in ("seconds", "cpu_seconds"):
+            assert list(found[quantity]) == tasks
+            assert all(len(values) == 2 and min(values) > 0 for values in found[quantity].values())
+        assert found["detections"] > 50  # otherwise suppression and masks would have nothing to do
+        assert found["peak_mib"] > 100
+        assert all(task in done.stdout for task in tasks)
+
+
+def test_different_sizes_are_measured_beside_equal_ones(tmp_path):
+    arguments = ["--frameworks", "torch", "--warmup", 0, "--sizes", 3, "--output", tmp_path]
+    done = speed("mask_rcnn_tiny", *arguments)
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "speed.json").read_text())["mask_rcnn_tiny"]["torch"]
+    kinds = [f"{work}, {sizes}" for work in ("inference", "training") for sizes in ("equal", "varied")]
+    assert {task: len(seconds) for task, seconds in found["seconds"].items()} == dict.fromkeys(kinds, 3)
 
 
 def test_the_table_gives_ratios_to_the_first_that_runs():
+    tasks = TASKS["yolact_tiny"]
+
     def measured(seconds, cpu_seconds):
-        times = {"seconds": {task: seconds for task in tasks()}, "cpu_seconds": {task: cpu_seconds for task in tasks()}}
+        times = {"seconds": {task: seconds for task in tasks}, "cpu_seconds": {task: cpu_seconds for task in tasks}}
         return {**times, "peak_mib": 512.0, "detections": 100}
 
     missing = {"error": "PyTorch is not installed"}
@@ -38,16 +68,45 @@ def test_the_table_gives_ratios_to_the_first_that_runs():
     lines = table({"torch": missing, **found}).splitlines()
     assert lines[0] == "not run: torch: PyTorch is not installed"
     assert lines[1].split() == ["jittor", "ms", "jittor", "cpu", "mindspore", "cpu"]
-    for line, task in zip(lines[2:], tasks(), strict=False):
+    for line, task in zip(lines[2:], tasks, strict=False):
         assert line.removeprefix(task).split() == ["200.0", "1.00", "1.00", "2.50", "3.00"]
     assert [line.split()[-2:] for line in lines[-2:]] == [["512", "512"], ["100", "100"]]
     assert table({"torch": missing}) == "not run: torch: PyTorch is not installed"
+
+
+def test_the_table_of_sizes_gives_ratios_of_sums():
+    equal, varied = [1.0, 1.0, 2.0], [1.0, 1.0, 10.0]
+    times = {"inference, equal": equal, "inference, varied": equal, "training, equal": equal}
+    times["training, varied"] = varied
+    lines = sizes_table({"jittor": {"seconds": times, "cpu_seconds": times}, "torch": {"error": "gone"}}).splitlines()
+    assert lines[0] == "not run: torch: gone"
+    assert lines[2].split()[-3:] == ["1.00", "1.00", "2.00"]
+    assert lines[3].split()[-3:] == ["3.00", "3.00", "10.00"]
+
+
+def test_sizes_differ_in_both_directions_and_keep_to_the_settings():
+    settings = load_settings("mask_rcnn_r50_fpn")
+    sizes = np.array(make_sizes_work(settings, 0, 30).sizes)
+    assert len({tuple(size) for size in sizes.tolist()}) == 30
+    assert 640 <= sizes.min() and sizes.min(axis=1).max() <= 800 and sizes.max() <= 1333
+    assert 5 < (sizes[:, 0] > sizes[:, 1]).sum() < 25
+
+
+@pytest.mark.parametrize("model", ["mask_rcnn_r50_fpn", "mask_rcnn_r50_fpn_detectron2", "mask_rcnn_r50_c4"])
+def test_the_background_is_what_the_weights_favour(model):
+    settings = load_settings(model)
+    shapes = {"box_head.classes.weight": (81, 4), "box_head.classes.bias": (81,), "rpn.objectness.weight": (3, 4, 1, 1)}
+    bias = make_work(settings, 0).weights(shapes)["box_head.classes.bias"]
+    assert bias.argmax() == (80 if model.endswith("detectron2") else 0)
+    assert np.count_nonzero(bias) == 1
 
 
 def test_what_is_unknown_is_named_in_one_line():
     for arguments, word in (
         (("yolact_tiny", "--frameworks", "torch,keras"), "keras"),
         (("yolact_huge",), "yolact_huge"),
+        (("yolact_tiny", "--sizes", 3), "images of one size"),
+        (("pose2seg_tiny",), "pose2seg"),
     ):
         done = speed(*arguments)
         assert done.returncode == 2

@@ -1,0 +1,1 @@
+"""The models' speed in each framework, as ratios to PyTorch's."""
