@@ -88,7 +88,7 @@ def test_sizes_differ_in_both_directions_and_keep_to_the_settings():
     settings = load_settings("mask_rcnn_r50_fpn")
     sizes = np.array(make_sizes_work(settings, 0, 30).sizes)
     assert len({tuple(size) for size in sizes.tolist()}) == 30
-    assert 640 <= sizes.min() and sizes.min(axis=1).max() <= 800 and sizes.max() <= 1333
+    assert sizes.min() >= 640 and sizes.min(axis=1).max() <= 800 and sizes.max() <= 1333
     assert 5 < (sizes[:, 0] > sizes[:, 1]).sum() < 25
 
 
