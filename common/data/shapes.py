@@ -3,7 +3,8 @@
     python -m common.data.shapes OUT --images 400 --seed 0
 
 writes OUT/annotations/{instances,person_keypoints}_{train,val}.json and the images in OUT/train and OUT/val. The
-same arguments give the same bytes.
+same arguments give the same bytes. With --persons there are persons alone, of any colour, many of them right in front
+of another.
 """
 
 import argparse
@@ -11,7 +12,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -46,6 +47,8 @@ _CROWD_SHARE = 0.04  # of the images hold a crowd of small circles
 _APART_SHARE = 0.6  # of the objects may hide nothing
 _MOST_HIDDEN = 0.4  # of any object
 _UNLABELLED_SHARE = 0.05  # of the key points
+_CLOSE_SHARE = 0.6  # of the persons of a set of persons stand in front of another
+_MOST_HIDDEN_PERSON = 0.75  # of such a person
 
 
 @dataclass
@@ -57,17 +60,24 @@ class _Placed:
 
 
 def write_shapes(
-    out: str | os.PathLike, images: int, seed: int, size: tuple[int, int] = (128, 160), val_images: int | None = None
+    out: str | os.PathLike,
+    images: int,
+    seed: int,
+    size: tuple[int, int] = (128, 160),
+    val_images: int | None = None,
+    persons: bool = False,
 ) -> Path:
     """Writes the set under `out`, at once or not at all; leaves an equal set that lies there already as it is.
 
-    images: of the training split; val_images: a fifth of them unless given; size: (height, width) of an image.
+    images: of the training split; val_images: a fifth of them unless given; size: (height, width) of an image;
+    persons: persons alone, who hide each other.
     """
     out = Path(out)
     counts = {"train": images, "val": max(1, images // 5) if val_images is None else val_images}
     if min(counts.values()) < 1 or min(size) < 32:
         raise UserError("a synthetic set needs at least one image a split and 32 pixels a side")
     info = {"description": "synthetic shapes", "version": "1", "seed": seed, "size": list(size), "images": counts}
+    info |= {"persons": True} if persons else {}
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         if _info(out) == info:
             return out
@@ -96,7 +106,7 @@ def _write_split(out: Path, split: str, count: int, seed: int, size: tuple[int, 
     records, instances, persons = [], [], []
     for position in tqdm(range(count), desc=f"shapes {split}", unit="image", disable=None):
         rng = np.random.default_rng([seed, _SPLITS.index(split), position])
-        image, placed = render(size, rng)
+        image, placed = render(size, rng, "persons" in info)
         image_id = _FIRST_ID[split] + position
         name = f"{image_id:012d}.png"
         if not cv2.imwrite(str(folder / name), image[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 3]):
@@ -116,14 +126,14 @@ def _write_split(out: Path, split: str, count: int, seed: int, size: tuple[int, 
         (out / f"annotations/{kind}_{split}.json").write_text(json.dumps(whole, separators=(",", ":")))
 
 
-def render(size: tuple[int, int], rng: np.random.Generator) -> tuple[np.ndarray, list[_Placed]]:
+def render(size: tuple[int, int], rng: np.random.Generator, persons: bool = False) -> tuple[np.ndarray, list[_Placed]]:
     """An image (H, W, 3) uint8 RGB and what stands in it, from back to front."""
     placed: list[_Placed] = []
     if rng.random() >= _EMPTY_SHARE:
-        if rng.random() < _CROWD_SHARE:
+        if not persons and rng.random() < _CROWD_SHARE:
             placed.append(_crowd(size, rng))
         for _ in range(rng.integers(1, 5)):
-            found = _place(placed, size, rng)
+            found = _place_person(placed, size, rng) if persons else _place(placed, size, rng)
             if found is not None:
                 placed.append(found)
     image = _ground(size, rng)
@@ -148,10 +158,34 @@ def _place(placed: list[_Placed], size: tuple[int, int], rng: np.random.Generato
             continue
         figure = figure.moved(margin + rng.random(2) * room - low)
         full = _rasterise(figure, size)
-        hidden = [np.count_nonzero(old.full & ~(mask & ~full)) for old, mask in zip(placed, visible, strict=True)]
-        if all(count <= most_hidden * np.count_nonzero(old.full) for count, old in zip(hidden, placed, strict=True)):
+        if _hides_little(full, placed, visible, most_hidden):
             return _Placed(category, figure, full)
     return None
+
+
+def _place_person(placed: list[_Placed], size: tuple[int, int], rng: np.random.Generator) -> _Placed | None:
+    """A new person in front of the others, most often of one of them; a quarter of each stays in sight."""
+    category = replace(PERSON, hue=rng.uniform(0.0, 360.0))
+    visible = _visible(placed)
+    for _ in range(20):
+        figure = PERSON.draw(min(size) * rng.uniform(0.35, 0.6), rng)
+        low, high = figure.bounds()
+        if placed and rng.random() < _CLOSE_SHARE:
+            other = placed[rng.integers(len(placed))].figure.bounds()
+            place = sum(other) / 2 + rng.uniform(-0.4, 0.4, 2) * (other[1] - other[0]) - (low + high) / 2
+        else:
+            place = rng.random(2) * np.maximum(np.array(size[::-1]) - (high - low), 0) - low
+        figure = figure.moved(place)
+        full = _rasterise(figure, size)
+        if full.any() and _hides_little(full, placed, visible, _MOST_HIDDEN_PERSON):
+            return _Placed(category, figure, full)
+    return None
+
+
+def _hides_little(full: np.ndarray, placed: list[_Placed], visible: list[np.ndarray], most_hidden: float) -> bool:
+    """Whether of no placed object more than a share of `most_hidden` is hidden when `full` comes in front."""
+    hidden = [np.count_nonzero(old.full & ~(mask & ~full)) for old, mask in zip(placed, visible, strict=True)]
+    return all(count <= most_hidden * np.count_nonzero(old.full) for count, old in zip(hidden, placed, strict=True))
 
 
 def _crowd(size: tuple[int, int], rng: np.random.Generator) -> _Placed:
@@ -253,11 +287,13 @@ def main() -> None:
     parser.add_argument("--val-images", type=int, metavar="N", help="validation images (default a fifth of --images)")
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="equal seeds give equal bytes (default 0)")
     parser.add_argument("--size", default="160x128", metavar="WxH", help="of an image (default 160x128)")
+    parser.add_argument("--persons", action="store_true", help="persons alone, many of them in front of another")
     arguments = parser.parse_args()
     width, cross, height = arguments.size.partition("x")
     if not (cross and width.isdecimal() and height.isdecimal()):
         raise UserError(f"--size {arguments.size}: expected WIDTHxHEIGHT, for instance 160x128")
-    out = write_shapes(arguments.out, arguments.images, arguments.seed, (int(height), int(width)), arguments.val_images)
+    size = int(height), int(width)
+    out = write_shapes(arguments.out, arguments.images, arguments.seed, size, arguments.val_images, arguments.persons)
     print(f"synthetic set in {out}")
 
 

@@ -110,6 +110,21 @@ def test_persons_have_key_points_where_they_are_seen(root, instances):
     assert (counts > 10).all()
 
 
+def test_a_set_of_persons_alone_hides_many_of_them(tmp_path):
+    out = write_shapes(tmp_path / "persons", images=40, seed=0, val_images=1, persons=True)
+    whole = json.loads((out / "annotations/person_keypoints_train.json").read_text())
+    assert len(whole["annotations"]) > 60 and {each["category_id"] for each in whole["annotations"]} == {1}
+    plain = json.loads((out / "annotations/instances_train.json").read_text())
+    assert len(plain["annotations"]) == len(whole["annotations"])
+    visibility = np.array([each["keypoints"][2::3] for each in whole["annotations"]])
+    behind = (visibility == 1).sum(axis=1) / np.maximum((visibility > 0).sum(axis=1), 1)
+    assert (behind > 0.3).mean() > 0.15 and (behind > 0.6).any(), "persons behind others"
+    assert (behind == 0).mean() > 0.3
+    assert write_shapes(out, images=40, seed=0, val_images=1, persons=True) == out
+    with pytest.raises(UserError, match="holds something else"):
+        write_shapes(out, images=40, seed=0, val_images=1)
+
+
 def test_some_images_are_empty_and_some_hold_a_crowd(instances):
     owners = [each["image_id"] for each in instances.anns.values()]
     assert 0 < len(set(instances.imgs) - set(owners)) < 15
