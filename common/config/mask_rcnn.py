@@ -2,7 +2,7 @@
 
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, PositiveInt, model_validator
 
 from common.boxes import Family
 from common.config.sections import ResNetSettings, Schedule, Section
@@ -11,9 +11,9 @@ from common.config.sections import ResNetSettings, Schedule, Section
 class RcnnPreprocessing(Section):
     """As `Preprocessing`, for models that take images of any size."""
 
-    short_side: int = 800
-    long_side: int = 1333  # at most; then the short side gets smaller
-    pad_multiple: int = 32  # sides are filled up to a multiple of this
+    short_side: PositiveInt = 800
+    long_side: PositiveInt = 1333  # at most; then the short side gets smaller
+    pad_multiple: PositiveInt = 32  # sides are filled up to a multiple of this
     mean: tuple[float, float, float]  # in `channel_order`, on 0..255
     deviation: tuple[float, float, float]
     channel_order: Literal["rgb", "bgr"]
@@ -23,7 +23,8 @@ class RcnnAugmentation(Section):
     """What training does to an image, and which images it takes."""
 
     flip: bool = True
-    short_sides: tuple[int, ...] = ()  # of these one is drawn for each image; none: preprocessing.short_side
+    short_sides: tuple[PositiveInt, ...] = ()  # of these one is drawn for each image; none: preprocessing.short_side
+    long_side: int | None = None  # in training, where it is not preprocessing.long_side
     empty_images: bool = True  # images without objects train, too; the originals leave them out
 
 

@@ -46,3 +46,17 @@ def test_a_mistake_is_named_with_its_file(tmp_path, content, line):
 def test_an_override_that_does_not_fit_is_refused(override):
     with pytest.raises(UserError, match=r"override|detection\.nms"):
         load_settings("yolact_tiny", [override])
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "preprocessing.short_side=0",
+        "preprocessing.long_side=-1",
+        "preprocessing.pad_multiple=0",
+        "augmentation.short_sides=[600,0]",
+    ],
+)
+def test_images_have_sides(override):
+    with pytest.raises(UserError, match=override.partition("=")[0]):
+        load_settings("mask_rcnn_r50_fpn", [override])
