@@ -52,7 +52,10 @@ class Parser(argparse.ArgumentParser):
         )
         self.add_argument("--config", metavar="MODEL", help="the model, for those who know it as an option")
         self.add_argument(
-            "--local_rank", type=int, help="torch.distributed.launch adds it; the environment says it too"
+            "--local_rank",
+            "--local-rank",
+            type=int,
+            help="torch.distributed.launch adds it; the environment says it too",
         )
 
     def read(self, argv: Sequence[str] | None) -> argparse.Namespace:

@@ -56,7 +56,8 @@ class Training:
         flip = chosen.flip and maybe(rng)
         image = self.dataset.image(position)
         original = image.shape[:2]
-        size = resized_size(original, short_side, preprocessing.long_side, settings.convention)
+        long_side = chosen.long_side or preprocessing.long_side
+        size = resized_size(original, short_side, long_side, settings.convention)
         pixels = resize(image, size, preprocessing, settings.convention)
         objects = _resized(_objects(self.dataset, position, original, size, settings.convention), original, size)
         objects = _kept(objects, size, settings.convention)

@@ -71,6 +71,11 @@ def _short_sides(config: Config, key: str) -> tuple[int, ...]:
     return () if sides == (config.values["INPUT.MIN_SIZE_TEST"],) else sides
 
 
+def _long_side(config: Config, key: str) -> int | None:
+    side = config.values[key]
+    return None if side == config.values["INPUT.MAX_SIZE_TEST"] else side
+
+
 def _flip(config: Config, key: str) -> bool:
     if config.values[key] not in (0, 0.5):
         config.refuse(key, f"{config.values[key]} is not implemented, only 0.5 and 0 are")
@@ -159,7 +164,7 @@ KEYS = {
     "MODEL.CLS_AGNOSTIC_BBOX_REG": Key(False, convert=_only(False)),
     "MODEL.WEIGHT": Key(""),
     "INPUT.MIN_SIZE_TRAIN": Key((800,), "augmentation.short_sides", _short_sides),
-    "INPUT.MAX_SIZE_TRAIN": Key(1333, convert=_equal_to("INPUT.MAX_SIZE_TEST")),
+    "INPUT.MAX_SIZE_TRAIN": Key(1333, "augmentation.long_side", _long_side),
     "INPUT.MIN_SIZE_TEST": Key(800, "preprocessing.short_side"),
     "INPUT.MAX_SIZE_TEST": Key(1333, "preprocessing.long_side"),
     "INPUT.PIXEL_MEAN": Key((102.9801, 115.9465, 122.7717), "preprocessing.mean", _pixels),

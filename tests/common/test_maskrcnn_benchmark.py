@@ -96,7 +96,6 @@ def test_every_key_with_a_setting_of_ours_reaches_it(config):
     """Each changed alone, away from its default, changes this setting and no other."""
     together = {
         "INPUT.MAX_SIZE_TEST": ["INPUT.MAX_SIZE_TRAIN"],
-        "INPUT.MIN_SIZE_TEST": [],
         "MODEL.ROI_HEADS.FG_IOU_THRESHOLD": ["MODEL.ROI_HEADS.BG_IOU_THRESHOLD"],
         "MODEL.ROI_BOX_HEAD.POOLER_SAMPLING_RATIO": ["MODEL.ROI_MASK_HEAD.POOLER_SAMPLING_RATIO"],
     }
@@ -148,7 +147,13 @@ def test_every_key_with_a_setting_of_ours_reaches_it(config):
         "SOLVER.IMS_PER_BATCH": (2, "schedule.batch_size", 2),
     }
     # These change others with them and have tests of their own.
-    apart = {"INPUT.MIN_SIZE_TEST", "INPUT.PIXEL_MEAN", "INPUT.TO_BGR255", "MODEL.BACKBONE.CONV_BODY"}
+    apart = {
+        "INPUT.MIN_SIZE_TEST",
+        "INPUT.MAX_SIZE_TRAIN",
+        "INPUT.PIXEL_MEAN",
+        "INPUT.TO_BGR255",
+        "MODEL.BACKBONE.CONV_BODY",
+    }
     apart |= {"MODEL.RESNETS.NUM_GROUPS", "MODEL.RESNETS.WIDTH_PER_GROUP", "MODEL.RESNETS.BACKBONE_OUT_CHANNELS"}
     apart |= {"MODEL.ROI_MASK_HEAD.POOLER_RESOLUTION"}
     assert set(changed) | apart == {key for key, entry in KEYS.items() if entry.path}
@@ -172,6 +177,8 @@ def test_sizes_of_images_in_training_and_test(config):
     assert (one.preprocessing.short_side, one.augmentation.short_sides) == (600, ())
     two = settings_of(config(PYRAMID, ("INPUT.MIN_SIZE_TEST", "600")))
     assert (two.preprocessing.short_side, two.augmentation.short_sides) == (600, (800,))
+    three = settings_of(config(PYRAMID, ("INPUT.MAX_SIZE_TRAIN", "1000")))
+    assert (three.preprocessing.long_side, three.augmentation.long_side) == (1333, 1000)
 
 
 def test_pixels_from_0_to_1_in_rgb(config):

@@ -261,3 +261,11 @@ def test_a_missing_image_is_named(tmp_path):
     loader = Loader(made, made.collate, 1, 1, 0, workers=0)
     with pytest.raises(UserError, match=r"^image 1 \(.*No such file or directory$"):
         next(loader)
+
+
+def test_training_may_bound_the_long_side_otherwise(tmp_path):
+    """The image of 40 x 30 pixels at a short side of 60, at most 64 long: 64 x 48."""
+    settings = settings_of("detectron2", "augmentation.long_side=64")
+    made = training(tmp_path, [annotation(1, 1)], settings)
+    assert sample_of(made)["image"].shape == (3, 48, 64)
+    assert prepare(np.zeros((HEIGHT, WIDTH, 3), np.uint8), settings)["image"].shape == (3, 60, 80)
