@@ -104,3 +104,18 @@ def test_samples_differ_with_their_keys_and_are_uniform():
     for _ in range(2000):
         counts[sample_balanced(labels, rng.random(10), 6, 0.5)[0]] += 1
     np.testing.assert_allclose(counts / 2000, 0.3, atol=0.05)
+
+
+def test_sample_of_equal_keys_takes_the_first():
+    rng = np.random.default_rng(1)
+    for _ in range(200):
+        labels, keys = rng.integers(-1, 2, 30), rng.integers(0, 6, 30)
+        count, share = int(rng.integers(0, 20)), float(rng.random())
+        positives = sorted(np.flatnonzero(labels > 0), key=lambda row, keys=keys: (keys[row], row))[
+            : int(count * share)
+        ]
+        negatives = sorted(np.flatnonzero(labels == 0), key=lambda row, keys=keys: (keys[row], row))[
+            : count - len(positives)
+        ]
+        chosen = sample_balanced(labels, keys, count, share)
+        assert [group.tolist() for group in chosen] == [sorted(positives), sorted(negatives)]
