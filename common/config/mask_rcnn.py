@@ -1,11 +1,11 @@
 """The settings of Mask R-CNN."""
 
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, PositiveInt, model_validator
 
 from common.boxes import Family
-from common.config.sections import ResNetSettings, Schedule, Section
+from common.config.sections import DataKind, ResNetSettings, Schedule, Section
 
 
 class RcnnPreprocessing(Section):
@@ -97,6 +97,8 @@ class MaskRcnnSettings(Section):
     schedule: Schedule
     detection: RcnnDetection = RcnnDetection()
     model: str = ""  # the file's name; set on loading
+    data_kind: ClassVar[DataKind] = "instances"
+    result_kinds: ClassVar[tuple[str, ...]] = ("box", "mask")
 
     @property
     def trains_on_empty_images(self) -> bool:

@@ -1,10 +1,10 @@
 """The settings of Pose2Seg."""
 
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import model_validator
 
-from common.config.sections import Preprocessing, ResNetSettings, Schedule, Section
+from common.config.sections import DataKind, Preprocessing, ResNetSettings, Schedule, Section
 
 # Of the features that persons are read from: the finest level of the pyramid.
 FEATURE_STRIDE = 4
@@ -58,6 +58,9 @@ class Pose2SegSettings(Section):
     schedule: Schedule
     detection: Pose2SegDetection = Pose2SegDetection()
     model: str = ""  # the file's name; set on loading
+    trains_on_empty_images: ClassVar[bool] = False
+    data_kind: ClassVar[DataKind] = "person_keypoints"
+    result_kinds: ClassVar[tuple[str, ...]] = ("mask",)
 
     @property
     def feature_size(self) -> int:
@@ -68,6 +71,10 @@ class Pose2SegSettings(Section):
     def person_channels(self) -> int:
         """What the segmentation network is given of a person."""
         return self.network.channels + (SKELETON_CHANNELS if self.network.skeletons else 0)
+
+    def terms(self) -> dict[str, tuple[str, float]]:
+        """The losses by their names: in words, and with which weight."""
+        return {"mask": ("of the persons' cells", 1.0)}
 
     @model_validator(mode="after")
     def _sizes_fit(self) -> Self:

@@ -4,7 +4,7 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from common.config.sections import DarknetSettings, Preprocessing, ResNetSettings, Schedule, Section
+from common.config.sections import DarknetSettings, DataKind, Preprocessing, ResNetSettings, Schedule, Section
 
 
 class YolactAugmentation(Section):
@@ -72,6 +72,8 @@ class YolactSettings(Section):
     detection: YolactDetection = YolactDetection()
     model: str = ""  # the file's name; set on loading
     trains_on_empty_images: ClassVar[bool] = False
+    data_kind: ClassVar[DataKind] = "instances"
+    result_kinds: ClassVar[tuple[str, ...]] = ("box", "mask")
 
     @model_validator(mode="after")
     def _mask_iou_has_room(self) -> Self:

@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 from pycocotools import mask as rle
 
+from common.config.sections import DataKind
 from common.data import segmentations
 from common.data.coco_index import map_file, read_index
 from common.data.shared import SharedArrays
@@ -22,7 +23,6 @@ from common.errors import UserError
 cv2.setLogLevel(0)
 
 Split = Literal["train", "val", "test"]
-Kind = Literal["instances", "person_keypoints"]
 
 
 @dataclass
@@ -253,12 +253,12 @@ def _by(shape: Sequence[int]) -> str:
     return f"{shape[1]}x{shape[0]}"
 
 
-def resolve(root: str | os.PathLike, split: Split, kind: Kind = "instances") -> CocoDataset:
+def resolve(root: str | os.PathLike, split: Split, kind: DataKind = "instances") -> CocoDataset:
     """The data set of a split under `root`, in any of the layouts that people have."""
     return CocoDataset(*locate(root, split, kind))
 
 
-def locate(root: str | os.PathLike, split: Split, kind: Kind = "instances") -> tuple[Path, Path]:
+def locate(root: str | os.PathLike, split: Split, kind: DataKind = "instances") -> tuple[Path, Path]:
     """The annotation file and the folder of images of a split.
 
     ROOT/annotations/instances_train2017.json with ROOT/train2017; ROOT/annotations/[instances_]train.json with
