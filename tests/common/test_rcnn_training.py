@@ -1,0 +1,151 @@
+"""What stands between the parts of Mask R-CNN in training and in prediction, with parts made by hand, in NumPy."""
+
+import numpy as np
+import pytest
+
+from common import rcnn
+from common.config import load_settings
+from common.rcnn.forms import Form
+from common.rcnn.target import form_targets
+from tests.wings.rcnn_batch import PADDED, SIZES, bitmap, diamond, training_batch
+
+SMALL = ["num_classes=4", "network.channels=4", "losses.regions_per_image=16", "rpn.training.total=40"]
+SMALL += ["rpn.training.over_batch=false"]
+GRIDS = [(24, 32), (12, 16), (6, 8), (3, 4), (2, 2)]
+
+
+class Parts:
+    """Heads that say the same of everything: logits of 0, and of the classes and masks what is given."""
+
+    def __init__(self, settings, class_logits=0.0, mask_logits=0.0, objectness=0.0):
+        self.settings = settings
+        self.said = class_logits, mask_logits, objectness
+        self.seen = {}
+
+    def features(self, image):
+        return [np.ones((len(image), 4, *grid), np.float32) for grid in GRIDS]
+
+    def rpn(self, maps):
+        logits = [np.full((len(x), 3, *x.shape[2:]), self.said[2], np.float32) for x in maps]
+        return logits, [np.zeros((len(x), 12, *x.shape[2:]), np.float32) for x in maps]
+
+    def box_head(self, pooled):
+        self.seen["boxes"] = pooled.shape
+        outputs = rcnn.head_outputs(self.settings)
+        logits = np.broadcast_to(np.float32(self.said[0]), (len(pooled), outputs.classes))
+        return pooled, logits, np.zeros((len(pooled), outputs.deltas), np.float32)
+
+    def mask_head(self, pooled):
+        self.seen["masks"] = pooled.shape
+        shape = (len(pooled), rcnn.head_outputs(self.settings).masks, 28, 28)
+        return pooled, np.full(shape, self.said[1], np.float32)
+
+
+def settings_of(model="mask_rcnn_r50_fpn", *overrides):
+    return load_settings(model, [*SMALL, *overrides])
+
+
+def test_terms_of_heads_that_know_nothing():
+    """A fair coin costs log 2, five equal classes log 5; where the offsets are 0 a loss is that of the targets."""
+    settings = settings_of()
+    parts, batch = Parts(settings), training_batch(settings)
+    terms = rcnn.losses(parts, batch)
+    assert terms["objectness"] == pytest.approx(np.log(2), rel=1e-5)
+    assert terms["classes"] == pytest.approx(np.log(5), rel=1e-5)
+    assert terms["masks"] == pytest.approx(np.log(2), rel=1e-5)
+    used, positive = batch["anchor_labels"] >= 0, batch["anchor_labels"] > 0
+    distance = np.abs(batch["anchor_targets"][positive])
+    beta = settings.losses.rpn_beta
+    expected = np.where(distance < beta, 0.5 * distance**2 / beta, distance - 0.5 * beta).sum() / used.sum()
+    assert terms["rpn_boxes"] == pytest.approx(expected, rel=1e-5)
+    # Sixteen of each image; two and one objects are positive, and what else overlaps them enough.
+    assert parts.seen["boxes"][0] == 48 and parts.seen["masks"][0] == 16
+
+
+def test_each_term_is_the_mean_over_the_ranks():
+    settings = settings_of()
+    batch = training_batch(settings)
+    alone = rcnn.losses(Parts(settings), batch)
+    of_four = rcnn.losses(Parts(settings), batch | {"normaliser.ranks": np.full(1, 4, np.float32)})
+    for name, value in alone.items():
+        assert of_four[name] == pytest.approx(value / 4, rel=1e-6), name
+
+
+def test_masks_are_learned_from_the_objects_forms():
+    """With logits of 20 a cell costs 20 where the object is not; a diamond and half a box leave half of theirs out."""
+    settings = settings_of("mask_rcnn_r50_fpn", "rpn.smallest_side=1000000")
+    terms = rcnn.losses(Parts(settings, mask_logits=20.0), training_batch(settings))
+    assert terms["masks"] == pytest.approx(10, rel=0.05)
+
+
+@pytest.mark.parametrize("family", ["maskrcnn_benchmark", "torchvision", "detectron2"])
+def test_forms_in_boxes(family):
+    box = np.array([20, 8, 90, 72], np.float32)
+    forms = [Form((diamond(box),)), bitmap(box)] if family != "torchvision" else [bitmap(box)] * 2
+    targets = form_targets(forms, np.stack([box, box]), (96, 128), 28, family)
+    assert targets.dtype == np.float32 and targets.min() == 0 and targets.max() == 1
+    rows, columns = np.mgrid[:28, :28] + 0.5
+    if family != "torchvision":
+        inside = np.abs(rows - 14) + np.abs(columns - 14)
+        assert targets[0][inside < 13].all() and not targets[0][inside > 15].any()
+    assert targets[1][1:-1, 1:13].all() and not targets[1][:, 15:].any()
+    if family != "torchvision":
+        assert set(np.unique(targets)) == {0, 1}
+
+
+def test_a_window_of_a_bitmap_is_as_good_as_the_whole():
+    rng = np.random.default_rng(0)
+    whole = np.zeros((96, 128), np.uint8)
+    whole[31:59, 21:69] = rng.integers(0, 2, (28, 48))
+    boxes = np.array([[20, 30, 70, 60], [0, 0, 127, 95], [60.3, 50.2, 100, 90]], np.float32)
+    window = Form(bitmap=whole[30:60, 20:70], corner=(20, 30))
+    for family in ("maskrcnn_benchmark", "torchvision", "detectron2"):
+        there = form_targets([window] * 3, boxes, (96, 128), 28, family)
+        np.testing.assert_allclose(
+            there, form_targets([Form(bitmap=whole)] * 3, boxes, (96, 128), 28, family), atol=1e-5
+        )
+
+
+INPUTS = {"image": np.zeros((2, 3, *PADDED), np.float32), "image_size": SIZES[:2]}
+
+
+def predicted(model, original, threshold=0.0, **said):
+    said = {"class_logits": [0, 3, 1, 0, 0], "mask_logits": 2.0} | said
+    settings = settings_of(model, "rpn.inference.total=30", "detection.max_detections=20")
+    inputs = INPUTS | {"original_size": np.array(original)}
+    return rcnn.predict(Parts(settings, **said), INPUTS["image"], inputs, threshold)
+
+
+@pytest.mark.parametrize("model", ["mask_rcnn_r50_fpn", "mask_rcnn_r50_fpn_torchvision"])
+def test_instances_in_the_images_own_pixels(model):
+    once = predicted(model, SIZES[:2])
+    twice = predicted(model, 2 * SIZES[:2])
+    for small, large, size in zip(once, twice, SIZES[:2].tolist(), strict=True):
+        assert len(small) == len(large) > 0
+        assert large.image_size == (2 * size[0], 2 * size[1]) and large.masks.shape[1:] == large.image_size
+        np.testing.assert_allclose(large.boxes, 2 * small.boxes, rtol=1e-6)
+        assert np.array_equal(small.scores, np.sort(small.scores)[::-1]) and small.labels.dtype == np.int64
+        assert set(small.labels[small.scores > 0.5]) == {0}  # column 1 is the first class
+        assert large.masks.dtype == bool
+        sides = large.boxes[:, 2:] - large.boxes[:, :2]
+        filled = large.masks.sum(axis=(1, 2)) / sides.prod(axis=1)
+        assert (filled[sides.min(axis=1) > 20] > 0.9).all()
+
+
+def test_a_threshold_and_nothing_above_it():
+    every = predicted("mask_rcnn_r50_fpn", SIZES[:2])[0]
+    best = predicted("mask_rcnn_r50_fpn", SIZES[:2], 0.5)[0]
+    assert 0 < len(best) == (every.scores > 0.5).sum() < len(every)
+    none = predicted("mask_rcnn_r50_fpn", [[7, 9], [20, 30]], 1.0)
+    assert [found.masks.shape for found in none] == [(0, 7, 9), (0, 20, 30)]
+    assert [found.boxes.shape for found in none] == [(0, 4)] * 2
+
+
+def test_detectron2_drops_what_vanishes_in_the_image():
+    """Boxes behind the last pixel of an image that is a sliver have no area left, and no mask is made of them."""
+    classes = [3, 1, 0, 0, 0]
+    found = predicted("mask_rcnn_r50_fpn_detectron2", [[96, 128], [1, 1]], class_logits=classes)
+    assert len(found[0]) > 0 and set(found[0].labels[found[0].scores > 0.5]) == {0}  # the first column
+    for each in found:
+        assert len(each.masks) == len(each.boxes) == len(each)
+        assert (each.boxes[:, 2:] > each.boxes[:, :2]).all()
