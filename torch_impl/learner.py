@@ -16,9 +16,10 @@ from torch_impl import distributed
 from torch_impl.layers import unfolded
 from torch_impl.mask_rcnn import MaskRcnn
 from torch_impl.observing import observed
+from torch_impl.pose2seg import Pose2Seg
 from torch_impl.yolact import Yolact
 
-_NETWORKS = {"yolact": Yolact, "mask_rcnn": MaskRcnn}
+_NETWORKS = {"yolact": Yolact, "mask_rcnn": MaskRcnn, "pose2seg": Pose2Seg}
 
 
 class Learner:
