@@ -17,12 +17,15 @@ from common.commands.wing import (
     refuse_unwritten,
     trained_model,
 )
-from common.config import load_settings
+from common.config import Settings, load_settings
+from common.config.sections import DataKind
 from common.errors import UserError
 from common.files import atomic_path
 
 if TYPE_CHECKING:
     from common.data.coco import CocoDataset
+    from common.data.keypoint_results import KeypointResults
+    from common.evaluation.coco import CocoAP
 
 EXAMPLES = """
 yolact_resnet50 --data datasets/coco --weights yolact_resnet50_54_800000.pth
@@ -30,35 +33,95 @@ yolact_tiny --data datasets/shapes --weights runs/tiny/weights.safetensors --out
 yolact_tiny --data datasets/shapes --weights runs/tiny/weights.safetensors detection.nms=exact
 --data datasets/coco --trained_model=yolact_base_54_800000.pth --output_coco_json
 --config-file e2e_mask_rcnn_R_50_FPN_1x.yaml --ckpt model_final.pth TEST.IMS_PER_BATCH 1
+pose2seg --data data --weights last.pkl --coco --OCHuman
+pose2seg --data datasets/coco --weights last.pkl --keypoints person_keypoints_results.json
 """
+
+# Pose2Seg's protocols by their options: a name, what the original's data folder calls the data set, and the split.
+_PROTOCOLS = {
+    "coco": [("cocoVal", "coco2017", "val")],
+    "OCHuman": [("OCHumanVal", "OCHuman", "val"), ("OCHumanTest", "OCHuman", "test")],
+}
 
 # Where YOLACT's --output_coco_json writes when nothing else is said.
 _DETECTION_FILES = {"box": Path("results/bbox_detections.json"), "mask": Path("results/mask_detections.json")}
 
 
 def main(framework: str, argv: Sequence[str] | None = None) -> None:
-    arguments = _parser(framework).read(argv)
+    parser = _parser(framework)
+    arguments = parser.read(argv)
     arguments.overrides += nms_overrides(arguments)
-    refuse_unwritten(load_settings(arguments.model, arguments.overrides), "evaluation")
+    chosen = load_settings(arguments.model, arguments.overrides)
+    refuse_unwritten(chosen, "evaluation")
+    if chosen.data_kind != "person_keypoints" and (arguments.keypoints or arguments.coco or arguments.OCHuman):
+        parser.error("--keypoints, --coco and --OCHuman are for models that find persons by their key points")
 
+    from common.evaluation.coco import CocoAP
+
+    datasets = _datasets(arguments, chosen.data_kind)
+    ratings = {name: CocoAP(dataset.annotations, judge=arguments.pycocotools) for name, dataset in datasets.items()}
+    keypoints = _keypoints(arguments, chosen, list(datasets.values()))
+    learner, settings, card = trained_model(framework, arguments)
+    for name, dataset in datasets.items():
+        categories = categories_of(card.classes, dataset, str(arguments.weights))
+        found = _results(learner, settings, dataset, categories, keypoints, arguments)
+        _report(found, ratings[name], arguments, arguments.output and arguments.output / name)
+
+
+def _datasets(arguments: Namespace, kind: DataKind) -> dict[str, "CocoDataset"]:
+    """By their protocols' names what is to be rated on; without a protocol it has none."""
     from common.data.coco import resolve
-    from common.evaluation.coco import CocoAP, lines
+
+    wanted = [protocol for option, protocols in _PROTOCOLS.items() if vars(arguments)[option] for protocol in protocols]
+    if not wanted:
+        return {"": resolve(arguments.data, arguments.split, kind)}
+    folders = {folder: arguments.data / folder for _, folder, _ in wanted}
+    roots = {folder: root if root.is_dir() else arguments.data for folder, root in folders.items()}
+    return {name: resolve(roots[folder], split, kind) for name, folder, split in wanted}
+
+
+def _keypoints(arguments: Namespace, settings: Settings, datasets: Sequence["CocoDataset"]) -> "KeypointResults | None":
+    """Those of the results file, if one is given; refused here where they are of other images."""
+    if arguments.keypoints is None:
+        return None
+    from common.data.keypoint_results import KeypointResults
+
+    keypoints = KeypointResults(arguments.keypoints, settings.alignment.confidence)
+    for dataset in datasets:
+        keypoints.check(dataset.image_ids, dataset.annotations)
+    return keypoints
+
+
+def _results(
+    learner: Any,
+    settings: Settings,
+    dataset: "CocoDataset",
+    categories: np.ndarray,
+    keypoints: "KeypointResults | None",
+    arguments: Namespace,
+) -> dict[str, list[dict[str, Any]]]:
+    from common.data.samples import samples_for
     from common.evaluation.inference import predict_dataset
 
-    dataset = resolve(arguments.data, arguments.split)
-    rating = CocoAP(dataset.annotations, judge=arguments.pycocotools)
-    learner, settings, card = trained_model(framework, arguments)
-    categories = categories_of(card.classes, dataset, str(arguments.weights))
-    print(
-        f"{settings.model} in {framework} on {learner.device}: {len(dataset)} images of {dataset.annotations}",
-        flush=True,
-    )
+    where, samples = f"{len(dataset)} images of {dataset.annotations}", None
+    if settings.data_kind == "person_keypoints":
+        samples = samples_for(settings).Inference(dataset, settings, keypoints)
+        where += f", persons by {samples.origin}"
+    print(f"{settings.model} in {learner.framework} on {learner.device}: {where}", flush=True)
     batch_size = min(arguments.batch_size, len(dataset))
-    results = predict_dataset(learner, settings, dataset, batch_size, arguments.workers, categories)
+    return predict_dataset(learner, settings, dataset, batch_size, arguments.workers, categories, samples)
+
+
+def _report(
+    results: dict[str, list[dict[str, Any]]], rating: "CocoAP", arguments: Namespace, output: Path | None
+) -> None:
+    """Prints the figures, and writes what is to be written."""
+    from common.evaluation.coco import lines
+
     figures = {kind: rating.rate(found, kind) for kind, found in results.items()}
     for kind in figures:
         print("\n".join(lines(figures[kind], kind)))
-    files = _files(arguments, results, figures)
+    files = _files(arguments, output, results, figures)
     for path, content in files.items():
         with atomic_path(path) as temporary:
             temporary.write_text(json.dumps(content))
@@ -91,16 +154,19 @@ def check_classes(known: Sequence[str], wanted: Sequence[str], weights: str, dat
 
 
 def _files(
-    arguments: Namespace, results: dict[str, list[dict[str, Any]]], figures: dict[str, dict[str, float]]
+    arguments: Namespace,
+    output: Path | None,
+    results: dict[str, list[dict[str, Any]]],
+    figures: dict[str, dict[str, float]],
 ) -> dict[Path, Any]:
     """What to write where: COCO results of boxes and of masks, and the figures; null where no object is of a kind."""
     chosen = {"box": arguments.bbox_det_file, "mask": arguments.mask_det_file}
     if arguments.output_coco_json:
         chosen = {kind: path or _DETECTION_FILES[kind] for kind, path in chosen.items()}
-    files = {path: results[kind] for kind, path in chosen.items() if path}
-    if arguments.output:
-        files |= {arguments.output / f"{kind}_results.json": found for kind, found in results.items()}
-        files[arguments.output / "metrics.json"] = {
+    files = {path: results[kind] for kind, path in chosen.items() if path and kind in results}
+    if output:
+        files |= {output / f"{kind}_results.json": found for kind, found in results.items()}
+        files[output / "metrics.json"] = {
             kind: {name: None if math.isnan(value) else value for name, value in each.items()}
             for kind, each in figures.items()
         }
@@ -118,7 +184,7 @@ def _parser(framework: str) -> Parser:
     )
     add = parser.add_argument
     add("--data", type=Path, required=True, metavar="ROOT", help="folder of a data set in COCO's format")
-    add("--split", choices=("train", "val"), default="val")
+    add("--split", choices=("train", "val", "test"), default="val")
     add(
         "--weights",
         "--trained_model",
@@ -135,5 +201,13 @@ def _parser(framework: str) -> Parser:
     add("--batch-size", "--batch_size", type=at_least(1), default=8, metavar="N", help="images at once (default 8)")
     add("--workers", type=at_least(0), default=default_workers(), metavar="N", help="processes that read images")
     add("--pycocotools", action="store_true", help="rate by pycocotools itself: the same figures, slower")
+    add(
+        "--keypoints",
+        type=Path,
+        metavar="FILE",
+        help="Pose2Seg: persons by these key points (COCO results), not ROOT's",
+    )
+    add("--coco", action="store_true", help="Pose2Seg: rate on COCOPersons val, in ROOT/coco2017 or ROOT")
+    add("--OCHuman", action="store_true", help="Pose2Seg: rate on OCHuman val and test, in ROOT/OCHuman or ROOT")
     parser.add_nms_options()
     return parser

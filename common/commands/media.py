@@ -49,6 +49,10 @@ class Images:
             for _ in tqdm(decoded, total=len(self._paths), desc="checking images", disable=None, leave=False):
                 pass
 
+    @property
+    def names(self) -> list[str]:
+        return [path.name for path in self._paths]
+
     def __iter__(self) -> Iterator[tuple[str, np.ndarray]]:
         for path in tqdm(self._paths, desc="predicting", unit="image", disable=None):
             yield path.name, read_image(path)

@@ -4,9 +4,14 @@ from argparse import Namespace
 from collections.abc import Sequence
 from contextlib import nullcontext, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from common.commands.wing import Parser, at_least, nms_overrides, refuse_unwritten, trained_model
-from common.config import load_settings
+from common.config import Settings, load_settings
+
+if TYPE_CHECKING:
+    from common.commands.media import Images, Video
+    from common.data.keypoints_by_name import Keypoints
 
 EXAMPLES = """
 yolact_resnet50 --weights yolact_resnet50_54_800000.pth street.jpg --output out.png --score-threshold 0.15
@@ -17,6 +22,7 @@ yolact_resnet50 --weights w.safetensors film.mp4 --output film_out.mp4
 yolact_resnet50 --weights w.safetensors 0 --output camera.mp4
 --trained_model=yolact_base_54_800000.pth --score_threshold=0.15 --top_k=15 --image=street.jpg:out.png
 --config-file e2e_mask_rcnn_R_50_FPN_1x.yaml --weights model_final.pth street.jpg:out.png INPUT.MIN_SIZE_TEST 600
+pose2seg --weights last.pkl street.jpg --keypoints keypoints_results.json --output out.png
 """
 
 
@@ -24,7 +30,15 @@ def main(framework: str, argv: Sequence[str] | None = None) -> None:
     parser = _parser(framework)
     arguments = parser.read(argv)
     arguments.overrides += nms_overrides(arguments)
-    refuse_unwritten(load_settings(arguments.model, arguments.overrides), "prediction")
+    chosen = load_settings(arguments.model, arguments.overrides)
+    refuse_unwritten(chosen, "prediction")
+    by_keypoints = chosen.data_kind == "person_keypoints"
+    if by_keypoints != bool(arguments.keypoints):
+        parser.error(
+            f"{chosen.model} finds persons by their key points: give --keypoints FILE"
+            if by_keypoints
+            else "--keypoints is for models that find persons by their key points"
+        )
 
     from common.commands import media, sinks
     from common.data.samples import samples_for
@@ -38,17 +52,32 @@ def main(framework: str, argv: Sequence[str] | None = None) -> None:
     sink = sinks.choose_sink(output, forms, has_many=is_video or is_folder, is_video=is_video)
     # Opened before the model: what is wrong with the input shows at once.
     frames = media.Video(source) if is_video else media.Images(source)
+    keypoints = _keypoints(parser, arguments, chosen, frames) if by_keypoints else None
     learner, settings, card = trained_model(framework, arguments)
     samples, count = samples_for(settings), 0
     # Ctrl-C is how one stops a camera; what was seen until then is kept.
     ending = suppress(KeyboardInterrupt) if isinstance(source, int) else nullcontext()
     with sink(card.classes, frames.rate if is_video else 0.0) as write, ending:
         for name, image in frames:
-            batch = samples.join([samples.prepare(image, settings)], settings)
+            if keypoints is None:
+                sample = samples.prepare(image, settings)
+            else:
+                points, scores = keypoints(name)
+                sample = samples.prepare(image, points, settings) | {"person_score": scores}
+            batch = samples.join([sample], settings)
             (found,) = learner.predict(batch, arguments.score_threshold)
             count += 1
             write(name, count, image, found[: arguments.top_k])
     print(f"{count} {'frame' if is_video else 'image'}{'s' if count > 1 else ''}: {output}")
+
+
+def _keypoints(parser: Parser, arguments: Namespace, settings: Settings, frames: "Images | Video") -> "Keypoints":
+    from common.commands.media import Images
+    from common.data.keypoints_by_name import keypoints_by_name
+
+    if not isinstance(frames, Images):
+        parser.error("--keypoints knows images by their names; a video or a camera has none")
+    return keypoints_by_name(arguments.keypoints, frames.names, settings.alignment.confidence)
 
 
 def _source_and_output(parser: Parser, arguments: Namespace) -> tuple[Path | int, Path]:
@@ -88,6 +117,7 @@ def _parser(framework: str) -> Parser:
     )
     add("--score-threshold", "--score_threshold", type=float, default=0.15, metavar="S", help="default 0.15")
     add("--top-k", "--top_k", type=at_least(1), default=100, metavar="K", help="the best K of an image (default 100)")
+    add("--keypoints", type=Path, metavar="FILE", help="Pose2Seg: persons' key points (COCO results or annotations)")
     add("--image", metavar="IN[:OUT]", help="INPUT under the name that YOLACT's own command gives it; likewise")
     add("--images", metavar="IN[:OUT]", help="a folder")
     add("--video", metavar="IN[:OUT]", help="a video file or a camera's index")

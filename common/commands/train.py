@@ -35,7 +35,8 @@ def main(framework: str, argv: Sequence[str] | None = None) -> None:
     # An option whose value may be left out would swallow the word behind it, so that `--resume=FILE` is one of its own.
     words = sys.argv[1:] if argv is None else argv
     arguments = parser.read([re.sub("^--resume=", "--resume_file=", word) for word in words])
-    refuse_unwritten(load_settings(arguments.model, arguments.overrides), "training")
+    chosen = load_settings(arguments.model, arguments.overrides)
+    refuse_unwritten(chosen, "training")
     if sum(map(bool, (arguments.weights, arguments.resume, arguments.resume_file))) > 1:
         parser.error(
             "--weights starts from weights alone, --resume goes on with everything, --resume=FILE from YOLACT's file:"
@@ -49,7 +50,7 @@ def main(framework: str, argv: Sequence[str] | None = None) -> None:
     from common.training.trainer import Trainer, check_output
 
     check_output(arguments.output, arguments.resume)
-    dataset = resolve(arguments.data, "train")
+    dataset = resolve(arguments.data, "train", chosen.data_kind)
     settings = _settings(arguments, dataset)
     learner = learner_class(framework)(settings, arguments.device, training=True)
     say = print if learner.rank == 0 else _silent
@@ -162,7 +163,7 @@ def _evaluation(
     from common.evaluation.inference import predict_dataset
 
     try:
-        dataset = resolve(arguments.data, "val")
+        dataset = resolve(arguments.data, "val", settings.data_kind)
     except UserError as error:
         say(f"no evaluation: {error}")
         return None
@@ -172,7 +173,7 @@ def _evaluation(
     def evaluate() -> dict[str, float]:
         results = predict_dataset(learner, settings, dataset, min(8, len(dataset)), arguments.workers)
         figures = {}
-        for kind in ("mask", "box"):
+        for kind in reversed(settings.result_kinds):
             rated = rating.rate(results[kind], kind)
             figures |= {full_name(kind, name): rated[name] for name in ("AP", "AP50")}
         return {name: value for name, value in figures.items() if not math.isnan(value)}

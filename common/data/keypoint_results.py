@@ -45,6 +45,12 @@ class KeypointResults:
         rows = np.flatnonzero(self._image == place) if known else np.zeros(0, np.int64)
         return self.keypoints[rows], self.scores[rows]
 
+    def summary(self, image_ids: np.ndarray) -> str:
+        """What the file has for these images."""
+        persons = np.isin(self.image_ids[self._image], image_ids).sum()
+        images = np.isin(self.image_ids, image_ids).sum()
+        return f"the key points of {self.path} ({persons} persons on {images} images)"
+
     def check(self, image_ids: np.ndarray, origin: str | os.PathLike) -> None:
         """Refuses key points of which none belongs to an image of `origin`."""
         if not np.isin(self.image_ids, image_ids).any():

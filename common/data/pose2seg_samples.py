@@ -119,6 +119,11 @@ class Inference:
     def collate(self, samples: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
         return join(samples, self.settings)
 
+    @property
+    def origin(self) -> str:
+        """Whose key points they are, in words."""
+        return "the annotated key points" if self.keypoints is None else self.keypoints.summary(self.dataset.image_ids)
+
     def describe(self, index: int) -> str:
         return f"image {self.dataset.image_ids[index]}"
 

@@ -32,15 +32,17 @@ def predict_dataset(
     batch_size: int,
     workers: int,
     category_ids: np.ndarray | None = None,
+    samples: Any = None,
 ) -> dict[Kind, list[dict[str, Any]]]:
     """COCO results of every image of a data set, for boxes and for masks; shows a bar on a terminal.
 
     category_ids (C,): of the model's classes, below 0 for one that the data set has not and whose instances are left
-    out; without them the classes are the data set's own.
+    out; without them the classes are the data set's own. samples: of the family's `Inference`, where they are
+    not the plain ones.
     """
     categories = np.asarray(dataset.category_ids if category_ids is None else category_ids)
-    results: dict[Kind, list[dict[str, Any]]] = {"box": [], "mask": []}
-    samples = samples_for(settings).Inference(dataset, settings)
+    results: dict[Kind, list[dict[str, Any]]] = {kind: [] for kind in settings.result_kinds}
+    samples = samples or samples_for(settings).Inference(dataset, settings)
     batches = ordered(samples, _Filled(samples.collate, batch_size), len(samples), batch_size, workers)
     with tqdm(total=len(dataset), desc="predicting", unit="image", disable=None, leave=False) as bar:
         left = len(samples)
