@@ -16,9 +16,10 @@ from jittor_impl._optimizers import Optimizer
 from jittor_impl.layers import unfolded
 from jittor_impl.mask_rcnn import MaskRcnn
 from jittor_impl.observing import observed
+from jittor_impl.pose2seg import Pose2Seg
 from jittor_impl.yolact import Yolact
 
-_NETWORKS = {"yolact": Yolact, "mask_rcnn": MaskRcnn}
+_NETWORKS = {"yolact": Yolact, "mask_rcnn": MaskRcnn, "pose2seg": Pose2Seg}
 
 
 class Learner:

@@ -17,9 +17,10 @@ from mindspore_impl._optimizers import Optimizer
 from mindspore_impl.layers import unfolded
 from mindspore_impl.mask_rcnn import MaskRcnn
 from mindspore_impl.observing import observed
+from mindspore_impl.pose2seg import Pose2Seg
 from mindspore_impl.yolact import Yolact
 
-_NETWORKS = {"yolact": Yolact, "mask_rcnn": MaskRcnn}
+_NETWORKS = {"yolact": Yolact, "mask_rcnn": MaskRcnn, "pose2seg": Pose2Seg}
 # What MindSpore's norms call their parameters, and what they are called everywhere else.
 _CANONICAL = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"}
 

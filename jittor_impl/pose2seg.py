@@ -1,0 +1,97 @@
+"""Pose2Seg (Zhang et al., 2019): persons found by their key points, aligned to a template pose and segmented there.
+
+The half that is not network (alignment, skeletons, loss, masks in the image) stands in `common/pose`.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+from jittor import Var, nn
+
+from common import pose
+from common.config import Pose2SegSettings
+from common.results import Instances
+from jittor_impl import ops
+from jittor_impl.backbones import build_backbone, norm_for
+from jittor_impl.fpn import FPN
+from jittor_impl.layers import BatchNorm, Conv, conv_norm
+
+
+class SegBlock(nn.Module):
+    """1x1 to `width`, 3x3, 1x1 to four times as many, added to what came in; its convolutions have biases."""
+
+    def __init__(self, in_channels: int, width: int, norm: Callable[[int], BatchNorm]):
+        super().__init__()
+        self.conv1 = Conv(in_channels, width, 1)
+        self.bn1 = norm(width)
+        self.conv2 = Conv(width, width, 3)
+        self.bn2 = norm(width)
+        self.conv3 = Conv(width, width * 4, 1)
+        self.bn3 = norm(width * 4)
+        self.downsample = None
+        if in_channels != width * 4:
+            self.downsample = nn.ModuleList([Conv(in_channels, width * 4, 1), norm(width * 4)])
+
+    def execute(self, x: Var) -> Var:
+        shortcut = x if self.downsample is None else conv_norm(self.downsample[0], self.downsample[1], x)
+        x = nn.relu(conv_norm(self.conv1, self.bn1, x))
+        x = nn.relu(conv_norm(self.conv2, self.bn2, x))
+        return nn.relu(conv_norm(self.conv3, self.bn3, x) + shortcut)
+
+
+class SegModule(nn.Module):
+    """An aligned person -> logits of background and person: (P, C, s, s) -> (P, 2, s, s)."""
+
+    def __init__(self, in_channels: int, width: int, blocks: int, norm: Callable[[int], BatchNorm]):
+        super().__init__()
+        self.conv1 = Conv(in_channels, width, 7, stride=2)
+        self.bn1 = norm(width)
+        self.layer1 = nn.Sequential(
+            SegBlock(width, width, norm), *(SegBlock(width * 4, width, norm) for _ in range(blocks - 1))
+        )
+        self.decoder1 = nn.Sequential(SegBlock(width * 4, width // 2, norm))
+        self.pred_small = Conv(width * 2, 2, 1)
+
+    def execute(self, x: Var) -> Var:
+        x = nn.relu(conv_norm(self.conv1, self.bn1, x))
+        x = self.layer1(x)
+        x = ops.resize(x, (2 * x.shape[2], 2 * x.shape[3]), align_corners=True)
+        return self.pred_small(self.decoder1(x))
+
+
+class Pose2Seg(nn.Module):
+    """Its parts can be used apart: `features`, `pose.person_features`, `segnet`."""
+
+    def __init__(self, settings: Pose2SegSettings, frozen_norm: bool):
+        super().__init__()
+        self.settings = settings
+        network = settings.network
+        self.backbone = build_backbone(network.backbone, frozen_norm)
+        self.fpn = FPN(self.backbone.channels, network.channels, "bilinear", False, "subsample", extra_levels=0)
+        norm = norm_for(network.backbone, frozen_norm)
+        self.segnet = SegModule(settings.person_channels, network.segnet_width, network.segnet_blocks, norm)
+
+    def features(self, image: Var) -> Var:
+        """(N, 3, S, S) -> the pyramid's finest level (N, C, S / 4, S / 4), from which all persons are read"""
+        return self.fpn.finest(self.backbone(image))
+
+    def execute(self, image: Var, persons: dict[str, Var]) -> dict[str, Var]:
+        """(N, 3, S, S) and P persons -> p1, rois (P, C, s, s) and logits (P, 2, s, s)
+
+        persons: `affine` (P, 2, 3), `person_image` (P,) and `skeletons` (P, 55, s, s), as `common.pose` makes them.
+        """
+        features = self.features(image)
+        rois = pose.person_features(features, persons, self.settings)
+        return {"p1": features, "rois": rois, "logits": self.segnet(rois)}
+
+    def stages(self, image: Var, inputs: dict[str, np.ndarray]) -> dict[str, Var | np.ndarray]:
+        """Every named stage; `common.pose.stages` says which inputs give which."""
+        return pose.stages(self, image, inputs)
+
+    def losses(self, batch: dict[str, Var]) -> dict[str, Var]:
+        """The one term, `mask`, of a batch made by the family's samples."""
+        return pose.losses(self, batch)
+
+    def predict(self, image: Var, inputs: dict[str, np.ndarray], score_threshold: float) -> list[Instances]:
+        """(N, 3, S, S) -> for each image its persons in the order of the inputs, in the image's own pixels."""
+        return pose.predict(self, image, inputs, score_threshold)
