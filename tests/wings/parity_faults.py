@@ -157,11 +157,12 @@ def _spoil_group(wing, patch, framework, decay, rate):
     """The group's decay and rate, times these."""
     if framework == "torch":
 
-        def optimizer(settings, parameters, original):
-            made = original(settings, parameters)
+        def optimizer(schedule, parameters, original):
+            made = original(schedule, parameters)
             group = made.param_groups[0]
-            chosen = parameters[-10:-2]  # the head's: behind them stands the semantic layer alone
-            group["params"] = parameters[:-10] + parameters[-2:]
+            members = group["params"]
+            chosen = members[-10:-2]  # the head's: behind them stands the semantic layer alone
+            group["params"] = members[:-10] + members[-2:]
             made.add_param_group({**group, "params": chosen, "weight_decay": decay * group["weight_decay"]})
             made.register_step_pre_hook(lambda *_: made.param_groups[1].update(lr=rate * group["lr"]))
             return made
@@ -169,19 +170,15 @@ def _spoil_group(wing, patch, framework, decay, rate):
         _wrap(patch, wing("learner"), "_optimizer", optimizer)
         return
 
-    def sgd(optimizer, parameter, gradient, learning_rate, name, original):
-        if name.startswith(GROUP):
-            gradient = gradient + (decay - 1) * optimizer.schedule.weight_decay * parameter
-            learning_rate = rate * learning_rate
-        return learning_rate, gradient
+    def spoiled(name, learning_rate, weight_decay):
+        return (rate * learning_rate, decay * weight_decay) if name.startswith(GROUP) else (learning_rate, weight_decay)
 
-    def jittor_sgd(optimizer, name, parameter, gradient, learning_rate, original):
-        learning_rate, gradient = sgd(optimizer, parameter, gradient, learning_rate, name, original)
-        return original(optimizer, name, parameter, gradient, learning_rate)
+    def jittor_sgd(optimizer, name, parameter, gradient, learning_rate, weight_decay, original):
+        return original(optimizer, name, parameter, gradient, *spoiled(name, learning_rate, weight_decay))
 
-    def mindspore_sgd(optimizer, parameter, gradient, learning_rate, buffer, original):
-        learning_rate, gradient = sgd(optimizer, parameter, gradient, learning_rate, parameter.name, original)
-        return original(optimizer, parameter, gradient, learning_rate, buffer)
+    def mindspore_sgd(optimizer, parameter, gradient, learning_rate, weight_decay, buffer, original):
+        given = spoiled(parameter.name, learning_rate, weight_decay)
+        return original(optimizer, parameter, gradient, *given, buffer)
 
     chosen = jittor_sgd if framework == "jittor" else mindspore_sgd
     _wrap(patch, wing("_optimizers").Optimizer, "_sgd", chosen)
