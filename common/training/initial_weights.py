@@ -1,10 +1,11 @@
 """The numbers that training from scratch starts from: by canonical name and shape, equal in every framework."""
 
 import math
+from functools import partial
 
 import numpy as np
 
-from common.config import MaskRcnnSettings, Settings, YolactSettings
+from common.config import MaskRcnnSettings, Pose2SegSettings, Settings, YolactSettings
 from common.training.randomness import stream
 
 Shapes = dict[str, tuple[int, ...]]
@@ -13,7 +14,7 @@ Weights = dict[str, np.ndarray]
 
 def initial_weights(shapes: Shapes, settings: Settings, seed: int) -> Weights:
     """A value for every name. Each name has its own stream, so that a model's other parts never shift its numbers."""
-    rules = {"yolact": _yolact, "mask_rcnn": _mask_rcnn}
+    rules = {"yolact": _yolact, "mask_rcnn": _mask_rcnn, "pose2seg": partial(_pose2seg, shapes)}
     return {name: rules[settings.family](name, shape, settings, seed) for name, shape in shapes.items()}
 
 
@@ -46,6 +47,17 @@ def _mask_rcnn(name: str, shape: tuple[int, ...], settings: MaskRcnnSettings, se
         return _normal(name, shape, 0.001, seed)
     # The backbone, C4's last stage of it, and the mask head.
     return _normal(name, shape, math.sqrt(2.0 / fan_out), seed)
+
+
+def _pose2seg(shapes: Shapes, name: str, shape: tuple[int, ...], settings: Pose2SegSettings, seed: int) -> np.ndarray:
+    """The backbone's and the pyramid's convolutions as ResNet's; all else, and biases, by PyTorch's own rule."""
+    weight = shapes[f"{name.rpartition('.')[0]}.weight"]
+    if len(weight) < 2:
+        return _constant(name, shape)
+    fan_in, fan_out = _fans(weight)
+    if name.endswith(".weight") and not name.startswith("segnet."):
+        return _normal(name, shape, math.sqrt(2.0 / fan_out), seed)
+    return _uniform(name, shape, 1 / math.sqrt(fan_in), seed)
 
 
 def _linear_inputs(name: str, settings: MaskRcnnSettings) -> int:

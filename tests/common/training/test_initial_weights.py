@@ -116,3 +116,26 @@ def test_mask_rcnn_starts_as_its_originals_do(model):
     for name, deviation in (RCNN_DEVIATIONS | OTHERWISE[model]).items():
         assert weights[name].shape == RCNN_SHAPES[name] and weights[name].dtype == np.float32
         assert weights[name].std() == pytest.approx(deviation, rel=0.05), name
+
+
+def test_pose2seg_starts_as_its_original_does():
+    shapes = {
+        "backbone.layer1.0.conv2.weight": (64, 64, 3, 3),
+        "backbone.layer1.0.bn2.weight": (64,),
+        "fpn.lateral.0.weight": (256, 256, 1, 1),
+        "fpn.lateral.0.bias": (256,),
+        "segnet.conv1.weight": (256, 311, 7, 7),
+        "segnet.conv1.bias": (256,),
+        "segnet.bn1.bias": (256,),
+    }
+    weights = initial_weights(shapes, load_settings("pose2seg"), seed=0)
+    deviations = {
+        "backbone.layer1.0.conv2.weight": np.sqrt(2 / (64 * 9)),
+        "fpn.lateral.0.weight": np.sqrt(2 / 256),
+        "fpn.lateral.0.bias": np.sqrt(1 / 256 / 3),
+        "segnet.conv1.weight": np.sqrt(1 / (311 * 49) / 3),
+        "segnet.conv1.bias": np.sqrt(1 / (311 * 49) / 3),
+    }
+    for name, deviation in deviations.items():
+        assert weights[name].std() == pytest.approx(deviation, rel=0.1), name
+    assert (weights["backbone.layer1.0.bn2.weight"] == 1).all() and not weights["segnet.bn1.bias"].any()
