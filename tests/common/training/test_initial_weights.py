@@ -126,6 +126,7 @@ def test_pose2seg_starts_as_its_original_does():
         "fpn.lateral.0.bias": (256,),
         "segnet.conv1.weight": (256, 311, 7, 7),
         "segnet.conv1.bias": (256,),
+        "segnet.bn1.weight": (256,),
         "segnet.bn1.bias": (256,),
     }
     weights = initial_weights(shapes, load_settings("pose2seg"), seed=0)
