@@ -14,7 +14,6 @@ from common.commands.wing import (
     at_least,
     default_workers,
     nms_overrides,
-    refuse_unwritten,
     trained_model,
 )
 from common.config import Settings, load_settings
@@ -52,7 +51,6 @@ def main(framework: str, argv: Sequence[str] | None = None) -> None:
     arguments = parser.read(argv)
     arguments.overrides += nms_overrides(arguments)
     chosen = load_settings(arguments.model, arguments.overrides)
-    refuse_unwritten(chosen, "evaluation")
     if chosen.data_kind != "person_keypoints" and (arguments.keypoints or arguments.coco or arguments.OCHuman):
         parser.error("--keypoints, --coco and --OCHuman are for models that find persons by their key points")
 

@@ -6,7 +6,7 @@ from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from common.commands.wing import Parser, at_least, nms_overrides, refuse_unwritten, trained_model
+from common.commands.wing import Parser, at_least, nms_overrides, trained_model
 from common.config import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ def main(framework: str, argv: Sequence[str] | None = None) -> None:
     arguments = parser.read(argv)
     arguments.overrides += nms_overrides(arguments)
     chosen = load_settings(arguments.model, arguments.overrides)
-    refuse_unwritten(chosen, "prediction")
     by_keypoints = chosen.data_kind == "person_keypoints"
     if by_keypoints != bool(arguments.keypoints):
         parser.error(

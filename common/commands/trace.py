@@ -6,8 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from common.commands.wing import Parser, refuse_unwritten, trained_model
-from common.config import load_settings
+from common.commands.wing import Parser, trained_model
 from common.errors import UserError
 from common.files import atomic_path, existing_file
 from common.observing import Outputs
@@ -43,8 +42,6 @@ def main(framework: str, argv: Sequence[str] | None = None) -> None:
         "--gradients", action="store_true", help="also losses and gradients, as loss.TERM and grad.NAME"
     )
     arguments = parser.read(argv)
-    if arguments.gradients:
-        refuse_unwritten(load_settings(arguments.model, arguments.overrides), "training")
     inputs = _arrays(arguments.inputs)
     learner, _, _ = trained_model(framework, arguments)
     layers = Outputs() if arguments.layers else None

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from common.commands.evaluate import check_classes
-from common.commands.wing import Parser, at_least, default_workers, learner_class, refuse_unwritten
+from common.commands.wing import Parser, at_least, default_workers, learner_class
 from common.config import Settings, load_settings
 from common.errors import UserError
 from common.weights import Card
@@ -36,7 +36,6 @@ def main(framework: str, argv: Sequence[str] | None = None) -> None:
     words = sys.argv[1:] if argv is None else argv
     arguments = parser.read([re.sub("^--resume=", "--resume_file=", word) for word in words])
     chosen = load_settings(arguments.model, arguments.overrides)
-    refuse_unwritten(chosen, "training")
     if sum(map(bool, (arguments.weights, arguments.resume, arguments.resume_file))) > 1:
         parser.error(
             "--weights starts from weights alone, --resume goes on with everything, --resume=FILE from YOLACT's file:"
