@@ -152,12 +152,6 @@ def default_workers() -> int:
     return max(1, len(os.sched_getaffinity(0)) // 2)
 
 
-def refuse_unwritten(settings: Settings, work: str) -> None:
-    """Ends a command whose work on models of this family does not exist; `trace` alone works on all."""
-    if settings.family not in ("yolact", "mask_rcnn"):
-        raise UserError(f"{work} of {settings.family} models is not written yet")
-
-
 def learner_class(framework: str) -> type:
     """The wing's Learner; says what to install when its framework is missing."""
     return importlib.import_module(f"{framework}_impl.learner").Learner
