@@ -1,0 +1,152 @@
+"""Commands with persons told by key points, with a learner that needs no framework."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from common.commands import evaluate, predict, wing
+from common.config import load_settings
+from common.data.coco import resolve
+from common.data.shapes import write_shapes
+from common.errors import UserError
+from common.results import Instances
+from common.weights import Card, save
+from weights_convert.pose2seg import canonical_shapes
+
+MODEL = "pose2seg_tiny"
+SHAPES = canonical_shapes(load_settings(MODEL))
+
+
+class FakeLearner:
+    """Gives every person the image's upper half."""
+
+    framework, rank, world = "fake", 0, 1
+
+    def __init__(self, settings, device="auto", training=False):
+        self.device = "cpu"
+
+    def shapes(self):
+        return SHAPES
+
+    def load_weights(self, weights):
+        pass
+
+    def predict(self, inputs, score_threshold=0.0):
+        found = []
+        for image, (height, width) in enumerate(inputs["original_size"].tolist()):
+            scores = inputs["person_score"][inputs["person_image"] == image]
+            masks = np.zeros((len(scores), height, width), bool)
+            masks[:, : height // 2] = True
+            boxes = np.tile(np.float32([0, 0, width, height // 2]), (len(scores), 1))
+            whole = Instances((height, width), boxes, scores, np.zeros(len(scores), np.int64), masks)
+            found.append(whole[scores >= score_threshold])
+        return found
+
+
+@pytest.fixture(autouse=True)
+def fake_wing(monkeypatch):
+    monkeypatch.setattr(wing, "learner_class", lambda framework: FakeLearner)
+
+
+@pytest.fixture(scope="module")
+def persons(tmp_path_factory) -> Path:
+    return write_shapes(tmp_path_factory.mktemp("data") / "persons", 4, seed=1, val_images=5, persons=True)
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("weights") / "w.safetensors"
+    preprocessing = load_settings(MODEL).preprocessing
+    card = Card(model=MODEL, source="test", licence="none", preprocessing=preprocessing, classes=("person",))
+    save(path, {name: np.zeros(shape, np.float32) for name, shape in SHAPES.items()}, card)
+    return path
+
+
+@pytest.fixture
+def keypoints(persons, tmp_path) -> Path:
+    """Two persons on the second image and one on the fourth, of rising score."""
+    ids = resolve(persons, "val", "person_keypoints").image_ids
+    points = [30.0, 40.0, 0.9] * 17
+    entries = [
+        {"image_id": int(ids[place]), "category_id": 1, "keypoints": points, "score": score}
+        for place, score in ((1, 0.5), (3, 0.625), (1, 0.75))
+    ]
+    path = tmp_path / "keypoints.json"
+    path.write_text(json.dumps(entries))
+    return path
+
+
+def run(command, weights, *arguments):
+    command.main("fake", [MODEL, "--weights", str(weights), *map(str, arguments)])
+
+
+def test_evaluate_rates_every_annotated_person_in_the_annotations_order(tmp_path, persons, weights, capsys):
+    run(evaluate, weights, "--data", persons, "--output", tmp_path, "--workers", 0, "--batch-size", 3)
+    printed = capsys.readouterr().out
+    assert "5 images of" in printed and "persons by the annotated key points" in printed
+    assert "mask AP" in printed and "box" not in printed
+    annotations = json.loads((persons / "annotations/person_keypoints_val.json").read_text())["annotations"]
+    results = json.loads((tmp_path / "mask_results.json").read_text())
+    assert [each["image_id"] for each in results] == [each["image_id"] for each in annotations]
+    assert {each["score"] for each in results} == {1.0} and {each["category_id"] for each in results} == {1}
+
+
+def test_evaluate_takes_the_persons_of_a_results_file(tmp_path, persons, weights, keypoints, capsys):
+    run(evaluate, weights, "--data", persons, "--output", tmp_path, "--workers", 0, "--keypoints", keypoints)
+    assert f"persons by the key points of {keypoints} (3 persons on 2 images)" in capsys.readouterr().out
+    results = json.loads((tmp_path / "mask_results.json").read_text())
+    assert [each["score"] for each in results] == [0.5, 0.75, 0.625]
+    keypoints.write_text(keypoints.read_text().replace("100000", "20000"))
+    with pytest.raises(UserError, match="none of its 2 image ids"):
+        run(evaluate, weights, "--data", persons, "--keypoints", keypoints)
+
+
+def test_evaluate_knows_the_three_protocols(tmp_path, persons, weights, capsys):
+    annotations = (persons / "annotations/person_keypoints_val.json").read_bytes()
+    for folder, images, name in (
+        ("coco2017", "val2017", "person_keypoints_val2017_pose2seg.json"),
+        ("OCHuman", "images", "ochuman_coco_format_val_range_0.00_1.00.json"),
+        ("OCHuman", "images", "ochuman_coco_format_test_range_0.00_1.00.json"),
+    ):
+        path = tmp_path / "data" / folder / "annotations" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(annotations)
+        target = tmp_path / "data" / folder / images
+        if not target.exists():
+            target.symlink_to(persons / "val")
+    arguments = ["--data", tmp_path / "data", "--workers", 0, "--output", tmp_path / "out"]
+    run(evaluate, weights, *arguments, "--coco", "--OCHuman")
+    printed = capsys.readouterr().out
+    assert printed.count("mask AP (COCO segm, IoU 0.50:0.95, area all") == 3
+    assert "test_range" in printed and "val_range" in printed and "val2017_pose2seg" in printed
+    written = sorted(path.parent.name for path in (tmp_path / "out").glob("*/metrics.json"))
+    assert written == ["OCHumanTest", "OCHumanVal", "cocoVal"]
+    run(evaluate, weights, "--data", tmp_path / "data/OCHuman", "--workers", 0, "--OCHuman")
+    assert capsys.readouterr().out.count("IoU 0.50:0.95, area all, 100 detections") == 4  # AP and AR of two
+
+
+def test_predict_takes_key_points_of_a_file(tmp_path, persons, weights, keypoints):
+    images = sorted((persons / "val").iterdir())
+    run(predict, weights, images[1], "--keypoints", keypoints, "--output", tmp_path / "a.npz")
+    np.testing.assert_allclose(np.load(tmp_path / "a.npz")["scores"], [0.5, 0.75])
+    annotations = persons / "annotations/person_keypoints_val.json"
+    run(predict, weights, images[0], "--keypoints", annotations, "--output", tmp_path / "b.npz")
+    count = sum(each["image_id"] == int(images[0].stem) for each in json.loads(annotations.read_text())["annotations"])
+    assert len(np.load(tmp_path / "b.npz")["scores"]) == count > 0
+    with pytest.raises(UserError, match="no key points for "):
+        run(predict, weights, images[0], "--keypoints", keypoints, "--output", tmp_path / "c.npz")
+
+
+def test_options_of_the_wrong_family_are_refused(tmp_path, persons, weights, keypoints):
+    image = sorted((persons / "val").iterdir())[0]
+    with pytest.raises(UserError, match="pose2seg_tiny finds persons by their key points: give --keypoints FILE"):
+        run(predict, weights, image, "--output", tmp_path / "a.png")
+    for command, *arguments in (
+        (predict, str(image), "--keypoints", str(keypoints)),
+        (evaluate, "--data", str(persons), "--coco"),
+        (evaluate, "--data", str(persons), "--keypoints", str(keypoints)),
+    ):
+        with pytest.raises(UserError, match="for models that find persons by their key points"):
+            command.main("fake", ["yolact_tiny", "--weights", str(weights), *arguments])
