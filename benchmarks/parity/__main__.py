@@ -27,7 +27,7 @@ from common.errors import UserError, run_command
 from common.frameworks import MissingFramework
 from weights_convert import open_weights
 
-MODELS = ("yolact_resnet50", "yolact_plus_resnet50")
+MODELS = ("yolact_resnet50", "yolact_plus_resnet50", "mask_rcnn_r50_fpn")
 
 EXAMPLES = """
 examples:

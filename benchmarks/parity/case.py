@@ -16,10 +16,12 @@ from common.data.samples import samples_for
 from common.files import atomic_path
 from common.observing import Observer
 from common.results import Instances
+from common.training.randomness import stream
 
 Arrays = dict[str, np.ndarray]
 
 WEIGHTS = "weights.safetensors"
+REGIONS, MIN_SIDE = 32, 0.05  # a region's sides are this share of the image's at least
 SNAPSHOTS = (1, 2, 5, 10, 20)  # the optimizer steps after which the weights are looked at
 
 
@@ -58,7 +60,15 @@ class Case:
 
     def image(self) -> np.ndarray:
         """(1, 3, H, W): the first validation image as this process's preprocessing makes it from the file's bytes."""
-        return samples_for(self.settings).prepare(self.validation().image(0), self.settings)["image"][None]
+        samples = samples_for(self.settings)
+        return samples.join([samples.prepare(self.validation().image(0), self.settings)], self.settings)["image"]
+
+    def inputs(self) -> Arrays:
+        """What the layers are given: the image and, for a two-stage model, regions, which it would choose itself."""
+        image = self.image()
+        if self.settings.family != "mask_rcnn":
+            return {"image": image}
+        return {"image": image, "rois": _regions(image.shape[2:], stream(self.seed, 0, "regions"))}
 
     def validation(self) -> CocoDataset:
         return resolve(self.data, "val")
@@ -73,6 +83,13 @@ class Case:
 
     def snapshots(self) -> tuple[int, ...]:
         return tuple(step for step in SNAPSHOTS if step <= self.steps)
+
+
+def _regions(size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+    """(REGIONS, 5): image index, x1, y1, x2, y2 in an image (height, width), from small ones to all of it."""
+    sides = np.exp(rng.uniform(np.log(MIN_SIDE), 0.0, (REGIONS, 2))) * size[::-1]
+    corners = rng.uniform(size=(REGIONS, 2)) * (size[::-1] - sides)
+    return np.concatenate([np.zeros((REGIONS, 1)), corners, corners + sides], axis=1).astype(np.float32)
 
 
 def learner(case: Case, learner_class: type, folder: Path, device: str = "cpu") -> Any:

@@ -106,6 +106,9 @@ CAUSES = {
         "": "where the learning rate, dampening or weight decay enters the momentum",
         "scale": "the momentum that has the learning rate in it, or is dampened",
     },
+    "choice": {
+        "": "suppression: its threshold, the order of equal scores, or the number kept of each map",
+    },
     "result": {
         "": "suppression: its threshold, the order of equal scores, or the number kept",
         "another shape": "a threshold or the suppression: the numbers of detections differ",
@@ -143,6 +146,10 @@ NAMED = {
     },
     "scores": {
         "": "the order of detections, or a softmax where the reference has a sigmoid",
+    },
+    "proposals": {
+        "": "the box coder: its weights, the last pixel counted with (+1), clipping, or the anchors",
+        "shift by channel": "the last pixel counted with (+1) in width and height",
     },
     "detections": {
         "": "a threshold, the suppression, or the number kept",

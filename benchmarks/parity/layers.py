@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.parity.case import Case, Exact
+from benchmarks.parity.case import Arrays, Case, Exact
 from benchmarks.parity.finding import Finding, Mode
 from benchmarks.parity.judge import Tolerances, judge
 from benchmarks.parity.recording import Meeting, Recorder, Recording
@@ -21,25 +21,25 @@ class NotRecorded(Exception):
 
 def record(case: Case, learner: Any, folder: Path, everything: bool = True) -> None:
     """Writes the reference's values: of every module, or of the outermost."""
-    image = case.image()
+    inputs = case.inputs()
     recorder = Recorder(folder / "layers", everything)
-    recorder.add("preprocessing", "preprocessing", image)
-    for name, stage in learner.trace({"image": image}, recorder).items():
+    recorder.add("preprocessing", "preprocessing", inputs["image"])
+    for name, stage in learner.trace(inputs, recorder).items():
         recorder.add(name, "stage", stage)
     recorder.finish()
 
 
-def measure(exact: Exact, folder: Path, tolerances: Tolerances) -> None:
+def measure(case: Case, exact: Exact, folder: Path, tolerances: Tolerances) -> None:
     """The errors of what `record` wrote."""
     recording = Recording(folder / "layers")
     watched = {entry["path"] for entry in recording.entries if entry["path"] and entry["file"]}
-    image = np.array(recording.read("preprocessing"))
+    inputs = case.inputs()
     for mode in MODES:
 
         def keep(name: str, kind: str, path: str, rounded: np.ndarray, value: np.ndarray, mode: Mode = mode) -> None:
             tolerances.measure(Tolerances.key(GATE, name, mode), value, rounded)
 
-        stages = exact.trace({"image": image}, Meeting(recording, watched, mode == "injected", keep))
+        stages = exact.trace(inputs, Meeting(recording, watched, mode == "injected", keep))
         for name, value in stages.items():
             keep(name, "stage", "", recording.read(name), value)
         for name, twin in recording.twins():
@@ -54,10 +54,12 @@ def beginning(case: Case, learner: Any, folder: Path, tolerances: Tolerances) ->
 def compare(case: Case, learner: Any, folder: Path, tolerances: Tolerances, mode: Mode) -> list[Finding]:
     """The layers that were looked at, top-down: children only where their parent differs."""
     recording = Recording(folder / "layers")
-    image = case.image() if mode == "accumulated" else np.array(recording.read("preprocessing"))
+    inputs = case.inputs()
+    if mode == "injected":
+        inputs["image"] = np.array(recording.read("preprocessing"))
     watched = recording.children("")
     while True:
-        findings = _one_pass(recording, learner, image, watched, tolerances, mode)
+        findings = _one_pass(recording, learner, inputs, watched, tolerances, mode)
         deeper = set()
         for path in _to_blame(findings):
             deeper |= recording.children(path)
@@ -88,7 +90,7 @@ def _preprocessing(case: Case, folder: Path, tolerances: Tolerances) -> Finding:
 
 
 def _one_pass(
-    recording: Recording, learner: Any, image: np.ndarray, watched: set[str], tolerances: Tolerances, mode: Mode
+    recording: Recording, learner: Any, inputs: Arrays, watched: set[str], tolerances: Tolerances, mode: Mode
 ) -> list[tuple[Finding, str]]:
     """The findings of one forward pass in the order of the computation, with the path of their module."""
     findings = []
@@ -97,7 +99,7 @@ def _one_pass(
         findings.append((judge(tolerances, GATE, name, kind, reference, other, mode), path))
 
     meeting = Meeting(recording, watched, mode == "injected", keep)
-    stages = learner.trace({"image": image}, meeting)
+    stages = learner.trace(inputs, meeting)
     meeting.finish()
     for name, value in stages.items():
         keep(name, "stage", "", recording.read(name) if name in recording else None, value)

@@ -74,7 +74,7 @@ def draw_missing_weights(case: Case, learner_class: type, folder: Path) -> None:
             weights[name] = 0.01 * stream(case.seed, 0, f"weight {name}").standard_normal(weight.shape, np.float32)
     learner.load_weights(weights)
     settling = _Settling()
-    learner.trace({"image": case.image()}, settling)
+    learner.trace(case.inputs(), settling)
     card = Card(
         model=case.settings.model,
         source=f"drawn for a comparison (seed {case.seed})",

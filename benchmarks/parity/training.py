@@ -1,6 +1,6 @@
 """Gates 2 to 4: the terms of the loss, the gradient of every parameter, and the first steps of the optimizer."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.parity.case import Arrays, Case, Exact
+from benchmarks.parity.choices import Choices
+from benchmarks.parity.difference import FLOOR
 from benchmarks.parity.finding import Finding
 from benchmarks.parity.judge import Tolerances, judge
 from common.files import atomic_path
@@ -23,25 +25,29 @@ LEAPS = 4.0  # times what rounding did to any parameter of the kind is allowed t
 
 def record(case: Case, learner: Any, folder: Path) -> None:
     """Writes the reference's values; the learner's weights have moved afterwards."""
-    for part, arrays in _computed(case, learner, folder):
+    for part, arrays in _computed(case, learner, folder, Choices(folder, hands_over=False)):
         with atomic_path(folder / f"{part}.npz") as path:
             np.savez(path, **arrays)
 
 
 def measure(case: Case, exact: Exact, folder: Path, tolerances: Tolerances) -> None:
     """The errors of what `record` wrote."""
-    for part, arrays in _computed(case, exact, folder):
+    choices = Choices(folder, hands_over=True)
+    for part, arrays in _computed(case, exact, folder, choices):
         gate, step = _place(part)
         with np.load(folder / f"{part}.npz") as rounded:
             for name, value in arrays.items():
                 tolerances.measure(Tolerances.key(gate, name, step=step), value, rounded[name])
+    choices.measure(tolerances)
 
 
 def compare(case: Case, learner: Any, folder: Path, tolerances: Tolerances) -> list[Finding]:
     """Every loss, gradient and updated weight against the reference's."""
     start = case.weights(folder)
-    findings = []
-    for part, arrays in _computed(case, learner, folder):
+    findings, choices = [], Choices(folder, hands_over=True)
+    for part, arrays in _computed(case, learner, folder, choices):
+        if part == "losses":
+            findings += choices.findings(tolerances)
         gate, step = _place(part)
         if part.startswith("losses_") and _is_chaotic(tolerances, step, arrays):
             detail = f"the first {step - 1} of {case.steps}; then the reference's own rounding exceeds {CHAOS:g}"
@@ -51,9 +57,18 @@ def compare(case: Case, learner: Any, folder: Path, tolerances: Tolerances) -> l
             for name in dict.fromkeys([*reference.files, *arrays]):
                 expected, found = reference.get(name), arrays.get(name)
                 leaps = tuple(LEAPS * error for error in tolerances.elsewhere(gate, name, step))
-                finding = judge(tolerances, gate, name, _kind(part), expected, found, step=step, floor=leaps)
+                floor = _beside_the_sum(reference, name) if part.startswith("losses_") and step > 1 else 0.0
+                floors = tuple(max(leap, floor) for leap in leaps)
+                finding = judge(tolerances, gate, name, _kind(part), expected, found, step=step, floor=floors)
                 findings.append(_explained(finding, expected, found, start.get(name)))
     return _with_roles(findings)
+
+
+def _beside_the_sum(losses: Mapping[str, np.ndarray], name: str) -> float:
+    """What rounding of the whole loss is to one term of it: a tiny term, once the weights have moved, is no finer."""
+    if name not in losses or not losses[name].all():
+        return 0.0
+    return FLOOR * abs(sum(term.item() for term in losses.values()) / losses[name].item())
 
 
 def _is_chaotic(tolerances: Tolerances, step: int, losses: Arrays) -> bool:
@@ -61,11 +76,12 @@ def _is_chaotic(tolerances: Tolerances, step: int, losses: Arrays) -> bool:
     return any(error.largest > CHAOS for error in measured)
 
 
-def _computed(case: Case, learner: Any, folder: Path) -> Iterator[tuple[str, Arrays]]:
+def _computed(case: Case, learner: Any, folder: Path, choices: Choices) -> Iterator[tuple[str, Arrays]]:
     """The values of each part in turn: losses and gradients of the first batch, then what each step leaves."""
     batches = case.batches()
     first = next(batches)
-    losses, gradients = learner.gradients(first)
+    with choices.of("gradients"):
+        losses, gradients = learner.gradients(first)
     yield "losses", _scalars(losses)
     yield "gradients", gradients
     if case.steps == 0:
@@ -73,7 +89,8 @@ def _computed(case: Case, learner: Any, folder: Path) -> Iterator[tuple[str, Arr
     start = case.weights(folder)
     learner.load_weights(start)  # the norms' statistics have moved
     for step, batch in enumerate(chain([first], batches), start=1):
-        losses = learner.train_step(batch, learning_rate(case.settings.schedule, step - 1))
+        with choices.of(f"step_{step}"):
+            losses = learner.train_step(batch, learning_rate(case.settings.schedule, step - 1))
         yield f"losses_{step}", _scalars(losses)
         if step not in case.snapshots():
             continue

@@ -67,11 +67,11 @@ def record(
     rounded, exact = learner(case, learner_class, folder), Exact(learner(case, learner_class, folder))
     measured = folder / "tolerances.json"
     tolerances = Tolerances.load(measured) if measured.exists() else Tolerances()
-    image = {"image": case.image()}
-    _timed(seconds, "forward", lambda: rounded.trace(image))
+    inputs = case.inputs()
+    _timed(seconds, "forward", lambda: rounded.trace(inputs))
     if 1 in gates:
         _timed(seconds, "layers", lambda: layers.record(case, rounded, folder, everything))
-        _timed(seconds, "layers in float64", lambda: layers.measure(exact, folder, tolerances))
+        _timed(seconds, "layers in float64", lambda: layers.measure(case, exact, folder, tolerances))
     if 5 in gates:
         _timed(seconds, "results", lambda: results.record(case, rounded, folder))
         _timed(seconds, "results in float64", lambda: results.measure(case, exact, folder, tolerances))
@@ -85,20 +85,20 @@ def dump(folder: Path, learner_class: type) -> None:
     """Writes the reference's layers, in float32 and in float64, as ports are held against: `reference` in the case."""
     case = Case.load(folder)
     draw_missing_weights(case, learner_class, folder)
-    image, reference = {"image": case.image()}, folder / "reference"
+    inputs, reference = case.inputs(), folder / "reference"
     with writing(reference / "float64.npz") as archive:
-        _dump(Exact(learner(case, learner_class, folder)), image, archive)
+        _dump(Exact(learner(case, learner_class, folder)), inputs, archive)
     with writing(reference / "inputs.npz") as archive:
-        archive.add(image)
+        archive.add(inputs)
     with writing(reference / "outputs.npz") as archive:
-        archive.add(image)
-        write_kinds(reference, _dump(learner(case, learner_class, folder), image, archive))
+        archive.add(inputs)
+        write_kinds(reference, _dump(learner(case, learner_class, folder), inputs, archive))
 
 
-def _dump(network: Any, image: dict[str, np.ndarray], archive: Archive) -> dict[str, str]:
+def _dump(network: Any, inputs: dict[str, np.ndarray], archive: Archive) -> dict[str, str]:
     """Writes layers and stages while they are computed; their kinds."""
     seen = Outputs(archive)
-    stages = network.trace(image, seen)
+    stages = network.trace(inputs, seen)
     archive.add(stages)
     return seen.kinds | dict.fromkeys(stages, "stage")
 
@@ -108,9 +108,9 @@ def compare(folder: Path, learner_class: type, gates: list[int], seconds: dict[s
     case = _case(folder, gates)
     tolerances = Tolerances.load(folder / "tolerances.json")
     wing = learner(case, learner_class, folder)
-    image = {"image": case.image()}
-    wing.trace(image)  # Jittor compiles here
-    _timed(seconds, "forward", lambda: wing.trace(image))
+    inputs = case.inputs()
+    wing.trace(inputs)  # Jittor compiles here
+    _timed(seconds, "forward", lambda: wing.trace(inputs))
     findings: list[Finding] = []
     if 1 in gates:
         start = layers.beginning(case, wing, folder, tolerances)

@@ -1,7 +1,8 @@
-"""Parity's five gates on yolact_tiny: they pass as it is, and name every fault that is planted in this wing."""
+"""Parity's five gates on the tiny models: they pass as these are, and name every fault that is planted in this wing."""
 
 import subprocess
 import sys
+from dataclasses import dataclass
 
 import pytest
 
@@ -9,12 +10,24 @@ from benchmarks.parity.finding import Run
 from benchmarks.parity.prepare import prepare
 from benchmarks.parity.worker import compare
 from common.config import load_settings
-from tests.wings.parity_faults import FAULTS
+from tests.wings import parity_faults, rcnn_faults
 
 pytestmark = pytest.mark.slow
 
-STILL, TRAINING = 4, 8  # images a batch: norms stand still, and train
-STEPS = {STILL: 20, TRAINING: 3}
+
+@dataclass(frozen=True)
+class Model:
+    name: str
+    batch_size: int
+    steps: int
+    overrides: tuple[str, ...] = ()
+
+
+STILL = Model("yolact_tiny", 4, 20)  # with so few images norms stand still
+TRAINING = Model("yolact_tiny", 8, 3)
+TWO_STAGES = Model("mask_rcnn_tiny", 2, 5, ("network.frozen_norm=true",))  # as in all larger ones
+FAULTS = [(STILL if fault.still else TRAINING, name, fault) for name, fault in parity_faults.FAULTS.items()]
+FAULTS += [(TWO_STAGES, name, fault) for name, fault in rcnn_faults.FAULTS.items()]
 
 
 @pytest.fixture(scope="module")
@@ -22,13 +35,13 @@ def reference(tmp_path_factory):
     """The folder of a case that the reference has written, in a process of its own."""
     made = {}
 
-    def folder(batch_size):
-        if batch_size not in made:
-            made[batch_size] = tmp_path_factory.mktemp("case") / "tiny"
-            prepare(made[batch_size], load_settings("yolact_tiny"), batch_size, None, STEPS[batch_size])
-            command = [sys.executable, "-m", "benchmarks.parity.worker", "record", "torch", str(made[batch_size])]
+    def folder(model):
+        if model not in made:
+            made[model] = tmp_path_factory.mktemp("case") / "tiny"
+            prepare(made[model], load_settings(model.name, model.overrides), model.batch_size, None, model.steps)
+            command = [sys.executable, "-m", "benchmarks.parity.worker", "record", "torch", str(made[model])]
             subprocess.run([*command, "--everything"], check=True)
-        return made[batch_size]
+        return made[model]
 
     return folder
 
@@ -37,19 +50,18 @@ def findings(folder, wing, framework, gates):
     return Run(framework, "torch", compare(folder, wing("learner").Learner, gates, {}))
 
 
-@pytest.mark.parametrize("batch_size", [STILL, TRAINING])
-def test_every_gate_passes(reference, wing, framework, batch_size):
-    run = findings(reference(batch_size), wing, framework, [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("model", [STILL, TRAINING, TWO_STAGES], ids=["still", "training", "two stages"])
+def test_every_gate_passes(reference, wing, framework, model):
+    run = findings(reference(model), wing, framework, [1, 2, 3, 4, 5])
     assert not run.failures(), run.first()
     assert {finding.gate for finding in run.findings} == {1, 2, 3, 4, 5}
     last = max(finding.step for finding in run.of(4))
-    assert last == STEPS[batch_size]
+    assert last == model.steps
 
 
-@pytest.mark.parametrize("planted", FAULTS)
-def test_a_fault_is_found_and_named(reference, wing, framework, monkeypatch, planted):
-    fault = FAULTS[planted]
-    folder = reference(STILL if fault.still else TRAINING)
+@pytest.mark.parametrize(("model", "fault"), [entry[::2] for entry in FAULTS], ids=[name for _, name, _ in FAULTS])
+def test_a_fault_is_found_and_named(reference, wing, framework, monkeypatch, model, fault):
+    folder = reference(model)
     fault.plant(wing, monkeypatch, framework)
     gates = [1, 5] if fault.gate == 5 else list(range(1, fault.gate + 1))
     run = findings(folder, wing, framework, gates)

@@ -1,0 +1,67 @@
+"""Faults as ports of Mask R-CNN have them, each planted in this process's wing alone."""
+
+import numpy as np
+
+import common.anchors
+import common.rcnn.prediction
+import common.rcnn.proposals
+import common.rcnn.sampling
+from tests.wings.parity_faults import SCALED, Fault
+
+
+class _FlooringNumPy:
+    round = staticmethod(np.floor)
+
+    def __getattr__(self, name):
+        return getattr(np, name)
+
+
+def floored_anchors(wing, patch, framework):
+    patch.setattr(common.anchors, "np", _FlooringNumPy())
+
+
+def other_alignment(wing, patch, framework):
+    right = wing("ops").roi_align
+    patch.setattr(wing("ops"), "roi_align", lambda *given: right(*given[:-1], not given[-1]))
+
+
+def no_last_pixel(wing, patch, framework):
+    """Decodes with sides of x2 - x1, where the anchors' are x2 - x1 + 1."""
+    right = common.rcnn.proposals.decode
+    patch.setattr(common.rcnn.proposals, "decode", lambda *given: right(*given[:3], 0.0))
+
+
+def other_coder_weights(wing, patch, framework):
+    patch.setattr(common.rcnn.sampling, "ANCHOR_WEIGHTS", (10.0, 10.0, 5.0, 5.0))
+
+
+def background_last(wing, patch, framework):
+    right = common.rcnn.sampling.label_regions
+
+    def label_regions(regions, boxes, columns, settings):
+        found, matched = right(regions, boxes, columns, settings)
+        return np.where(matched >= 0, found - 1, settings.num_classes).astype(np.int32), matched
+
+    patch.setattr(common.rcnn.sampling, "label_regions", label_regions)
+
+
+def biases_at_the_common_rate(wing, patch, framework):
+    module = wing("learner" if framework == "torch" else "_optimizers")
+    right = module.rate_and_decay
+    patch.setattr(module, "rate_and_decay", lambda schedule, name: (1.0, right(schedule, name)[1]))
+
+
+def masks_a_pixel_off(wing, patch, framework):
+    right = common.rcnn.prediction.paste_binary
+    patch.setattr(common.rcnn.prediction, "paste_binary", lambda *given: np.roll(right(*given), 1, axis=2))
+
+
+FAULTS = {
+    "floor in anchors": Fault(floored_anchors, 1, "anchors_p2", ("noise", "shift", "shift by channel")),
+    "RoIAlign's half pixel": Fault(other_alignment, 1, "input of box_head", ("noise", "border")),
+    "the last pixel in the coder": Fault(no_last_pixel, 2, "proposals", ("noise", "shift by channel")),
+    "the coder's weights": Fault(other_coder_weights, 2, "loss.rpn_boxes", ("scale",)),
+    "the background's place": Fault(background_last, 2, "loss.classes", ("scale",)),
+    "the biases' rate": Fault(biases_at_the_common_rate, 4, "update of fpn.lateral.0.bias", SCALED),
+    "masks a pixel off": Fault(masks_a_pixel_off, 5, "mask IoU", ("noise", *SCALED)),
+}
