@@ -19,6 +19,8 @@ from common.errors import UserError
 from tests.common.data.coco_files import annotation, image, write
 
 SETTINGS = load_settings("pose2seg_tiny")
+SIDE = SETTINGS.network.align_size
+SHARED = Path(__file__).parents[4] / "shared" / "data"
 PERSON = [{"id": 1, "name": "person", "keypoints": list(KEYPOINT_NAMES)}]
 
 
@@ -67,8 +69,8 @@ def test_a_batch_takes_at_most_eight_persons_in_the_order_of_its_images(root):
         count = len(batch["person_image"])
         assert 0 < count <= 8 and batch["normaliser.persons"] == count
         assert (np.diff(batch["person_image"]) >= 0).all() and batch["person_image"].dtype == np.int32
-        assert batch["skeletons"].shape == (count, 55, 32, 32) and batch["grid"].shape == (count, 32, 32, 2)
-        assert batch["masks"].shape == (count, 32, 32) and set(np.unique(batch["masks"])) <= {0, 1}
+        assert batch["skeletons"].shape == (count, 55, SIDE, SIDE) and batch["grid"].shape == (count, SIDE, SIDE, 2)
+        assert batch["masks"].shape == (count, SIDE, SIDE) and set(np.unique(batch["masks"])) <= {0, 1}
         assert batch["masks"].any(axis=(1, 2)).mean() > 0.9
     few = load_settings("pose2seg_tiny", ["augmentation.persons=3"])
     assert [len(batch["person_image"]) for batch in batches(root, 0, settings=few)] == [3, 3, 3]
@@ -82,20 +84,21 @@ def test_targets_are_the_masks_in_the_aligned_squares(tmp_path):
     samples = Training(resolve(tmp_path, "train", "person_keypoints"), settings)
     sample = samples(0, np.random.default_rng(0))
     batch = samples.collate([sample])
-    # 40 x 30 pixels in 32 x 32 cells: three points of an arm fit a template, whose map is jittered then.
+    # Three points of an arm fit a template, whose map is jittered then.
     side = settings.preprocessing.size
     resize = pose.centred_resize((30, 40), (side, side))
     jitter = samples._jitter(sample["jitter"])
     drawn = sample["jitter"][0]
     np.testing.assert_allclose(np.hypot(*jitter[0, 0, :2]), 0.8 + 0.4 * drawn[1])
     np.testing.assert_allclose(np.degrees(np.arctan2(jitter[0, 1, 0], jitter[0, 0, 0])), 60 * drawn[0] - 30)
-    np.testing.assert_allclose(jitter[0] @ (16, 16, 1), 16 + 32 * 0.1 * (2 * drawn[2:] - 1))
+    middle = SIDE / 2
+    np.testing.assert_allclose(jitter[0] @ (middle, middle, 1), middle + SIDE * 0.1 * (2 * drawn[2:] - 1))
     whole = np.trunc(np.array(ARM, np.float32).reshape(1, 17, 3))
     persons = pose.arrange(whole, resize[None], settings, pose.load_templates(), jitter)
     np.testing.assert_array_equal(batch["skeletons"], persons.skeletons)
-    rows, columns = np.mgrid[:32, :32]
+    rows, columns = np.mgrid[:SIDE, :SIDE]
     back = np.linalg.inv(np.vstack([persons.mask_matrices[0], [0, 0, 1]]))
-    x, y, _ = np.einsum("ij,jrc->irc", back, np.stack([columns, rows, np.ones((32, 32))]))
+    x, y, _ = np.einsum("ij,jrc->irc", back, np.stack([columns, rows, np.ones((SIDE, SIDE))]))
     inside = np.minimum(np.minimum(x - 4.5, 14.5 - x), np.minimum(y - 4.5, 14.5 - y))
     clear = np.abs(inside) > 0.3
     np.testing.assert_array_equal(batch["masks"][0][clear], (inside > 0)[clear])
@@ -133,7 +136,7 @@ def test_an_image_without_persons_gives_way_in_training_and_stays_in_inference(t
     assert [samples(index, np.random.default_rng(0))["image_id"] for index in range(3)] == [2, 2, 2]
     nobody = join([prepare(np.zeros((30, 40, 3), np.uint8), np.zeros((0, 17, 3)), SETTINGS)], SETTINGS)
     assert nobody["person_image"].shape == (0,) and nobody["mask_matrices"].shape == (0, 2, 3)
-    assert nobody["skeletons"].shape == (0, 55, 32, 32) and nobody["grid"].shape == (0, 32, 32, 2)
+    assert nobody["skeletons"].shape == (0, 55, SIDE, SIDE) and nobody["grid"].shape == (0, SIDE, SIDE, 2)
     write(tmp_path, [image(1)], [person(1, 1, keypoints=points())], PERSON)
     with pytest.raises(UserError, match="no person with a key point and a mask"):
         Training(resolve(tmp_path, "train", "person_keypoints"), SETTINGS)(0, np.random.default_rng(0))
@@ -213,3 +216,21 @@ def test_the_layouts_of_the_originals_data_are_found(annotations: str, split: st
     (tmp_path / "annotations" / "person_keypoints_val2017.json").write_text("not this one")
     dataset = resolve(tmp_path, split, "person_keypoints")
     assert dataset.annotations == tmp_path / annotations and dataset.images == tmp_path / folder
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="needs the shared sample data")
+@pytest.mark.parametrize(("name", "persons", "labelled"), [("coco_persons", 14, 12), ("ochuman", 5, 5)])
+def test_real_persons_are_aligned_upright_and_trained_on(name: str, persons: int, labelled: int):
+    batch = inferred(SHARED / name)
+    assert len(batch["person_image"]) == persons
+    assert batch["skeletons"].any(axis=(1, 2, 3)).sum() == labelled
+    # What is seen of the key points, in the aligned squares: most of it must lie inside.
+    inside = batch["skeletons"][:, :17].any(axis=(2, 3)).sum(axis=1)
+    assert inside[batch["skeletons"].any(axis=(1, 2, 3))].mean() > 10
+    dataset = resolve(SHARED / name, "train", "person_keypoints")
+    samples = Training(dataset, SETTINGS)
+    with Loader(samples, samples.collate, len(samples), 2, 0, 0) as loader:
+        for _, batch in islice(loader, 4):
+            assert (batch["masks"].mean(axis=(1, 2)) > 0.01).all()
+    dataset_points = np.concatenate([dataset.objects(i, masks=False).keypoints for i in range(len(dataset))])
+    assert (dataset_points % 1 != 0).any() == (name == "ochuman")
