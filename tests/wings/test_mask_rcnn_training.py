@@ -1,5 +1,8 @@
 """A training step of Mask R-CNN: terms held against NumPy, gradients against differences, and what has no object."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -77,6 +80,17 @@ def test_terms_are_those_of_numpy(variant, wing, xp, like):
     for name, value in losses.items():
         assert value == pytest.approx(numpy_ops.to_numpy(expected[name]).item(), rel=1e-4), name
     assert all(np.isfinite(gradient).all() and gradient.any() for gradient in gradients.values())
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_whole_step_is_the_same_in_every_framework(variant, wing):
+    """The losses, and the sum of each gradient's absolute values, as PyTorch has them."""
+    learner = learner_for(wing, variant)
+    losses, gradients = learner.gradients(training_batch(learner.settings))
+    expected = json.loads((Path(__file__).parent / "mask_rcnn_step.json").read_text())[variant]
+    assert losses == pytest.approx(expected["losses"], rel=1e-4)
+    sums = {name: np.abs(gradient).sum(dtype=np.float64) for name, gradient in gradients.items()}
+    assert sums == pytest.approx(expected["gradients"], rel=1e-3)
 
 
 @pytest.mark.parametrize("variant", ["maskrcnn-benchmark", "C4"])
