@@ -105,6 +105,10 @@ class CocoDataset:
         height, width = self._columns["image_size"][position].tolist()
         return height, width
 
+    def image_sizes(self) -> np.ndarray:
+        """(I, 2) of all images, as `image_size`."""
+        return self._columns["image_size"]
+
     def path(self, position: int) -> Path:
         return self.images / self.file_name(position)
 

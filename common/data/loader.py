@@ -19,6 +19,7 @@ from typing import Protocol
 import cv2
 import numpy as np
 
+from common.data.order import epoch_order
 from common.data.shared import SharedArrays
 from common.errors import UserError
 from common.training.randomness import stream
@@ -31,12 +32,15 @@ _NOTHING = -1
 
 
 class MakeSample(Protocol):
-    """Makes the sample of an index; picklable. If it has `describe(index)`, errors name it by that: "image 139"."""
+    """Makes the sample of an index; picklable. If it has `describe(index)`, errors name it by that: "image 139".
+
+    If it has `groups`, (length,) int, training batches are of one group each, but for a few.
+    """
 
     def __call__(self, index: int, rng: np.random.Generator) -> dict: ...
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Shuffled:
     """Epoch after epoch without end, each in an order of its own; a batch may reach into the next epoch."""
 
@@ -45,6 +49,7 @@ class _Shuffled:
     seed: int
     rank: int
     world: int
+    groups: np.ndarray | None
 
     def indices(self, step: int) -> list[tuple[int, np.random.Generator]]:
         share = self.batch_size // self.world
@@ -52,14 +57,14 @@ class _Shuffled:
         drawn = []
         for position in range(begin, begin + share):
             epoch, place = divmod(position, self.length)
-            index = int(_order(self.seed, epoch, self.length)[place])
+            index = int(_order(self, epoch)[place])
             drawn.append((index, stream(self.seed, position, "augmentation")))
         return drawn
 
 
 @lru_cache(maxsize=2)
-def _order(seed: int, epoch: int, length: int) -> np.ndarray:
-    return stream(seed, epoch, "order").permutation(length)
+def _order(plan: _Shuffled, epoch: int) -> np.ndarray:
+    return epoch_order(plan.length, plan.batch_size, plan.seed, epoch, plan.groups)
 
 
 @dataclass(frozen=True)
@@ -99,7 +104,7 @@ class Loader:
             raise UserError("the data set has nothing to train on")
         if batch_size < 1 or batch_size % world:
             raise UserError(f"a batch of {batch_size} does not divide among {world} ranks")
-        plan = _Shuffled(length, batch_size, seed, rank, world)
+        plan = _Shuffled(length, batch_size, seed, rank, world, getattr(make_sample, "groups", None))
         self.step = start_step
         self._maker = _maker(_Job(make_sample, collate, plan), workers, start_step)
 

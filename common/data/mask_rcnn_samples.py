@@ -44,6 +44,9 @@ class Training:
         self.positions = positions
         if not len(positions):
             raise UserError(f"{dataset.annotations}: no image to train on")
+        sizes = dataset.image_sizes()[positions]
+        # A batch of lying and standing images would be padded to a square.
+        self.groups = (sizes[:, 0] >= sizes[:, 1]).astype(np.int8)
 
     def __len__(self) -> int:
         return len(self.positions)
