@@ -68,3 +68,26 @@ def test_the_parts_apart(wing, xp, like):
     assert [tuple(x.shape) for x in (features, classes, boxes)] == [(3, 128), (3, 5), (3, 20)]
     features, masks = network.mask_head(xp.asarray(golden.image(3, (3, 64, 14, 14)), like))
     assert [tuple(x.shape) for x in (features, masks)] == [(3, 64, 14, 14), (3, 5, 28, 28)]
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_instances_are_the_detections_in_the_images_own_pixels(variant, wing):
+    learner = learner_for(wing, variant)
+    inputs = {"image": IMAGES, "image_size": SIZES, "original_size": 3 * SIZES}
+    traced = learner.trace(inputs)
+    instances = learner.predict(inputs)
+    assert [found.masks.shape[1:] for found in instances] == [(180, 270), (192, 240)]
+    assert all((np.diff(found.scores) <= 0).all() for found in instances)
+    # The originals put detections of one image in their own orders; sorted by everything they are the same.
+    first = 1 if learner.settings.network.background == "first" else 0
+    there = np.concatenate([3 * traced["det_boxes"], traced["det_scores"][:, None]], axis=1)
+    there = np.concatenate([there, traced["det_labels"][:, None] - first], axis=1)
+    here = [np.concatenate([x.boxes, x.scores[:, None], x.labels[:, None]], axis=1) for x in instances]
+    here = np.concatenate(here)
+    assert len(here) == len(there) > 0
+    order = [np.lexsort(np.round(rows, 3).T) for rows in (here, there)]
+    np.testing.assert_allclose(here[order[0]], there[order[1]], rtol=1e-3, atol=1e-3)
+    above = learner.predict(inputs, float(np.median(instances[0].scores)))
+    assert len(above[0]) == (instances[0].scores > np.median(instances[0].scores)).sum()
+    none = learner.predict(inputs, 1.0)
+    assert [found.masks.shape for found in none] == [(0, 180, 270), (0, 192, 240)]
