@@ -33,8 +33,8 @@ class ProposalLimits(Section):
 
     before_nms: int  # the best of each level
     after_nms: int | None = None  # of each level; maskrcnn-benchmark alone
-    total: int  # of all levels together
-    over_batch: bool = False  # `total` counts over the images of a batch, and not for each
+    total: int  # of all levels together, an image
+    over_batch: bool = False  # the images of a training batch share that many times their number
 
 
 class RpnSettings(Section):

@@ -103,6 +103,14 @@ def _all_levels(config: Config, key: str) -> int:
     return config.values[key if config.pyramid else key.replace("FPN_POST", "POST")]
 
 
+def _proposals_to_train(config: Config, key: str) -> int:
+    """Where the original counts over the images of a GPU, its share of each; the batch is that of eight GPUs or one."""
+    images = config.values["SOLVER.IMS_PER_BATCH"]
+    if not _over_batch(config, "MODEL.RPN.FPN_POST_NMS_PER_BATCH"):
+        return _all_levels(config, key)
+    return config.values[key] // (images if images % 8 else images // 8)
+
+
 def _over_batch(config: Config, key: str) -> bool:
     return config.values[key] and config.pyramid
 
@@ -212,7 +220,7 @@ KEYS = {
     "MODEL.RPN.PRE_NMS_TOP_N_TEST": Key(6000, "rpn.inference.before_nms"),
     "MODEL.RPN.POST_NMS_TOP_N_TRAIN": Key(2000, "rpn.training.after_nms"),
     "MODEL.RPN.POST_NMS_TOP_N_TEST": Key(1000, "rpn.inference.after_nms"),
-    "MODEL.RPN.FPN_POST_NMS_TOP_N_TRAIN": Key(2000, "rpn.training.total", _all_levels),
+    "MODEL.RPN.FPN_POST_NMS_TOP_N_TRAIN": Key(2000, "rpn.training.total", _proposals_to_train),
     "MODEL.RPN.FPN_POST_NMS_TOP_N_TEST": Key(2000, "rpn.inference.total", _all_levels),
     "MODEL.RPN.FPN_POST_NMS_PER_BATCH": Key(True, "rpn.training.over_batch", _over_batch),
     "MODEL.RPN.NMS_THRESH": Key(0.7, "rpn.nms_threshold"),

@@ -59,7 +59,10 @@ def _sample(
     rpn, padded = settings.rpn, tuple(batch["image"].shape[2:])
     places = anchors(settings, padded, [tuple(x.shape[2:]) for x in logits])
     sizes = [tuple(size) for size in batch["host.image_size"].tolist()]
-    proposals = propose(logits, deltas, places, sizes, settings.convention, rpn, rpn.training)
+    limits = rpn.training
+    if limits.over_batch:
+        limits = limits.model_copy(update={"total": limits.total * len(sizes)})
+    proposals = propose(logits, deltas, places, sizes, settings.convention, rpn, limits)
     ends = np.cumsum(batch["host.counts"])[:-1]
     objects = np.split(batch["host.boxes"], ends), np.split(batch["host.columns"], ends), batch["host.seed"].tolist()
     return [

@@ -116,9 +116,8 @@ def test_every_key_with_a_setting_of_ours_reaches_it(config):
         "MODEL.RPN.PRE_NMS_TOP_N_TEST": (1500, "rpn.inference.before_nms", 1500),
         "MODEL.RPN.POST_NMS_TOP_N_TRAIN": (500, "rpn.training.after_nms", 500),
         "MODEL.RPN.POST_NMS_TOP_N_TEST": (500, "rpn.inference.after_nms", 500),
-        "MODEL.RPN.FPN_POST_NMS_TOP_N_TRAIN": (4000, "rpn.training.total", 4000),
+        "MODEL.RPN.FPN_POST_NMS_TOP_N_TRAIN": (4000, "rpn.training.total", 2000),
         "MODEL.RPN.FPN_POST_NMS_TOP_N_TEST": (300, "rpn.inference.total", 300),
-        "MODEL.RPN.FPN_POST_NMS_PER_BATCH": (False, "rpn.training.over_batch", False),
         "MODEL.RPN.NMS_THRESH": (0.6, "rpn.nms_threshold", 0.6),
         "MODEL.RPN.MIN_SIZE": (1, "rpn.smallest_side", 1),
         "MODEL.ROI_HEADS.FG_IOU_THRESHOLD": (0.6, "losses.positive_iou", 0.6),
@@ -153,6 +152,7 @@ def test_every_key_with_a_setting_of_ours_reaches_it(config):
         "INPUT.PIXEL_MEAN",
         "INPUT.TO_BGR255",
         "MODEL.BACKBONE.CONV_BODY",
+        "MODEL.RPN.FPN_POST_NMS_PER_BATCH",
     }
     apart |= {"MODEL.RESNETS.NUM_GROUPS", "MODEL.RESNETS.WIDTH_PER_GROUP", "MODEL.RESNETS.BACKBONE_OUT_CHANNELS"}
     apart |= {"MODEL.ROI_MASK_HEAD.POOLER_RESOLUTION"}
@@ -162,6 +162,20 @@ def test_every_key_with_a_setting_of_ours_reaches_it(config):
         pairs = [(name, str(value)) for name in [key, *together.get(key, [])]]
         after = flat(settings_of(config(PYRAMID, *pairs)))
         assert {name: after[name] for name in after if after[name] != before[name]} == {path: expected}, key
+
+
+@pytest.mark.parametrize(
+    ("pairs", "total", "shared"),
+    [
+        ({"SOLVER.IMS_PER_BATCH": 16}, 1000, True),  # two to each of eight GPUs
+        ({"SOLVER.IMS_PER_BATCH": 8}, 2000, True),
+        ({"SOLVER.IMS_PER_BATCH": 4, "MODEL.RPN.FPN_POST_NMS_TOP_N_TRAIN": 4000}, 1000, True),  # all to one
+        ({"MODEL.RPN.FPN_POST_NMS_PER_BATCH": False}, 2000, False),
+    ],
+)
+def test_proposals_that_images_share_become_the_share_of_one(config, pairs, total, shared):
+    limits = settings_of(config(PYRAMID, *((key, str(value)) for key, value in pairs.items()))).rpn.training
+    assert (limits.total, limits.over_batch) == (total, shared)
 
 
 def flat(section, prefix=""):
