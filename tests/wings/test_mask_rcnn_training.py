@@ -16,7 +16,7 @@ SMALL += ["schedule.batch_size=3", "losses.regions_per_image=32", "rpn.training.
 # maskrcnn-benchmark trains no anchor that leaves its image.
 INSIDE = "rpn.anchor_sizes=[[8],[16],[24],[32],[48]]"
 VARIANTS = {
-    "maskrcnn-benchmark": ("mask_rcnn_r50_fpn", [*SMALL, "network.box_channels=32", INSIDE]),
+    "maskrcnn-benchmark": ("mask_rcnn_r50_fpn", [*SMALL, "network.box_channels=32", INSIDE, "rpn.training.total=20"]),
     "C4": ("mask_rcnn_r50_c4", SMALL),
     "torchvision": ("mask_rcnn_r50_fpn_torchvision", [*SMALL, "network.box_channels=32"]),
     "detectron2": ("mask_rcnn_r50_fpn_detectron2", [*SMALL, "network.box_channels=32"]),
