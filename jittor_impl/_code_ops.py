@@ -170,25 +170,6 @@ def resize(x: Var, size: tuple[int, int], bilinear: bool, corners: bool) -> Var:
     return Differentiable(forward, backward)(x)
 
 
-def grid_sample(x: Var, grid: Var, corners: bool) -> Var:
-    """x (N, C, H, W), grid (N, h, w, 2) -> (N, C, h, w); bilinear, zeros outside."""
-    n, c, h, w = x.shape
-    numbers = {"images": n, "channels": c, "h": h, "w": w, "points": grid.shape[1] * grid.shape[2], "corners": corners}
-    names = ", ".join(f'data["{name}"]' for name in numbers)
-
-    def forward(x: Var, grid: Var) -> Var:
-        source = f"code_ops::grid_sample(in0_p, in1_p, out0_p, {names});"
-        return call(source, [x, grid], [(n, c, *grid.shape[1:3])], **numbers)[0]
-
-    def backward(gradient: Var, output: Var) -> tuple[Var, Var]:
-        source = f"code_ops::grid_sample_gradient_x(in0_p, in1_p, out0_p, {names});"
-        dx = call(source, [grid, gradient], [x.shape], **numbers)[0]
-        source = f"code_ops::grid_sample_gradient_grid(in0_p, in1_p, in2_p, out0_p, {names});"
-        return dx, call(source, [x, grid, gradient], [grid.shape], **numbers)[0]
-
-    return Differentiable(forward, backward)(x, grid)
-
-
 class Convolution(jt.Function):
     """conv2d through oneDNN's operators, compiled once; nn.conv2d compiles each stride and kernel size anew."""
 

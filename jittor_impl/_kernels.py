@@ -1,4 +1,4 @@
-"""roi_align, nms and deform_conv2d in Jittor: the C++ of common/kernels as code operators."""
+"""roi_align, nms, deform_conv2d and grid_sample in Jittor: the C++ of common/kernels as code operators."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,8 +10,8 @@ from jittor_impl import _code_ops as code_ops
 from jittor_impl._code_ops import Differentiable, call
 
 _FOLDER = Path(__file__).parents[1] / "common" / "kernels"
-_ROI_ALIGN, _NMS, _DEFORM_CONV2D = (
-    (_FOLDER / f"{name}.h").read_text() for name in ("roi_align", "nms", "deform_conv2d")
+_ROI_ALIGN, _NMS, _DEFORM_CONV2D, _GRID_SAMPLE = (
+    (_FOLDER / f"{name}.h").read_text() for name in ("roi_align", "nms", "deform_conv2d", "grid_sample")
 )
 
 
@@ -60,6 +60,26 @@ def deform_conv2d(
     # What the taps read stands as channels, so a 1x1 convolution sums it.
     y = code_ops.convolution(columns, weight.reshape((out_channels, channels * kernel[0] * kernel[1], 1, 1)))
     return y if bias is None else y + bias.reshape((1, out_channels, 1, 1))
+
+
+def grid_sample(x: Var, grid: Var, align_corners: bool) -> Var:
+    n, c, h, w = x.shape
+    numbers = {"images": n, "channels": c, "height": h, "width": w, "points": grid.shape[1] * grid.shape[2]}
+    names = ", ".join(f'(int64_t)data["{name}"]' for name in numbers)
+    place = f'triseg::GridShape{{{names}, data["corners"] != 0}}'
+    numbers["corners"] = align_corners
+
+    def forward(x: Var, grid: Var) -> Var:
+        source = f"triseg::grid_sample_forward(in0_p, in1_p, {place}, out0_p);"
+        return call(source, [x, grid], [(n, c, *grid.shape[1:3])], header=_GRID_SAMPLE, **numbers)[0]
+
+    def backward(gradient: Var, output: Var) -> tuple[Var, Var]:
+        source = f"triseg::grid_sample_grad_input(in0_p, in1_p, {place}, out0_p);"
+        dx = call(source, [gradient, grid], [x.shape], header=_GRID_SAMPLE, **numbers)[0]
+        source = f"triseg::grid_sample_grad_grid(in0_p, in1_p, in2_p, {place}, out0_p);"
+        return dx, call(source, [gradient, x, grid], [grid.shape], header=_GRID_SAMPLE, **numbers)[0]
+
+    return Differentiable(forward, backward)(x, grid)
 
 
 def _nms(boxes: Var, classes: Var | None, threshold: float, offset: float) -> Var:

@@ -266,7 +266,7 @@ def resize(x: Var, size: tuple[int, int], mode: str = "bilinear", align_corners:
 
 
 def grid_sample(x: Var, grid: Var, align_corners: bool = False) -> Var:
-    return code_ops.grid_sample(x, grid, align_corners)
+    return kernels.grid_sample(x, grid, align_corners)
 
 
 def roi_align(x: Var, rois: Var, output_size: Sequence[int], scale: float, sampling_ratio: int, aligned: bool) -> Var:

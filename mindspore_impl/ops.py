@@ -282,14 +282,7 @@ def resize(x: Tensor, size: Shape, mode: str = "bilinear", align_corners: bool =
 
 
 def grid_sample(x: Tensor, grid: Tensor, align_corners: bool = False) -> Tensor:
-    # The gradient's kernel works on eight points at a time and complains of a rest, although it does it right.
-    count, height, width, _ = grid.shape
-    points = grid.reshape((count, 1, height * width, 2))
-    rest = -(height * width) % 8
-    if rest:
-        points = F.cat((points, F.zeros((count, 1, rest, 2), dtype=ms.float32)), 2)
-    out = F.grid_sample(x, points, align_corners=align_corners)[:, :, 0, : height * width]
-    return out.reshape((count, x.shape[1], height, width))
+    return _kernels.grid_sample(x, grid, align_corners)
 
 
 def roi_align(x: Tensor, rois: Tensor, output_size: Shape, scale: float, sampling_ratio: int, aligned: bool) -> Tensor:

@@ -1,4 +1,4 @@
-"""roi_align, nms and deform_conv2d for the CPU in plain C++, compiled once for this machine.
+"""roi_align, nms, deform_conv2d and grid_sample for the CPU in plain C++, compiled once for this machine.
 
 PyTorch reaches the compiled library through `library()`, MindSpore's custom operators through `library_path()`, and
 Jittor compiles `header(name)` into its own operators. Without a compiler the first two are None and `problem()` says
@@ -28,11 +28,14 @@ _ARGUMENTS = {
     "triseg_deform_columns": [_POINTER] * 5,
     "triseg_deform_columns_grad_input": [_POINTER] * 5,
     "triseg_deform_columns_grad_offset": [_POINTER] * 7,
+    "triseg_grid_sample": [_POINTER] * 4,
+    "triseg_grid_sample_grad_input": [_POINTER] * 4,
+    "triseg_grid_sample_grad_grid": [_POINTER] * 5,
 }
 
 
 def header(name: str) -> str:
-    """The source text of `roi_align`, `nms` or `deform_conv2d`: functions in the namespace `triseg`."""
+    """The source text of a kernel, by its name: functions in the namespace `triseg`."""
     return (SOURCES / f"{name}.h").read_text()
 
 

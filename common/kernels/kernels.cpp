@@ -1,14 +1,16 @@
 // The kernels with C linkage, twice: for ctypes (triseg_NAME), and as MindSpore calls ahead-of-time custom operators
 // (triseg_NAME_aot: the inputs, then the outputs, with their shapes; settings travel in a small input).
 //
-// shape is RoiAlignShape or DeformShape, field after field. All arrays are contiguous; float32 unless int32 is said.
+// shape is RoiAlignShape, DeformShape or GridShape, field after field. All arrays are contiguous; float32 unless int32 is said.
 #include <cstdint>
 
 #include "deform_conv2d.h"
+#include "grid_sample.h"
 #include "nms.h"
 #include "roi_align.h"
 
 using triseg::DeformShape;
+using triseg::GridShape;
 using triseg::RoiAlignRule;
 using triseg::RoiAlignShape;
 
@@ -36,6 +38,13 @@ RoiAlignShape roi_align_shape(const int64_t* features, const int64_t* bins) {
 DeformShape deform_shape(const int64_t* x, const int64_t* offset, const int32_t* settings) {
     const int32_t* k = settings;
     return {x[0], x[1], x[2], x[3], k[0], k[1], k[2], k[3], k[4], k[5], k[6], k[7], offset[2], offset[3]};
+}
+
+GridShape grid_shape(const int64_t* s) { return {s[0], s[1], s[2], s[3], s[4], s[5] != 0}; }
+
+// settings (1,) int32: corners
+GridShape grid_shape(const int64_t* x, const int64_t* grid, const int32_t* settings) {
+    return {x[0], x[1], x[2], x[3], grid[1] * grid[2], settings[0] != 0};
 }
 
 }  // namespace
@@ -74,6 +83,19 @@ void triseg_deform_columns_grad_input(const float* grad_columns, const float* of
 void triseg_deform_columns_grad_offset(const float* grad_columns, const float* x, const float* offset,
                                        const float* mask, const int64_t* shape, float* grad_offset, float* grad_mask) {
     triseg::deform_columns_grad_offset(grad_columns, x, offset, mask, deform_shape(shape), grad_offset, grad_mask);
+}
+
+void triseg_grid_sample(const float* x, const float* grid, const int64_t* shape, float* output) {
+    triseg::grid_sample_forward(x, grid, grid_shape(shape), output);
+}
+
+void triseg_grid_sample_grad_input(const float* grad_output, const float* grid, const int64_t* shape, float* grad_x) {
+    triseg::grid_sample_grad_input(grad_output, grid, grid_shape(shape), grad_x);
+}
+
+void triseg_grid_sample_grad_grid(const float* grad_output, const float* x, const float* grid, const int64_t* shape,
+                                  float* grad_grid) {
+    triseg::grid_sample_grad_grid(grad_output, x, grid, grid_shape(shape), grad_grid);
 }
 
 // features (N, C, H, W), rois (K, 5), settings -> (K, C, h, w)
@@ -119,6 +141,27 @@ int triseg_deform_columns_grad_offset_aot(int, void** params, int*, int64_t** sh
     const DeformShape shape = deform_shape(shapes[1], shapes[2], array<int32_t>(params, 4));
     triseg::deform_columns_grad_offset(array(params, 0), array(params, 1), array(params, 2), array(params, 3), shape,
                                        array(params, 5), array(params, 6));
+    return 0;
+}
+
+// x (N, C, H, W), grid (N, h, w, 2), settings -> (N, C, h, w)
+int triseg_grid_sample_aot(int, void** params, int*, int64_t** shapes, const char**, void*, void*) {
+    const GridShape shape = grid_shape(shapes[0], shapes[1], array<int32_t>(params, 2));
+    triseg::grid_sample_forward(array(params, 0), array(params, 1), shape, array(params, 3));
+    return 0;
+}
+
+// grad_output, grid, settings, x (only its shape counts) -> grad_x
+int triseg_grid_sample_grad_input_aot(int, void** params, int*, int64_t** shapes, const char**, void*, void*) {
+    const GridShape shape = grid_shape(shapes[3], shapes[1], array<int32_t>(params, 2));
+    triseg::grid_sample_grad_input(array(params, 0), array(params, 1), shape, array(params, 4));
+    return 0;
+}
+
+// grad_output, x, grid, settings -> grad_grid
+int triseg_grid_sample_grad_grid_aot(int, void** params, int*, int64_t** shapes, const char**, void*, void*) {
+    const GridShape shape = grid_shape(shapes[1], shapes[2], array<int32_t>(params, 3));
+    triseg::grid_sample_grad_grid(array(params, 0), array(params, 1), array(params, 2), shape, array(params, 4));
     return 0;
 }
 

@@ -87,6 +87,14 @@ def answers(library: ctypes.CDLL) -> dict[str, np.ndarray]:
     outputs = address(grad_offset), address(grad_mask)
     library.triseg_deform_columns_grad_offset(address(columns), address(features), *sampling, *outputs)
 
+    grid = random.uniform(-1.2, 1.2, (2, 30, 21, 2)).astype(np.float32)
+    sampled, grad_image, grad_grid = np.empty((2, 6, 30, 21), np.float32), np.empty_like(features), np.empty_like(grid)
+    shape = kernels.int64s(*features.shape, 630, 1)
+    library.triseg_grid_sample(address(features), address(grid), shape, address(sampled))
+    library.triseg_grid_sample_grad_input(address(sampled), address(grid), shape, address(grad_image))
+    inputs = address(sampled), address(features), address(grid)
+    library.triseg_grid_sample_grad_grid(*inputs, shape, address(grad_grid))
+
     boxes = np.ascontiguousarray(np.round(np.tile(rois[:, 1:], (20, 1)) + random.uniform(0, 5, (1800, 1)), 0))
     boxes = boxes.astype(np.float32)
     keep = np.empty(len(boxes), np.int32)
@@ -98,6 +106,9 @@ def answers(library: ctypes.CDLL) -> dict[str, np.ndarray]:
         "columns' gradient": grad_x,
         "offsets' gradient": grad_offset,
         "mask's gradient": grad_mask,
+        "sampled": sampled,
+        "sampled's gradient": grad_image,
+        "grid's gradient": grad_grid,
         "kept": keep,
         "kept by the reference": np.sort(numpy_ops.nms(boxes, -np.arange(len(boxes)), 0.5)),
     }

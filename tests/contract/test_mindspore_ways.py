@@ -1,4 +1,4 @@
-"""MindSpore's two ways to roi_align, nms and deform_conv2d agree: the own kernels, and its own operations."""
+"""MindSpore's two ways to what has a kernel of the project agree: that one, and its own operations."""
 
 import mindspore as ms
 import numpy as np
@@ -9,7 +9,7 @@ from common import kernels
 from mindspore_impl import _kernels, ops
 from mindspore_impl.layers import DeformConv
 from tests.contract.comparing import assert_agrees
-from tests.contract.test_wing_vision import IMAGES, deform, deform_arrays, rois
+from tests.contract.test_wing_vision import GRID, IMAGES, deform, deform_arrays, grids, rois
 
 
 @pytest.fixture
@@ -27,6 +27,10 @@ def test_roi_align_without_kernels(no_kernels, xp, like):
 @pytest.mark.parametrize("rule", [(1, 1, 1), (2, 1, 1), (1, 2, 2)])
 def test_deform_conv2d_without_kernels(no_kernels, xp, like, rule):
     assert_agrees(xp, like, deform(*rule), *deform_arrays(*rule), slack=1e-3)
+
+
+def test_grid_sample_without_kernels(no_kernels, xp, like):
+    assert_agrees(xp, like, grids, IMAGES, GRID, slack=2e-4)
 
 
 def test_nms_without_kernels(no_kernels, monkeypatch):

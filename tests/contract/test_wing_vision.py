@@ -25,6 +25,7 @@ ROIS = np.float32(
         [0, -1.0, -2.0, 7.0, 10.0],
     ]
 )
+GRID = RANDOM.uniform(-1.3, 1.3, (2, 4, 3, 2)).astype(np.float32)
 RULES = [(sampling_ratio, aligned) for sampling_ratio in (0, 2) for aligned in (False, True)]
 
 
@@ -74,8 +75,16 @@ def test_resize(xp, like):
 
 
 def test_grid_sample(xp, like):
-    grid = RANDOM.uniform(-1.3, 1.3, (2, 4, 3, 2)).astype(np.float32)
-    assert_agrees(xp, like, grids, IMAGES, grid, slack=2e-4)
+    assert_agrees(xp, like, grids, IMAGES, GRID, slack=2e-4)
+    answer = xp.grid_sample(xp.zeros((0, 3, 5, 6), like), xp.zeros((0, 4, 3, 2), like))
+    assert_same(xp, answer, np.zeros((0, 3, 4, 3), np.float32), "of no images")
+
+
+def test_grid_points_that_are_nowhere_read_nothing(xp, like):
+    """Many points, more than are worked on at a time; the last few are far outside."""
+    grid = RANDOM.uniform(-1.3, 1.3, (2, 19, 31, 2)).astype(np.float32)
+    grid[:, -1, -4:] = [[1e30, 0], [0, -1e30], [3, 3], [-1.5, 0]]
+    assert_agrees(xp, like, lambda ops, x: {"": ops.grid_sample(x, ops.asarray(grid, x), True)}, IMAGES)
 
 
 def test_roi_align(xp, like):
