@@ -46,7 +46,8 @@ Indexing and order
 Neural network
     matmul(a, b) softmax(x, axis) log_softmax(x, axis)
     resize(x, size, mode="bilinear", align_corners=False)  (N, C, H, W) -> (N, C, *size); mode "nearest" floors
-    grid_sample(x, grid, align_corners=False) x (N, C, H, W), grid (N, h, w, 2): x, y in -1..1; bilinear, zeros outside
+    grid_sample(x, grid, align_corners=False) x (N, C, H, W), grid (N, h, w, 2): x, y in -1..1; bilinear, zeros outside;
+                                              of one image (1, C, H, W) all grids read
     roi_align(x, rois, output_size, scale, sampling_ratio, aligned)
                                               rois (K, 5): image index, x1, y1, x2, y2 -> (K, C, *output_size);
                                               sampling_ratio 0 adapts to each roi; gradient with respect to x; a roi

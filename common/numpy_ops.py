@@ -225,8 +225,8 @@ def _bilinear(image: np.ndarray, y: np.ndarray, x: np.ndarray) -> np.ndarray:
 
 def grid_sample(x: np.ndarray, grid: np.ndarray, align_corners: bool = False) -> np.ndarray:
     height, width = x.shape[2:]
-    out = np.zeros((*x.shape[:2], *grid.shape[1:3]), x.dtype)
-    for n, image in enumerate(x):
+    out = np.zeros((len(grid), x.shape[1], *grid.shape[1:3]), x.dtype)
+    for n, image in enumerate(np.broadcast_to(x, (len(grid), *x.shape[1:]))):
         across, down = grid[n, :, :, 0], grid[n, :, :, 1]
         if align_corners:
             out[n] = _bilinear(image, (down + 1) / 2 * (height - 1), (across + 1) / 2 * (width - 1))

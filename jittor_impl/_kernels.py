@@ -64,14 +64,15 @@ def deform_conv2d(
 
 def grid_sample(x: Var, grid: Var, align_corners: bool) -> Var:
     n, c, h, w = x.shape
-    numbers = {"images": n, "channels": c, "height": h, "width": w, "points": grid.shape[1] * grid.shape[2]}
+    grids, high, wide, _ = grid.shape
+    numbers = {"images": n, "channels": c, "height": h, "width": w, "grids": grids, "points": high * wide}
     names = ", ".join(f'(int64_t)data["{name}"]' for name in numbers)
     place = f'triseg::GridShape{{{names}, data["corners"] != 0}}'
     numbers["corners"] = align_corners
 
     def forward(x: Var, grid: Var) -> Var:
         source = f"triseg::grid_sample_forward(in0_p, in1_p, {place}, out0_p);"
-        return call(source, [x, grid], [(n, c, *grid.shape[1:3])], header=_GRID_SAMPLE, **numbers)[0]
+        return call(source, [x, grid], [(grids, c, high, wide)], header=_GRID_SAMPLE, **numbers)[0]
 
     def backward(gradient: Var, output: Var) -> tuple[Var, Var]:
         source = f"triseg::grid_sample_grad_input(in0_p, in1_p, {place}, out0_p);"

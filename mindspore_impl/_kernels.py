@@ -74,7 +74,7 @@ def deform_conv2d(
 
 def grid_sample(x: Tensor, grid: Tensor, align_corners: bool) -> Tensor:
     if grid.size == 0:
-        return F.zeros((len(x), x.shape[1], *grid.shape[1:3]), dtype=ms.float32)
+        return F.zeros((len(grid), x.shape[1], *grid.shape[1:3]), dtype=ms.float32)
     if _path() is None:
         return _grid_sample(x, grid, align_corners)
     return _grid_sample_kernel()(x, grid, Tensor(np.array([align_corners], np.int32)))
@@ -152,7 +152,7 @@ class _DeformProduct(nn.Cell):
 class _GridSample(nn.Cell):
     def __init__(self):
         super().__init__()
-        self.sample = _custom("grid_sample", lambda x, grid, s: (x[0], x[1], grid[1], grid[2]), _first)
+        self.sample = _custom("grid_sample", lambda x, grid, s: (grid[0], x[1], grid[1], grid[2]), _first)
         self.grad_input = _custom("grid_sample_grad_input", lambda gradient, grid, s, x: x, _first)
         self.grad_grid = _custom("grid_sample_grad_grid", lambda gradient, x, grid, s: grid, _first)
 
@@ -227,5 +227,6 @@ def _grid_sample(x: Tensor, grid: Tensor, align_corners: bool) -> Tensor:
     rest = -(height * width) % 8
     if rest:
         points = F.cat((points, F.zeros((count, 1, rest, 2), dtype=ms.float32)), 2)
+    x = F.broadcast_to(x, (count, *x.shape[1:]))
     out = F.grid_sample(x, points, align_corners=align_corners)[:, :, 0, : height * width]
     return out.reshape((count, x.shape[1], height, width))

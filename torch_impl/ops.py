@@ -263,7 +263,7 @@ def resize(x: Tensor, size: Shape, mode: str = "bilinear", align_corners: bool =
 
 
 def grid_sample(x: Tensor, grid: Tensor, align_corners: bool = False) -> Tensor:
-    return F.grid_sample(x, grid, "bilinear", "zeros", align_corners)
+    return F.grid_sample(x.expand(len(grid), -1, -1, -1), grid, "bilinear", "zeros", align_corners)
 
 
 def roi_align(x: Tensor, rois: Tensor, output_size: Shape, scale: float, sampling_ratio: int, aligned: bool) -> Tensor:

@@ -15,18 +15,23 @@
 
 namespace triseg {
 
-// x (images, channels, height, width), grid (images, points, 2), output (images, channels, points)
+// x (images, channels, height, width), grid (grids, points, 2), output (grids, channels, points); there are as many
+// images as grids, or one for all of them.
 struct GridShape {
-    int64_t images, channels, height, width, points;
+    int64_t images, channels, height, width, grids, points;
     bool corners;  // -1 and 1 are the middles of the outermost pixels, not the borders
 
     float scale(int64_t side) const { return corners ? (side - 1) / 2.0f : side / 2.0f; }
+    // Where a channel of the image that a grid reads begins.
+    int64_t plane(int64_t grid, int64_t channel) const {
+        return ((images == 1 ? 0 : grid) * channels + channel) * height * width;
+    }
 };
 
 constexpr int kGridBlock = 256;
 
-// Where the points begin .. begin + count of a grid read an image. The corners are upper left, upper right, lower left,
-// lower right; one outside the image has inside = 0 and place = 0.
+// Where the points begin .. begin + count of a grid read its image. The corners are upper left, upper right, lower
+// left, lower right; one outside the image has inside = 0 and place = 0.
 struct GridSamples {
     int count;
     int32_t place[4][kGridBlock];
@@ -42,10 +47,10 @@ inline bool grid_is_finite(float value) {  // -ffast-math takes std::isfinite fo
 }
 
 // A point that is not finite reads nothing.
-inline void grid_samples(const float* grid, const GridShape& s, int64_t image, int64_t begin, GridSamples& out) {
+inline void grid_samples(const float* grids, const GridShape& s, int64_t grid, int64_t begin, GridSamples& out) {
     out.count = (int)std::min<int64_t>(kGridBlock, s.points - begin);
     const float shift = s.corners ? 0.0f : 0.5f;
-    const float* points = grid + (image * s.points + begin) * 2;
+    const float* points = grids + (grid * s.points + begin) * 2;
     for (int i = 0; i < out.count; ++i) {
         float x = (points[2 * i] + 1) * s.scale(s.width) - shift;
         float y = (points[2 * i + 1] + 1) * s.scale(s.height) - shift;
@@ -65,20 +70,20 @@ inline void grid_samples(const float* grid, const GridShape& s, int64_t image, i
     }
 }
 
-inline std::vector<GridSamples> grid_samples_of_image(const float* grid, const GridShape& s, int64_t image) {
+inline std::vector<GridSamples> grid_samples_of(const float* grids, const GridShape& s, int64_t grid) {
     std::vector<GridSamples> blocks((s.points + kGridBlock - 1) / kGridBlock);
     #pragma omp parallel for schedule(static)
-    for (int64_t b = 0; b < (int64_t)blocks.size(); ++b) grid_samples(grid, s, image, b * kGridBlock, blocks[b]);
+    for (int64_t b = 0; b < (int64_t)blocks.size(); ++b) grid_samples(grids, s, grid, b * kGridBlock, blocks[b]);
     return blocks;
 }
 
-inline void grid_sample_forward(const float* x, const float* grid, const GridShape& s, float* output) {
-    for (int64_t image = 0; image < s.images; ++image) {
-        const std::vector<GridSamples> blocks = grid_samples_of_image(grid, s, image);
+inline void grid_sample_forward(const float* x, const float* grids, const GridShape& s, float* output) {
+    for (int64_t grid = 0; grid < s.grids; ++grid) {
+        const std::vector<GridSamples> blocks = grid_samples_of(grids, s, grid);
         #pragma omp parallel for schedule(static)
-        for (int64_t plane = image * s.channels; plane < (image + 1) * s.channels; ++plane) {
-            const float* from = x + plane * s.height * s.width;
-            float* to = output + plane * s.points;
+        for (int64_t channel = 0; channel < s.channels; ++channel) {
+            const float* from = x + s.plane(grid, channel);
+            float* to = output + (grid * s.channels + channel) * s.points;
             for (const GridSamples& block : blocks) {
                 for (int i = 0; i < block.count; ++i) {
                     float total = 0;
@@ -91,14 +96,14 @@ inline void grid_sample_forward(const float* x, const float* grid, const GridSha
     }
 }
 
-inline void grid_sample_grad_input(const float* grad_output, const float* grid, const GridShape& s, float* grad_x) {
-    for (int64_t image = 0; image < s.images; ++image) {
-        const std::vector<GridSamples> blocks = grid_samples_of_image(grid, s, image);
+inline void grid_sample_grad_input(const float* grad_output, const float* grids, const GridShape& s, float* grad_x) {
+    std::fill_n(grad_x, s.images * s.channels * s.height * s.width, 0.0f);
+    for (int64_t grid = 0; grid < s.grids; ++grid) {
+        const std::vector<GridSamples> blocks = grid_samples_of(grids, s, grid);
         #pragma omp parallel for schedule(static)
-        for (int64_t plane = image * s.channels; plane < (image + 1) * s.channels; ++plane) {
-            float* to = grad_x + plane * s.height * s.width;
-            const float* from = grad_output + plane * s.points;
-            std::fill_n(to, s.height * s.width, 0.0f);
+        for (int64_t channel = 0; channel < s.channels; ++channel) {
+            float* to = grad_x + s.plane(grid, channel);
+            const float* from = grad_output + (grid * s.channels + channel) * s.points;
             for (const GridSamples& block : blocks) {
                 for (int i = 0; i < block.count; ++i)
                     for (int k = 0; k < 4; ++k) to[block.place[k][i]] += block.weight[k][i] * from[i];
@@ -108,19 +113,18 @@ inline void grid_sample_grad_input(const float* grad_output, const float* grid, 
     }
 }
 
-inline void grid_sample_grad_grid(const float* grad_output, const float* x, const float* grid, const GridShape& s,
-                                  float* grad_grid) {
+inline void grid_sample_grad_grid(const float* grad_output, const float* x, const float* grids, const GridShape& s,
+                                  float* grad_grids) {
     const int64_t blocks = (s.points + kGridBlock - 1) / kGridBlock;
     #pragma omp parallel for schedule(static)
-    for (int64_t job = 0; job < s.images * blocks; ++job) {
-        const int64_t image = job / blocks, begin = job % blocks * kGridBlock;
+    for (int64_t job = 0; job < s.grids * blocks; ++job) {
+        const int64_t grid = job / blocks, begin = job % blocks * kGridBlock;
         GridSamples block;
-        grid_samples(grid, s, image, begin, block);
+        grid_samples(grids, s, grid, begin, block);
         float along_x[kGridBlock] = {}, along_y[kGridBlock] = {};
         for (int64_t channel = 0; channel < s.channels; ++channel) {
-            const int64_t plane = image * s.channels + channel;
-            const float* from = x + plane * s.height * s.width;
-            const float* gradient = grad_output + plane * s.points + begin;
+            const float* from = x + s.plane(grid, channel);
+            const float* gradient = grad_output + (grid * s.channels + channel) * s.points + begin;
             for (int i = 0; i < block.count; ++i) {
                 float corner[4];
                 for (int k = 0; k < 4; ++k) corner[k] = block.inside[k][i] * from[block.place[k][i]];
@@ -129,7 +133,7 @@ inline void grid_sample_grad_grid(const float* grad_output, const float* x, cons
                 along_y[i] += ((corner[2] - corner[0]) * (1 - u) + (corner[3] - corner[1]) * u) * gradient[i];
             }
         }
-        float* out = grad_grid + (image * s.points + begin) * 2;
+        float* out = grad_grids + (grid * s.points + begin) * 2;
         for (int i = 0; i < block.count; ++i) {
             out[2 * i] = along_x[i] * s.scale(s.width);
             out[2 * i + 1] = along_y[i] * s.scale(s.height);

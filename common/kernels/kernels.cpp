@@ -40,11 +40,11 @@ DeformShape deform_shape(const int64_t* x, const int64_t* offset, const int32_t*
     return {x[0], x[1], x[2], x[3], k[0], k[1], k[2], k[3], k[4], k[5], k[6], k[7], offset[2], offset[3]};
 }
 
-GridShape grid_shape(const int64_t* s) { return {s[0], s[1], s[2], s[3], s[4], s[5] != 0}; }
+GridShape grid_shape(const int64_t* s) { return {s[0], s[1], s[2], s[3], s[4], s[5], s[6] != 0}; }
 
 // settings (1,) int32: corners
 GridShape grid_shape(const int64_t* x, const int64_t* grid, const int32_t* settings) {
-    return {x[0], x[1], x[2], x[3], grid[1] * grid[2], settings[0] != 0};
+    return {x[0], x[1], x[2], x[3], grid[0], grid[1] * grid[2], settings[0] != 0};
 }
 
 }  // namespace
@@ -144,7 +144,7 @@ int triseg_deform_columns_grad_offset_aot(int, void** params, int*, int64_t** sh
     return 0;
 }
 
-// x (N, C, H, W), grid (N, h, w, 2), settings -> (N, C, h, w)
+// x (N or 1, C, H, W), grid (N, h, w, 2), settings -> (N, C, h, w)
 int triseg_grid_sample_aot(int, void** params, int*, int64_t** shapes, const char**, void*, void*) {
     const GridShape shape = grid_shape(shapes[0], shapes[1], array<int32_t>(params, 2));
     triseg::grid_sample_forward(array(params, 0), array(params, 1), shape, array(params, 3));

@@ -33,11 +33,7 @@ def person_features(features: Array, persons: Mapping[str, Array], settings: Pos
     `skeletons` (P, 55, s, s).
     """
     xp = namespace(features)
-    images, *size = features.shape
-    if images == 1:
-        own = xp.broadcast_to(features, (persons["grid"].shape[0], *size))  # without a copy where a framework can
-    else:
-        own = xp.take(features, persons["person_image"])
+    own = features if features.shape[0] == 1 else xp.take(features, persons["person_image"])
     aligned = xp.grid_sample(own, persons["grid"], align_corners=True)
     return xp.concatenate([aligned, persons["skeletons"]], axis=1) if settings.network.skeletons else aligned
 

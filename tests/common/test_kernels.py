@@ -89,7 +89,7 @@ def answers(library: ctypes.CDLL) -> dict[str, np.ndarray]:
 
     grid = random.uniform(-1.2, 1.2, (2, 30, 21, 2)).astype(np.float32)
     sampled, grad_image, grad_grid = np.empty((2, 6, 30, 21), np.float32), np.empty_like(features), np.empty_like(grid)
-    shape = kernels.int64s(*features.shape, 630, 1)
+    shape = kernels.int64s(*features.shape, 2, 630, 1)
     library.triseg_grid_sample(address(features), address(grid), shape, address(sampled))
     library.triseg_grid_sample_grad_input(address(sampled), address(grid), shape, address(grad_image))
     inputs = address(sampled), address(features), address(grid)
