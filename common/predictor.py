@@ -10,6 +10,7 @@ import numpy as np
 from common import visualize
 from common.commands.wing import open_model
 from common.config import load_settings
+from common.data.figures import KEYPOINT_NAMES
 from common.data.samples import samples_for
 from common.errors import UserError
 from common.maskrcnn_benchmark import is_config, read_config
@@ -54,10 +55,19 @@ class Predictor:
         self.confidence_threshold, self.top_k, self.masks_per_dim = confidence_threshold, top_k, masks_per_dim
         self._samples = samples_for(self.settings)
 
-    def predict(self, image: np.ndarray) -> Instances:
-        """(H, W, 3) uint8 RGB -> its instances in its own pixels, the best first."""
+    def predict(self, image: np.ndarray, keypoints: np.ndarray | None = None) -> Instances:
+        """(H, W, 3) uint8 RGB -> its instances in its own pixels, the best first.
+
+        Pose2Seg needs its persons' key points, (K, 17, 3) x, y, visibility in the image's pixels; they keep their order.
+        """
         _check_image(image)
-        batch = self._samples.join([self._samples.prepare(image, self.settings)], self.settings)
+        if self.settings.data_kind == "person_keypoints":
+            sample = self._samples.prepare(image, _checked(keypoints, self.settings.model), self.settings)
+        elif keypoints is None:
+            sample = self._samples.prepare(image, self.settings)
+        else:
+            raise UserError(f"{self.settings.model} takes no key points; they are for Pose2Seg")
+        batch = self._samples.join([sample], self.settings)
         (found,) = self._learner.predict(batch, self.confidence_threshold)
         return found[: self.top_k]
 
@@ -65,15 +75,15 @@ class Predictor:
         """A copy of the image, RGB, with the instances' masks, boxes, names and scores."""
         return visualize.draw(image, instances, self.classes)
 
-    def run(self, image: np.ndarray) -> tuple[Instances, np.ndarray]:
-        """(H, W, 3) uint8 RGB -> its instances, and the image with these drawn in."""
-        found = self.predict(image)
+    def run(self, image: np.ndarray, keypoints: np.ndarray | None = None) -> tuple[Instances, np.ndarray]:
+        """(H, W, 3) uint8 RGB, and key points as for `predict` -> its instances, and the image with these drawn in."""
+        found = self.predict(image, keypoints)
         return found, self.draw(image, found)
 
-    def run_on_opencv_image(self, image: np.ndarray) -> np.ndarray:
+    def run_on_opencv_image(self, image: np.ndarray, keypoints: np.ndarray | None = None) -> np.ndarray:
         """(H, W, 3) uint8 BGR, as OpenCV reads it -> a copy with the instances drawn in, BGR."""
         _check_image(image)
-        return cv2.cvtColor(self.run(cv2.cvtColor(image, cv2.COLOR_BGR2RGB))[1], cv2.COLOR_RGB2BGR)
+        return cv2.cvtColor(self.run(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), keypoints)[1], cv2.COLOR_RGB2BGR)
 
     def heat_maps(self, instances: Instances) -> np.ndarray:
         """(N, H, W) float32: how probable it is that a pixel belongs to an instance; its mask is where it does."""
@@ -120,3 +130,14 @@ def _check_image(image: np.ndarray) -> None:
         raise UserError(f"an image is an array (H, W, 3) of uint8, not {what}")
     if 0 in image.shape:
         raise UserError(f"the image is empty: {image.shape}")
+
+
+def _checked(keypoints: np.ndarray | None, model: str) -> np.ndarray:
+    """Key points as they are, if they are any."""
+    shape = None if keypoints is None else np.shape(keypoints)
+    if shape is None or len(shape) != 3 or shape[1:] != (len(KEYPOINT_NAMES), 3):
+        what = "none are given" if shape is None else f"not {shape}"
+        raise UserError(f"{model} needs the persons' key points, (K, {len(KEYPOINT_NAMES)}, 3); {what}")
+    if not np.isfinite(keypoints).all():
+        raise UserError(f"{model}: key points must be finite numbers")
+    return np.asarray(keypoints)

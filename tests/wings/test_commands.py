@@ -12,6 +12,7 @@ import pytest
 from common.commands import evaluate, predict, train
 from common.data.coco import resolve
 from common.data.shapes import write_shapes
+from common.errors import UserError
 
 ROOT = Path(__file__).parents[2]
 WRONG = {
@@ -55,3 +56,51 @@ def test_mask_rcnn_is_trained_evaluated_and_put_to_work(framework, tmp_path, sha
     predict.main(framework, [*given, weights, str(shapes / "val"), f"--output={found}", "--save=npz", *settings])
     arrays = [np.load(path) for path in sorted(found.iterdir())]
     assert len(arrays) == 3 and all(each["masks"].shape[1:] == (128, 160) for each in arrays)
+
+
+@pytest.fixture
+def persons(tmp_path) -> Path:
+    """The first image of a split has nobody, the next three have persons with 0, 1 and 2 key points."""
+    root = write_shapes(tmp_path / "persons", images=5, seed=3, val_images=5, size=(64, 80), persons=True)
+    for split in ("train", "val"):
+        path = root / f"annotations/person_keypoints_{split}.json"
+        whole = json.loads(path.read_text())
+        images = [each["id"] for each in whole["images"]]
+        whole["annotations"] = [each for each in whole["annotations"] if each["image_id"] != images[0]]
+        for each in whole["annotations"]:
+            if (count := images.index(each["image_id"]) - 1) < 3:
+                each["num_keypoints"] = count
+                each["keypoints"] = [20.0, 30.0, 2, 25.0, 40.0, 1][: 3 * count] + [0] * (51 - 3 * count)
+        path.write_text(json.dumps(whole))
+    return root
+
+
+def test_pose2seg_takes_persons_of_hardly_any_key_points(framework, tmp_path, persons, capsys):
+    run, found = tmp_path / "run", tmp_path / "found"
+    given = ["pose2seg_tiny", "--device=cpu"]
+    small = ["preprocessing.size=64", "network.align_size=32"]
+    data = [f"--data={persons}", "--workers=0", *small]
+    shown = resolve(persons, "val", "person_keypoints")
+    train.main(framework, [*given, *data, f"--output={run}", "--iterations=2", "--batch-size=4", "--skip-test"])
+    losses = [json.loads(line)["losses"]["mask"] for line in (run / "log.jsonl").read_text().splitlines()]
+    assert losses and np.isfinite(losses).all()
+
+    weights = f"--weights={run / 'weights.safetensors'}"
+    evaluate.main(framework, [*given, *data, weights, f"--output={tmp_path}", "--batch-size=3"])
+    assert "mask AP (COCO segm" in capsys.readouterr().out
+    results = json.loads((tmp_path / "mask_results.json").read_text())
+    annotations = json.loads(shown.annotations.read_text())["annotations"]
+    assert [each["image_id"] for each in results] == [each["image_id"] for each in annotations]
+
+    images, keypoints = persons / "val", f"--keypoints={shown.annotations}"
+    predict.main(framework, [*given, weights, str(images), keypoints, f"--output={found}", "--save=npz", *small])
+    counts = [len(np.load(path)["scores"]) for path in sorted(found.iterdir())]
+    assert counts == [sum(each["image_id"] == image for each in annotations) for image in shown.image_ids]
+    assert counts[0] == 0
+
+    strangers = tmp_path / "strangers.json"
+    strangers.write_text(json.dumps([{"image_id": 7, "keypoints": [1.0] * 51}]))
+    with pytest.raises(UserError, match=r"strangers\.json: none of its 1 image ids \(7, \.\.\.\) is in "):
+        evaluate.main(framework, [*given, *data, weights, f"--keypoints={strangers}"])
+    with pytest.raises(UserError, match=r"strangers\.json: no key points for 0+1000001\.png or 4 others"):
+        predict.main(framework, [*given, weights, str(images), f"--keypoints={strangers}", f"--output={found}"])

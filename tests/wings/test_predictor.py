@@ -123,6 +123,8 @@ def test_what_is_no_image_or_no_model_is_refused(model, weights, wing, predictor
         for call in (predictor.predict, predictor.run_on_opencv_image):
             with pytest.raises(UserError, match=line):
                 call(wrong)
+    with pytest.raises(UserError, match=f"{model} takes no key points"):
+        predictor.predict(image, np.zeros((1, 17, 3)))
     make = wing("predictor").Predictor
     with pytest.raises(UserError, match="the weights are missing"):
         make(model)
