@@ -22,9 +22,10 @@ from common.rcnn.geometry import mask_side
 
 Sample = dict[str, np.ndarray]
 
-# What makes of initial weights a thousand proposals, and of these more candidates than detections are wanted.
-SHARPNESS = {"rpn.objectness.weight": 5.0, "box_head.classes.weight": 3.0}
-BACKGROUND = 8.0
+# What makes of initial weights a thousand proposals, and of these more candidates than detections are wanted. It is
+# for pixels of 0..255: where they are divided by a deviation, everything behind them is as much smaller.
+SHARPNESS = {"rpn.objectness": 5.0, "rpn.deltas": 1.0, "box_head.classes": 3.0, "box_head.deltas": 1.0}
+BACKGROUND = 3.0
 # Of sizes that vary: the short side, in those of the settings, and the long side, in short sides.
 SHORTEST, LONGEST = 0.8, 1.7
 VARIED, EQUAL = "varied", "equal"
@@ -37,7 +38,9 @@ class _Model:
 
     def weights(self, shapes: dict[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
         """Initial weights whose scores are neither all equal nor all 0 or 1."""
-        made = made_up.lively_weights(shapes, self.settings, self.seed, SHARPNESS)
+        scale = np.mean(self.settings.preprocessing.deviation)
+        sharper = {f"{layer}.weight": factor * scale for layer, factor in SHARPNESS.items()}
+        made = made_up.lively_weights(shapes, self.settings, self.seed, sharper)
         made["box_head.classes.bias"][0 if self.settings.network.background == "first" else -1] = BACKGROUND
         return made
 

@@ -95,7 +95,9 @@ def test_sizes_differ_in_both_directions_and_keep_to_the_settings():
 @pytest.mark.parametrize("model", ["mask_rcnn_r50_fpn", "mask_rcnn_r50_fpn_detectron2", "mask_rcnn_r50_c4"])
 def test_the_background_is_what_the_weights_favour(model):
     settings = load_settings(model)
-    shapes = {"box_head.classes.weight": (81, 4), "box_head.classes.bias": (81,), "rpn.objectness.weight": (3, 4, 1, 1)}
+    layers = {"rpn.objectness": (3, 4, 1, 1), "rpn.deltas": (12, 4, 1, 1), "box_head.deltas": (324, 4)}
+    shapes = {f"{layer}.weight": shape for layer, shape in layers.items()}
+    shapes |= {"box_head.classes.weight": (81, 4), "box_head.classes.bias": (81,)}
     bias = make_work(settings, 0).weights(shapes)["box_head.classes.bias"]
     assert bias.argmax() == (80 if model.endswith("detectron2") else 0)
     assert np.count_nonzero(bias) == 1
