@@ -8,7 +8,7 @@ import pytest
 
 from common.config import load_settings
 
-MODELS = ["yolact_tiny", "yolact_resnet50", "yolact_darknet53", "yolact_plus_resnet50"]
+MODELS = ["yolact_tiny", "yolact_resnet50", "yolact_darknet53", "yolact_plus_resnet50", "pose2seg_tiny"]
 DESCRIBE = """
 import importlib, json, sys
 from common.config import load_settings

@@ -12,7 +12,7 @@ import pytest
 
 from common.config import load_settings
 from tests.weights_convert.small_models import draw_canonical, small_or_other
-from weights_convert import conversion, mask_rcnn, yolact
+from weights_convert import conversion, mask_rcnn, pose2seg, yolact
 
 ROOT = Path(__file__).parents[2]
 
@@ -43,9 +43,10 @@ def draw_original() -> Callable[[str], dict[str, np.ndarray]]:
         rng, settings = np.random.default_rng(7), load_settings(model)
         if settings.family == "mask_rcnn":
             return mask_rcnn.to_original(draw_canonical(settings), settings, model)
+        family = {"yolact": yolact, "pose2seg": pose2seg}[settings.family]
         return {
             entry.original: rng.standard_normal(entry.shape, np.float32) if entry.canonical else np.zeros((), np.int64)
-            for entry in yolact.layout(settings)
+            for entry in family.layout(settings)
         }
 
     return draw

@@ -6,7 +6,7 @@ import pytest
 from common.config import load_settings
 from common.weights import compare_weights
 from weights_convert import read_foreign
-from weights_convert.conversion import convert, original_format, write
+from weights_convert.conversion import TARGET_FORMATS, convert, original_format, write
 from weights_convert.writers import write_pth
 
 NETWORK = """
@@ -33,7 +33,7 @@ SUFFIXES = {"torch": ".pth", "jittor": ".pkl", "mindspore": ".ckpt"}
 
 
 # Of each family the plain network, and the one with every other kind of layer.
-MODELS = ["yolact_tiny", "mask_rcnn_tiny"]
+MODELS = ["yolact_tiny", "mask_rcnn_tiny", "pose2seg_tiny"]
 MODELS += [pytest.param(model, marks=pytest.mark.slow) for model in ("yolact_plus_resnet50", "mask_rcnn_r50_c4")]
 
 
@@ -49,10 +49,8 @@ def test_between_a_framework_and_the_converter(run_in, tmp_path, framework, mode
         framework, "\n".join((NETWORK.format(framework=framework, model=model), LOAD[framework], see, SAVE[framework]))
     )
     assert compare_weights(dict(np.load(tmp_path / "seen.npz")), weights) == ""
-    write(
-        tmp_path / "back.pth",
-        *convert(tmp_path / f"own{SUFFIXES[framework]}", model),
-        original_format(load_settings(model)),
-    )
-    back = read_foreign(tmp_path / "back.pth")
+    form = original_format(load_settings(model))
+    path = tmp_path / f"back{TARGET_FORMATS[form][0]}"
+    write(path, *convert(tmp_path / f"own{SUFFIXES[framework]}", model), form)
+    back = read_foreign(path)
     assert list(back) == list(original) and compare_weights(back, original) == ""

@@ -5,9 +5,9 @@ import pytest
 
 from common.config import load_settings, model_names
 from tests.goldens import golden
-from weights_convert import mask_rcnn, yolact
+from weights_convert import mask_rcnn, pose2seg, yolact
 
-FAMILIES = {"yolact": yolact, "mask_rcnn": mask_rcnn}
+FAMILIES = {"yolact": yolact, "mask_rcnn": mask_rcnn, "pose2seg": pose2seg}
 
 
 @pytest.mark.parametrize("model", model_names())
