@@ -58,7 +58,7 @@ class Predictor:
     def predict(self, image: np.ndarray, keypoints: np.ndarray | None = None) -> Instances:
         """(H, W, 3) uint8 RGB -> its instances in its own pixels, the best first.
 
-        Pose2Seg needs its persons' key points, (K, 17, 3) x, y, visibility in the image's pixels; they keep their order.
+        Pose2Seg needs the persons' key points (K, 17, 3) x, y, visibility in the image's pixels, and keeps their order.
         """
         _check_image(image)
         if self.settings.data_kind == "person_keypoints":
