@@ -32,7 +32,8 @@ def main(framework: str, argv: Sequence[str] | None = None) -> None:
         type=Path,
         required=True,
         metavar="IN.npz",
-        help="`image` (N, 3, H, W), prepared; Mask R-CNN also takes `rois` and `image_size`; for --gradients a batch",
+        help="`image` (N, 3, H, W), prepared; Mask R-CNN also takes `rois` and `image_size`, Pose2Seg `person_image`, "
+        "`grid` and `skeletons`; for --gradients a batch",
     )
     parser.add_argument("--outputs", type=Path, required=True, metavar="OUT.npz")
     parser.add_argument(
