@@ -10,7 +10,7 @@ import pytest
 from common.data.shapes import write_shapes
 
 ROOT = Path(__file__).parents[1]
-REAL_PERSONS = ROOT.parent / "shared" / "data" / "coco_persons"
+REAL = ROOT.parent / "shared" / "data"
 FRAMEWORKS = ("torch", "jittor", "mindspore")
 STEPS = 20
 # Norms stand still, YOLACT's because a batch is small. Trained on few images from random weights they multiply what
@@ -25,16 +25,16 @@ MODELS = {
         "network.frozen_norm=true",
         "preprocessing.deviation=[58.4,57.1,57.4]",
     ],
+    "pose2seg_tiny": ["schedule.learning_rate=0.0001", "network.frozen_norm=true"],
 }
 
 
-@pytest.fixture(params=["synthetic", "real"])
-def data(request, tmp_path):
-    if request.param == "synthetic":
-        return write_shapes(tmp_path / "shapes", images=40, seed=1, val_images=2)
-    if not REAL_PERSONS.is_dir():
-        pytest.skip("the sample of real persons is not here")
-    return REAL_PERSONS
+def data_root(data: str, model: str, folder: Path) -> Path:
+    if data == "synthetic":
+        return write_shapes(folder / "shapes", images=40, seed=1, val_images=2, persons=model == "pose2seg_tiny")
+    if not (REAL / data).is_dir():
+        pytest.skip(f"the sample {data} is not here")
+    return REAL / data
 
 
 def losses(model: str, framework: str, data: Path, output: Path) -> list[dict[str, float]]:
@@ -48,9 +48,13 @@ def losses(model: str, framework: str, data: Path, output: Path) -> list[dict[st
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize(
+    ("model", "data"),
+    [(model, data) for model in MODELS for data in ("synthetic", "coco_persons")] + [("pose2seg_tiny", "ochuman")],
+)
 def test_losses_of_twenty_steps_agree(model, data, tmp_path):
-    runs = {framework: losses(model, framework, data, tmp_path / framework) for framework in FRAMEWORKS}
+    root = data_root(data, model, tmp_path)
+    runs = {framework: losses(model, framework, root, tmp_path / framework) for framework in FRAMEWORKS}
     for framework in FRAMEWORKS:
         assert len(runs[framework]) == STEPS, framework
         for step, (here, there) in enumerate(zip(runs[framework], runs["torch"], strict=True)):
