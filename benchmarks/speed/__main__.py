@@ -16,7 +16,6 @@ import importlib
 import json
 from pathlib import Path
 
-from benchmarks.families import refuse_unwritten
 from benchmarks.frameworks import FRAMEWORKS, chosen_frameworks
 from benchmarks.speed.mask_rcnn import make_sizes_work, sizes_table
 from benchmarks.speed.measuring import Work, measure, table
@@ -25,7 +24,7 @@ from common.config import Settings, load_settings
 from common.errors import UserError, run_command
 from common.files import atomic_path
 
-MODELS = ("yolact_resnet50", "yolact_plus_resnet50", "mask_rcnn_r50_fpn")
+MODELS = ("yolact_resnet50", "yolact_plus_resnet50", "mask_rcnn_r50_fpn", "pose2seg")
 
 EXAMPLES = """
 examples:
@@ -66,7 +65,6 @@ def main() -> None:
 
 
 def _work(settings: Settings, arguments: argparse.Namespace) -> Work:
-    refuse_unwritten(settings, "prediction")
     if not arguments.sizes:
         return importlib.import_module(f"benchmarks.speed.{settings.family}").make_work(settings, arguments.seed)
     if settings.family != "mask_rcnn":
