@@ -17,7 +17,7 @@ from common.config import load_settings
 from common.results import Instances
 
 ROOT = Path(__file__).parents[1]
-PAGES = ("README.md", "docs/mask_rcnn.md")
+PAGES = ("README.md", "docs/mask_rcnn.md", "docs/pose2seg.md")
 
 
 def blocks(page, language=""):
@@ -74,6 +74,7 @@ def test_python_runs(tmp_path, monkeypatch, capsys):
     cv2.imwrite("street.jpg", np.full((60, 80, 3), 90, np.uint8))
     for page in PAGES:
         for block in blocks(page, "python"):
-            exec(compile(block, page, "exec"), {"image": np.full((60, 80, 3), 90, np.uint8)})
+            given = {"image": np.full((60, 80, 3), 90, np.uint8), "keypoints": np.ones((1, 17, 3))}
+            exec(compile(block, page, "exec"), given)
     assert "dog 0.9" in capsys.readouterr().out
     assert cv2.imread("found.png").shape == (60, 80, 3)
