@@ -24,6 +24,10 @@ NORMS = ("BatchNorm", "FrozenBatchNorm")
 # the rate, and with norms that never make values larger, it does not grow in twenty.
 DRAWN_RATE = 0.1
 
+# How far apart a two-stage model's scores are to lie, by the stage's name and the layer that gives it. Fresh ones are
+# nearly equal: what is chosen by them is chosen by rounding, and of 80 classes none gets a score worth a detection.
+SPREADS = {"rpn_logits": ("rpn.objectness.weight", 2.0), "class_logits": ("box_head.classes.weight", 3.0)}
+
 
 def prepare(
     folder: Path, settings: Settings, batch_size: int, data: Path | None, steps: int = 20, seed: int = 0
@@ -64,7 +68,7 @@ def _excerpt(root: Path, out: Path, classes: int) -> None:
 
 
 def draw_missing_weights(case: Case, learner_class: type, folder: Path) -> None:
-    """Where no weights were given, those that training starts with; the norms' statistics come from the first image."""
+    """Where no weights were given, those that training starts with, adapted to the first image."""
     if case.has_weights(folder):
         return
     learner = learner_class(case.settings, "cpu", training=True)
@@ -74,7 +78,11 @@ def draw_missing_weights(case: Case, learner_class: type, folder: Path) -> None:
             weights[name] = 0.01 * stream(case.seed, 0, f"weight {name}").standard_normal(weight.shape, np.float32)
     learner.load_weights(weights)
     settling = _Settling()
-    learner.trace(case.inputs(), settling)
+    stages = learner.trace(case.inputs(), settling)
+    for stage, (layer, spread) in SPREADS.items():
+        found = [values.std() for name, values in stages.items() if name.startswith(stage)]
+        if found:
+            weights[layer] = weights[layer] * np.float32(spread / np.mean(found))
     card = Card(
         model=case.settings.model,
         source=f"drawn for a comparison (seed {case.seed})",

@@ -25,7 +25,7 @@ class Model:
 
 STILL = Model("yolact_tiny", 4, 20)  # with so few images norms stand still
 TRAINING = Model("yolact_tiny", 8, 3)
-TWO_STAGES = Model("mask_rcnn_tiny", 2, 5, ("network.frozen_norm=true",))  # as in all larger ones
+TWO_STAGES = Model("mask_rcnn_tiny", 2, 3, ("network.frozen_norm=true",))  # as in all larger ones
 FAULTS = [(STILL if fault.still else TRAINING, name, fault) for name, fault in parity_faults.FAULTS.items()]
 FAULTS += [(TWO_STAGES, name, fault) for name, fault in rcnn_faults.FAULTS.items()]
 
