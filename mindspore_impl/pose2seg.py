@@ -6,7 +6,7 @@ The half that is not network (alignment, skeletons, loss, masks in the image) st
 from collections.abc import Callable
 
 import numpy as np
-from mindspore import Tensor, nn
+from mindspore import Tensor, jit, nn
 from mindspore import ops as F
 
 from common import pose
@@ -54,6 +54,10 @@ class SegModule(nn.Cell):
         self.pred_small = Conv(width * 2, 2, 1)
 
     def construct(self, x: Tensor) -> Tensor:
+        return _done(self._logits(x))
+
+    @jit
+    def _logits(self, x: Tensor) -> Tensor:
         x = F.relu(conv_norm(self.conv1, self.bn1, x))
         x = self.layer1(x)
         x = ops.resize(x, (2 * x.shape[2], 2 * x.shape[3]), align_corners=True)
@@ -74,6 +78,12 @@ class Pose2Seg(nn.Cell):
 
     def features(self, image: Tensor) -> Tensor:
         """(N, 3, S, S) -> the pyramid's finest level (N, C, S / 4, S / 4), from which all persons are read"""
+        return _done(self._features(image))
+
+    # This and `_logits` are compiled, for each number of images and of persons: operation by operation MindSpore takes
+    # twice as long.
+    @jit
+    def _features(self, image: Tensor) -> Tensor:
         return self.fpn.finest(self.backbone(image))
 
     def construct(self, image: Tensor, persons: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -96,3 +106,9 @@ class Pose2Seg(nn.Cell):
     def predict(self, image: Tensor, inputs: dict[str, np.ndarray], score_threshold: float) -> list[Instances]:
         """(N, 3, S, S) -> for each image its persons in the order of the inputs, in the image's own pixels."""
         return pose.predict(self, image, inputs, score_threshold)
+
+
+def _done(x: Tensor) -> Tensor:
+    """Waits for a compiled function: the next operation would do so in a loop, on a core that the function needs."""
+    x.asnumpy()
+    return x
