@@ -79,7 +79,7 @@ class Pose2Seg(nn.Module):
     def forward(self, image: Tensor, persons: dict[str, Tensor]) -> dict[str, Tensor]:
         """(N, 3, S, S) and P persons -> p1, rois (P, C, s, s) and logits (P, 2, s, s)
 
-        persons: `affine` (P, 2, 3), `person_image` (P,) and `skeletons` (P, 55, s, s), as `common.pose` makes them.
+        persons: `grid` (P, s, s, 2), `person_image` (P,) and `skeletons` (P, 55, s, s), as `common.pose` makes them.
         """
         features = self.features(image)
         rois = pose.person_features(features, persons, self.settings)
