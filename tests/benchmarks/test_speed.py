@@ -110,7 +110,6 @@ def test_what_is_unknown_is_named_in_one_line():
         (("yolact_tiny", "--frameworks", "torch,keras"), "keras"),
         (("yolact_huge",), "yolact_huge"),
         (("yolact_tiny", "--sizes", 3), "images of one size"),
-        (("pose2seg_tiny",), "pose2seg"),
     ):
         done = speed(*arguments)
         assert done.returncode == 2
