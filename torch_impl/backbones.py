@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from common.config import DarknetSettings, ResNetSettings
+from torch_impl._in_place import relu
 from torch_impl.layers import BatchNorm, Conv, DeformConv, FrozenBatchNorm, conv_norm
 
 # What makes a batch norm of so many channels.
@@ -44,9 +45,9 @@ class Bottleneck(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         shortcut = x if self.downsample is None else conv_norm(self.downsample[0], self.downsample[1], x)
-        x = F.relu(conv_norm(self.conv1, self.bn1, x))
-        x = F.relu(conv_norm(self.conv2, self.bn2, x))
-        return F.relu(conv_norm(self.conv3, self.bn3, x) + shortcut)
+        x = relu(conv_norm(self.conv1, self.bn1, x))
+        x = relu(conv_norm(self.conv2, self.bn2, x))
+        return relu(conv_norm(self.conv3, self.bn3, x) + shortcut)
 
 
 def residual_stage(settings: ResNetSettings, stage: int, norm: Norm) -> nn.Sequential:
@@ -86,7 +87,7 @@ class ResNet(nn.Module):
                 parameter.requires_grad = False
 
     def forward(self, image: Tensor) -> list[Tensor]:
-        x = F.relu(conv_norm(self.conv1, self.bn1, image))
+        x = relu(conv_norm(self.conv1, self.bn1, image))
         x = F.max_pool2d(x, 3, stride=2, padding=1)
         features = []
         for stage in range(1, self.last_stage + 1):

@@ -5,11 +5,11 @@ The half that is not network (anchors, proposals, pooling, detection) stands in 
 
 import numpy as np
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from common import rcnn
 from common.config import MaskRcnnNetwork, MaskRcnnSettings, RpnSettings
 from common.results import Instances
+from torch_impl._in_place import relu
 from torch_impl.backbones import build_backbone, norm_for, residual_stage
 from torch_impl.fpn import FPN
 from torch_impl.layers import Conv, ConvTranspose, Linear
@@ -27,7 +27,7 @@ class RPNHead(nn.Module):
 
     def forward(self, features: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
         """Maps (N, C, h, w) -> of each the logits (N, A, h, w) and the offsets (N, 4 * A, h, w), anchor by anchor"""
-        hidden = [F.relu(self.conv(feature)) for feature in features]
+        hidden = [relu(self.conv(feature)) for feature in features]
         return [self.objectness(x) for x in hidden], [self.deltas(x) for x in hidden]
 
 
@@ -44,8 +44,8 @@ class BoxHead(nn.Module):
 
     def features(self, pooled: Tensor) -> Tensor:
         """(K, C, s, s) -> (K, width)"""
-        x = F.relu(self.fc1(pooled.flatten(1)))
-        return F.relu(self.fc2(x))
+        x = relu(self.fc1(pooled.flatten(1)))
+        return relu(self.fc2(x))
 
     def forward(self, pooled: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(K, C, s, s) -> features, class logits (K, class outputs), offsets (K, box outputs)"""
@@ -89,8 +89,8 @@ class MaskHead(nn.Module):
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """(K, C, s, s) -> features (K, channels, s, s), logits (K, mask outputs, 2 * s, 2 * s)"""
         for number in range(1, self.convolutions + 1):
-            x = F.relu(getattr(self, f"conv{number}")(x))
-        return x, self.logits(F.relu(self.deconv(x)))
+            x = relu(getattr(self, f"conv{number}")(x))
+        return x, self.logits(relu(self.deconv(x)))
 
 
 class MaskRcnn(nn.Module):
