@@ -10,10 +10,12 @@ from common.boxes import Family
 from common.config import MaskRcnnSettings
 from common.data.coco import CocoDataset, Objects, clipped, has_area
 from common.data.resizing import nearest, resize, resized_size
-from common.data.samples import check_classes
+from common.data.samples import Inference, check_classes
 from common.data.transforms import maybe
 from common.errors import UserError
 from common.rcnn.forms import Form, pack
+
+__all__ = ["Inference", "Training", "collate", "join", "prepare"]
 
 _SMALLEST_SIDE = 1e-5  # of a resized box in detectron2
 
@@ -106,25 +108,6 @@ def collate(samples: list[dict], settings: MaskRcnnSettings) -> dict[str, np.nda
         "host.seed": np.stack([sample["seed"] for sample in samples]),
         **pack([form for sample in samples for form in sample["forms"]]),
     }
-
-
-class Inference:
-    """Makes the sample of a data set's position for prediction: what `prepare` makes, and `image_id`."""
-
-    def __init__(self, dataset: CocoDataset, settings: MaskRcnnSettings) -> None:
-        self.dataset, self.settings = dataset, settings
-
-    def __len__(self) -> int:
-        return len(self.dataset)
-
-    def __call__(self, index: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
-        return prepare(self.dataset.image(index), self.settings) | {"image_id": self.dataset.image_ids[index]}
-
-    def collate(self, samples: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-        return join(samples, self.settings)
-
-    def describe(self, index: int) -> str:
-        return f"image {self.dataset.image_ids[index]}"
 
 
 def prepare(image: np.ndarray, settings: MaskRcnnSettings) -> dict[str, np.ndarray]:

@@ -15,6 +15,8 @@ height and width, with what else the family needs; of a data set also `image_id`
 import importlib
 from types import ModuleType
 
+import numpy as np
+
 from common.config import Settings
 from common.data.coco import CocoDataset
 from common.errors import UserError
@@ -23,6 +25,28 @@ from common.errors import UserError
 def samples_for(settings: Settings) -> ModuleType:
     """The module of the model's family."""
     return importlib.import_module(f"common.data.{settings.family}_samples")
+
+
+class Inference:
+    """Makes the sample of a data set's position for prediction, for families that need the image alone: what the
+    family's `prepare` makes, and `image_id`.
+    """
+
+    def __init__(self, dataset: CocoDataset, settings: Settings) -> None:
+        self.dataset, self.settings = dataset, settings
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __call__(self, index: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        sample = samples_for(self.settings).prepare(self.dataset.image(index), self.settings)
+        return sample | {"image_id": self.dataset.image_ids[index]}
+
+    def collate(self, samples: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+        return samples_for(self.settings).join(samples, self.settings)
+
+    def describe(self, index: int) -> str:
+        return f"image {self.dataset.image_ids[index]}"
 
 
 def check_classes(dataset: CocoDataset, settings: Settings) -> None:

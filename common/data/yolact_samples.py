@@ -8,8 +8,10 @@ from common import yolact
 from common.config import YolactSettings
 from common.data import transforms
 from common.data.coco import CocoDataset, Sample
-from common.data.samples import check_classes
+from common.data.samples import Inference, check_classes
 from common.errors import UserError
+
+__all__ = ["Inference", "Training", "join", "prepare"]
 
 # What surrounds an image that was made smaller: COCO's mean colour, whatever the backbone's own normalisation.
 _SURROUNDING = (123.68, 116.78, 103.94)
@@ -61,25 +63,6 @@ class Training:
             f"{self.dataset.annotations}: in {_MOST_REDRAWS} images no object was left to train on; "
             f"look at the data with python -m common.data.check"
         )
-
-
-class Inference:
-    """Makes the sample of a data set's position for prediction: `image`, `image_id` and `original_size` (H, W)."""
-
-    def __init__(self, dataset: CocoDataset, settings: YolactSettings) -> None:
-        self.dataset, self.settings = dataset, settings
-
-    def __len__(self) -> int:
-        return len(self.dataset)
-
-    def __call__(self, index: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
-        return prepare(self.dataset.image(index), self.settings) | {"image_id": self.dataset.image_ids[index]}
-
-    def collate(self, samples: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-        return join(samples, self.settings)
-
-    def describe(self, index: int) -> str:
-        return f"image {self.dataset.image_ids[index]}"
 
 
 def prepare(image: np.ndarray, settings: YolactSettings) -> dict[str, np.ndarray]:
