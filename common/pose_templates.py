@@ -14,7 +14,7 @@ import numpy as np
 
 from common.data.coco import CocoDataset, resolve
 from common.data.figures import KEYPOINT_NAMES, SKELETON
-from common.data.pose2seg_samples import annotated, check_persons, person_rows
+from common.data.pose2seg_samples import annotated, check_persons, person_rows, pixel_corners
 from common.data.transforms import flip_order
 from common.errors import UserError, run_command
 from common.files import atomic_path
@@ -34,10 +34,7 @@ def collect_persons(dataset: CocoDataset, fewest_points: int) -> np.ndarray:
         objects = dataset.objects(position, masks=False)
         size = tuple(side or _UNBOUNDED for side in dataset.image_size(position))
         rows = person_rows(objects, size, dataset.keypoint_label)
-        # Boxes as the original takes them: to the last pixel, and inside the image.
-        last = np.array(size[::-1], np.float32) - 1
-        low, high = (np.clip(corner, 0, last) for corner in (objects.boxes[rows, :2], objects.boxes[rows, 2:] - 1))
-        found.append(in_unit_square(annotated(objects, rows), low, high))
+        found.append(in_unit_square(annotated(objects, rows), *pixel_corners(objects.boxes[rows], size)))
     persons = np.concatenate(found)
     persons = persons[(persons[..., 2] > 0).sum(axis=1) >= fewest_points]
     mirrored = persons[:, flip_order(KEYPOINT_NAMES)]

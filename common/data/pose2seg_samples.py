@@ -166,10 +166,15 @@ def person_rows(objects: Objects, size: tuple[int, int], person: int) -> np.ndar
 
     A box whose last pixel is x + width - 1 must hold more than one row and column of the image of `size` (H, W).
     """
-    last = np.array(size[::-1], np.float32) - 1
-    low, high = (np.clip(corner, 0, last) for corner in (objects.boxes[:, :2], objects.boxes[:, 2:] - 1))
+    low, high = pixel_corners(objects.boxes, size)
     sound = (high > low).all(axis=1) & ~objects.ignored & ~objects.crowd & (objects.labels == person)
     return np.flatnonzero(sound)
+
+
+def pixel_corners(boxes: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Boxes (K, 4) xyxy -> their first and last pixels (K, 2) x, y, inside the image of `size` (H, W)."""
+    last = np.array(size[::-1], np.float32) - 1
+    return np.clip(boxes[:, :2], 0, last), np.clip(boxes[:, 2:] - 1, 0, last)
 
 
 def annotated(objects: Objects, rows: np.ndarray) -> np.ndarray:
