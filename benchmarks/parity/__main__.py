@@ -13,7 +13,6 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks.families import refuse_unwritten
 from benchmarks.frameworks import FRAMEWORKS, chosen_frameworks
 from benchmarks.parity import report
 from benchmarks.parity.against import run_against
@@ -27,6 +26,7 @@ from common.errors import UserError, run_command
 from common.frameworks import MissingFramework
 from weights_convert import open_weights
 
+FAMILIES = ("yolact", "mask_rcnn")  # that a case can be made of
 MODELS = ("yolact_resnet50", "yolact_plus_resnet50", "mask_rcnn_r50_fpn")
 
 EXAMPLES = """
@@ -49,7 +49,8 @@ def main() -> None:
 
 def _one_model(model: str, arguments: argparse.Namespace) -> int:
     settings = load_settings(model)
-    refuse_unwritten(settings, "training")
+    if settings.family not in FAMILIES:
+        raise UserError(f"training of {settings.family} models is not written yet")
     with tempfile.TemporaryDirectory(prefix="parity-") as temporary:
         folder = Path(temporary)
         if arguments.weights:
