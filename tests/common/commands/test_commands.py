@@ -16,6 +16,7 @@ from common.data.shapes import write_shapes
 from common.errors import UserError
 from common.results import Instances
 from common.weights import Card, save
+from tests.common.commands.still_learner import StillLearner
 from weights_convert.conversion import convert, write
 from weights_convert.writers import write_pth
 from weights_convert.yolact import canonical_shapes, layout
@@ -23,35 +24,15 @@ from weights_convert.yolact import canonical_shapes, layout
 MODEL = "yolact_tiny"
 
 
-class FakeLearner:
+class FakeLearner(StillLearner):
     """Finds two objects in every image, or what `answers` yields; a training step moves one weight."""
 
-    framework, rank, world = "fake", 0, 1
     answers = None
     made = []
 
     def __init__(self, settings, device="auto", training=False):
-        self.settings, self.device = settings, "cpu"
+        super().__init__(settings, device, training)
         self.made.append(self)
-        self._weights = {}
-
-    def shapes(self):
-        return canonical_shapes(self.settings)
-
-    def trainable(self):
-        return [name for name in self.shapes() if ".running_" not in name]
-
-    def weights(self):
-        return self._weights
-
-    def load_weights(self, weights):
-        self._weights = dict(weights)
-
-    def optimizer_state(self):
-        return {"steps": np.zeros(1, np.float32)}
-
-    def load_optimizer_state(self, state):
-        pass
 
     def train_step(self, batch, rate):
         assert batch["image"].shape == (self.settings.schedule.batch_size, 3, 128, 128)

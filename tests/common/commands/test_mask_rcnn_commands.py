@@ -14,6 +14,7 @@ from common.data.shapes import write_shapes
 from common.errors import UserError
 from common.results import Instances
 from common.weights import Card, load, save
+from tests.common.commands.still_learner import StillLearner
 from tests.common.data.coco_files import annotation, image, write
 from weights_convert.class_names import COCO, class_names
 from weights_convert.mask_rcnn import canonical_shapes
@@ -21,34 +22,11 @@ from weights_convert.mask_rcnn import canonical_shapes
 MODEL = "mask_rcnn_tiny"
 
 
-class FakeLearner:
+class FakeLearner(StillLearner):
     """Finds one object of each class that `labels` names in every image; a training step moves one weight."""
 
-    framework, rank, world, device = "fake", 0, 1, "cpu"
     labels = (0,)
     batches = []
-
-    def __init__(self, settings, device="auto", training=False):
-        self.settings = settings
-        self._weights = {}
-
-    def shapes(self):
-        return canonical_shapes(self.settings)
-
-    def trainable(self):
-        return [name for name in self.shapes() if ".running_" not in name]
-
-    def weights(self):
-        return self._weights
-
-    def load_weights(self, weights):
-        self._weights = dict(weights)
-
-    def optimizer_state(self):
-        return {"steps": np.zeros(1, np.float32)}
-
-    def load_optimizer_state(self, state):
-        pass
 
     def train_step(self, batch, rate):
         self.batches.append(batch)
