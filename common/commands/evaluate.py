@@ -57,6 +57,8 @@ def main(framework: str, argv: Sequence[str] | None = None) -> None:
     from common.evaluation.coco import CocoAP
 
     datasets = _datasets(arguments, chosen.data_kind)
+    if len(datasets) > 1 and (arguments.output_coco_json or arguments.bbox_det_file or arguments.mask_det_file):
+        parser.error(f"results of {' and '.join(datasets)} do not go into one file: write them with --output DIR")
     ratings = {name: CocoAP(dataset.annotations, judge=arguments.pycocotools) for name, dataset in datasets.items()}
     keypoints = _keypoints(arguments, chosen, list(datasets.values()))
     learner, settings, card = trained_model(framework, arguments)

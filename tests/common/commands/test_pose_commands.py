@@ -125,6 +125,8 @@ def test_evaluate_knows_the_three_protocols(tmp_path, persons, weights, capsys):
     assert written == ["OCHumanTest", "OCHumanVal", "cocoVal"]
     run(evaluate, weights, "--data", tmp_path / "data/OCHuman", "--workers", 0, "--OCHuman")
     assert capsys.readouterr().out.count("IoU 0.50:0.95, area all, 100 detections") == 4  # AP and AR of two
+    with pytest.raises(UserError, match="results of cocoVal and OCHumanVal and OCHumanTest do not go into one file"):
+        run(evaluate, weights, *arguments, "--coco", "--OCHuman", "--mask_det_file", tmp_path / "masks.json")
 
 
 def test_predict_takes_key_points_of_a_file(tmp_path, persons, weights, keypoints):
