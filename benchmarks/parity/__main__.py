@@ -26,8 +26,7 @@ from common.errors import UserError, run_command
 from common.frameworks import MissingFramework
 from weights_convert import open_weights
 
-FAMILIES = ("yolact", "mask_rcnn")  # that a case can be made of
-MODELS = ("yolact_resnet50", "yolact_plus_resnet50", "mask_rcnn_r50_fpn")
+MODELS = ("yolact_resnet50", "yolact_plus_resnet50", "mask_rcnn_r50_fpn", "pose2seg")
 
 EXAMPLES = """
 examples:
@@ -49,8 +48,6 @@ def main() -> None:
 
 def _one_model(model: str, arguments: argparse.Namespace) -> int:
     settings = load_settings(model)
-    if settings.family not in FAMILIES:
-        raise UserError(f"training of {settings.family} models is not written yet")
     with tempfile.TemporaryDirectory(prefix="parity-") as temporary:
         folder = Path(temporary)
         if arguments.weights:

@@ -58,24 +58,27 @@ class Case:
     def has_weights(folder: Path) -> bool:
         return (folder / WEIGHTS).exists()
 
-    def image(self) -> np.ndarray:
-        """(1, 3, H, W): the first validation image as this process's preprocessing makes it from the file's bytes."""
-        samples = samples_for(self.settings)
-        return samples.join([samples.prepare(self.validation().image(0), self.settings)], self.settings)["image"]
-
     def inputs(self) -> Arrays:
-        """What the layers are given: the image and, for a two-stage model, regions, which it would choose itself."""
-        image = self.image()
+        """What the layers are given of the first validation image, as this process makes it from the file's bytes.
+
+        The image; regions, which a two-stage model would choose itself; the persons of a model that is told of them.
+        """
+        samples = samples_for(self.settings).Inference(self.validation(), self.settings)
+        batch = samples.collate([samples(0, np.random.default_rng(0))])  # nothing is drawn for prediction
+        if self.settings.data_kind == "person_keypoints":
+            return {name: values for name, values in batch.items() if name != "image_id"}
         if self.settings.family != "mask_rcnn":
-            return {"image": image}
-        return {"image": image, "rois": _regions(image.shape[2:], stream(self.seed, 0, "regions"))}
+            return {"image": batch["image"]}
+        regions = _regions(batch["image"].shape[2:], stream(self.seed, 0, "regions"))
+        return {"image": batch["image"], "rois": regions}
 
     def validation(self) -> CocoDataset:
-        return resolve(self.data, "val")
+        return resolve(self.data, "val", self.settings.data_kind)
 
     def batches(self) -> Iterator[Arrays]:
         """The training batches of the first steps, as the train command makes them; one at least, for the gradients."""
-        samples = samples_for(self.settings).Training(resolve(self.data, "train"), self.settings)
+        training = resolve(self.data, "train", self.settings.data_kind)
+        samples = samples_for(self.settings).Training(training, self.settings)
         size = self.settings.schedule.batch_size
         with Loader(samples, samples.collate, len(samples), size, self.seed, workers=0) as loader:
             for _ in range(max(1, self.steps)):

@@ -86,7 +86,7 @@ def _weights(case: Case, learner: Any, folder: Path) -> list[Finding]:
 
 def _preprocessing(case: Case, folder: Path, tolerances: Tolerances) -> Finding:
     reference = Recording(folder / "layers").read("preprocessing")
-    return judge(tolerances, GATE, "preprocessing", "preprocessing", reference, case.image())
+    return judge(tolerances, GATE, "preprocessing", "preprocessing", reference, case.inputs()["image"])
 
 
 def _one_pass(

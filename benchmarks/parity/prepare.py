@@ -10,6 +10,7 @@ from benchmarks.parity.case import WEIGHTS, Case
 from common import weights as weight_files
 from common.array import Array, namespace
 from common.config import Settings
+from common.config.sections import DataKind
 from common.data.coco import locate
 from common.data.shapes import write_shapes
 from common.files import atomic_path
@@ -34,11 +35,13 @@ def prepare(
 ) -> Case:
     """A case in `folder`, on the first images of `data`, or on a synthetic set where that is None."""
     folder.mkdir(parents=True, exist_ok=True)
+    kind = settings.data_kind
     if data is None:
-        root = write_shapes(folder / "shapes", IMAGES["train"], seed, size=(240, 320), val_images=IMAGES["val"])
-        _excerpt(root, folder / "data", settings.num_classes)
+        counts, persons = (IMAGES["train"], IMAGES["val"]), kind == "person_keypoints"
+        root = write_shapes(folder / "shapes", counts[0], seed, (240, 320), counts[1], persons)
+        _excerpt(root, folder / "data", kind, settings.num_classes)
     else:
-        _excerpt(data, folder / "data", 0)
+        _excerpt(data, folder / "data", kind)
     schedule = with_batch_size(settings.schedule, batch_size)
     if not Case.has_weights(folder):
         schedule = schedule.model_copy(update={"learning_rate": DRAWN_RATE * schedule.learning_rate})
@@ -48,10 +51,10 @@ def prepare(
     return case
 
 
-def _excerpt(root: Path, out: Path, classes: int) -> None:
+def _excerpt(root: Path, out: Path, kind: DataKind, classes: int = 0) -> None:
     """The first images of both parts of a data set, with `classes` categories at least; the images are linked."""
     for split, count in IMAGES.items():
-        annotations, images = locate(root, split)
+        annotations, images = locate(root, split, kind)
         content = json.loads(annotations.read_text())
         marked = {entry["image_id"] for entry in content["annotations"] if not entry.get("iscrowd")}
         chosen = [image for image in content["images"] if split == "val" or image["id"] in marked][:count]
@@ -61,7 +64,7 @@ def _excerpt(root: Path, out: Path, classes: int) -> None:
         known = max((category["id"] for category in content["categories"]), default=0)
         for number in range(1, classes - len(content["categories"]) + 1):
             content["categories"].append({"id": known + number, "name": f"class without an object {number}"})
-        with atomic_path(out / f"annotations/instances_{split}.json") as path:
+        with atomic_path(out / f"annotations/{kind}_{split}.json") as path:
             path.write_text(json.dumps(content))
         if not (out / split).exists():
             (out / split).symlink_to(images.resolve(), target_is_directory=True)

@@ -21,6 +21,7 @@ class Recorder:
 
     def __init__(self, folder: Path, everything: bool):
         self._folder, self._everything, self._calls, self._last = folder, everything, Calls(), []
+        self._depth = 0  # how many modules are at work within each other
         self.entries: list[dict[str, str]] = []
         folder.mkdir(parents=True, exist_ok=True)
 
@@ -30,14 +31,16 @@ class Recorder:
     def entering(self, path: str, kind: str, value: Any) -> None:
         for name, array in arrays_in(value, self._calls.enter(path)):
             self.add(f"input of {name}", "input", array, path)
+        self._depth += 1
 
     def leaving(self, path: str, kind: str, value: Any) -> None:
+        self._depth -= 1
         for name, array in arrays_in(value, self._calls.current(path)):
             self.add(name, kind, array, path)
 
     def add(self, name: str, kind: str, array: Array, path: str = "") -> None:
         """Writes an array; one that was written last, and now goes into the next module, is written once."""
-        if "." in path and not self._everything:
+        if self._depth and not self._everything:
             self.entries.append({"name": name, "kind": kind, "file": "", "path": path})
             return
         last = next((file for seen, file in self._last if seen is array), None)

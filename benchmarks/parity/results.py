@@ -17,7 +17,7 @@ from common.files import atomic_path
 GATE = 5
 FIGURES = {"box": "COCO figures of boxes", "mask": "COCO figures of masks"}
 SAME_OBJECT = 0.5  # IoU from which two detections of one class are of one object
-Results = dict[str, list[dict[str, Any]]]  # by "box" and "mask", in one order
+Results = dict[str, list[dict[str, Any]]]  # by "box", where the model finds boxes, and "mask", in one order
 
 
 def record(case: Case, learner: Any, folder: Path) -> None:
@@ -65,18 +65,21 @@ def _detected(case: Case, learner: Any) -> Results:
 
 def _pairs(case: Case, reference: Results, other: Results) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """name -> the reference's and the other's array: of detections that have a partner, and COCO's figures."""
-    rows, partners = _matched(reference["box"], other["box"])
-    total = max(len(reference["box"]), len(other["box"]))
-    pairs = {"detections": (np.array([total]), np.array([len(rows)]))}
-    first, second = ([found["box"][i] for i in chosen] for found, chosen in ((reference, rows), (other, partners)))
-    pairs["scores"] = tuple(np.array([entry["score"] for entry in entries]) for entries in (first, second))
-    pairs["boxes"] = tuple(_corners(entries) for entries in (first, second))
+    boxes = "box" in reference
+    # A model that is told of its objects has them in their order.
+    counts = [len(found["mask"]) for found in (reference, other)]
+    rows, partners = _matched(reference["box"], other["box"]) if boxes else [range(min(counts))] * 2
+    pairs = {"detections": (np.array([max(counts)]), np.array([len(rows)]))}
+    if boxes:
+        first, second = ([found["box"][i] for i in chosen] for found, chosen in ((reference, rows), (other, partners)))
+        pairs["scores"] = tuple(np.array([entry["score"] for entry in entries]) for entries in (first, second))
+        pairs["boxes"] = tuple(_corners(entries) for entries in (first, second))
     first, second = ([found["mask"][i] for i in chosen] for found, chosen in ((reference, rows), (other, partners)))
     pairs["mask scores"] = tuple(np.array([entry["score"] for entry in entries]) for entries in (first, second))
     overlaps = [_mask_iou(a, b) for a, b in zip(first, second, strict=True)]
     pairs["mask IoU"] = np.ones(len(overlaps)), np.array(overlaps)
     rating = CocoAP(case.validation().annotations)
-    for kind in ("box", "mask"):
+    for kind in reference:
         figures = [np.nan_to_num(list(rating.rate(found[kind], kind).values())) for found in (reference, other)]
         pairs[FIGURES[kind]] = tuple(figures)
     return pairs

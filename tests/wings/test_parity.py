@@ -10,7 +10,7 @@ from benchmarks.parity.finding import Run
 from benchmarks.parity.prepare import prepare
 from benchmarks.parity.worker import compare
 from common.config import load_settings
-from tests.wings import parity_faults, rcnn_faults
+from tests.wings import parity_faults, pose_faults, rcnn_faults
 
 pytestmark = pytest.mark.slow
 
@@ -26,8 +26,10 @@ class Model:
 STILL = Model("yolact_tiny", 4, 20)  # with so few images norms stand still
 TRAINING = Model("yolact_tiny", 8, 3)
 TWO_STAGES = Model("mask_rcnn_tiny", 2, 3, ("network.frozen_norm=true",))  # as in all larger ones
+PERSONS = Model("pose2seg_tiny", 4, 3, ("network.frozen_norm=true",))
 FAULTS = [(STILL if fault.still else TRAINING, name, fault) for name, fault in parity_faults.FAULTS.items()]
 FAULTS += [(TWO_STAGES, name, fault) for name, fault in rcnn_faults.FAULTS.items()]
+FAULTS += [(PERSONS, name, fault) for name, fault in pose_faults.FAULTS.items()]
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +52,9 @@ def findings(folder, wing, framework, gates):
     return Run(framework, "torch", compare(folder, wing("learner").Learner, gates, {}))
 
 
-@pytest.mark.parametrize("model", [STILL, TRAINING, TWO_STAGES], ids=["still", "training", "two stages"])
+@pytest.mark.parametrize(
+    "model", [STILL, TRAINING, TWO_STAGES, PERSONS], ids=["still", "training", "two stages", "persons"]
+)
 def test_every_gate_passes(reference, wing, framework, model):
     run = findings(reference(model), wing, framework, [1, 2, 3, 4, 5])
     assert not run.failures(), run.first()

@@ -1,0 +1,51 @@
+"""Faults as ports of Pose2Seg have them, each planted in this process's wing alone."""
+
+import numpy as np
+
+import common.pose
+import common.pose.inference
+import common.pose.persons
+from tests.wings.parity_faults import SCALED, Fault
+
+
+def other_corners(wing, patch, framework):
+    right = wing("ops").grid_sample
+    patch.setattr(wing("ops"), "grid_sample", lambda x, grid, align_corners: right(x, grid, align_corners=False))
+
+
+def other_corners_behind_the_blocks(wing, patch, framework):
+    right = wing("ops").resize
+    patch.setattr(wing("ops"), "resize", lambda x, size, mode="bilinear", align_corners=False: right(x, size, mode))
+
+
+def no_skeletons(wing, patch, framework):
+    right = common.pose.persons.skeletons
+    patch.setattr(common.pose.persons, "skeletons", lambda *given: np.zeros_like(right(*given)))
+
+
+def mean_over_both_classes(wing, patch, framework):
+    right = common.pose.inference.mask_loss
+    patch.setattr(common.pose.inference, "mask_loss", lambda *given: 0.5 * right(*given))
+
+
+def decay_as_in_the_others(wing, patch, framework):
+    module = wing("learner" if framework == "torch" else "_optimizers")
+    right = module.rate_and_decay
+    patch.setattr(module, "rate_and_decay", lambda schedule, name: (right(schedule, name)[0], 1.0))
+
+
+def masks_a_pixel_off(wing, patch, framework):
+    right = common.pose.inference.paste
+    patch.setattr(common.pose.inference, "paste", lambda *given: np.roll(right(*given), 1, axis=2))
+
+
+FAULTS = {
+    "align_corners of the persons' grids": Fault(other_corners, 1, "input of segnet", ("noise", "border")),
+    "align_corners in the segmentation": Fault(
+        other_corners_behind_the_blocks, 1, "input of segnet.decoder1", ("noise", "border")
+    ),
+    "skeletons left out": Fault(no_skeletons, 1, "input of segnet", ("noise", "scale by channel")),
+    "a mean over both classes": Fault(mean_over_both_classes, 2, "loss.mask", ("scale",)),
+    "decay where there is none": Fault(decay_as_in_the_others, 4, "exp_avg/backbone.conv1.weight", ("noise", *SCALED)),
+    "persons' masks a pixel off": Fault(masks_a_pixel_off, 1, "masks.0", ("noise", "channels permuted")),
+}
