@@ -1,6 +1,6 @@
 """SGD, Adam and AdamW with PyTorch's arithmetic.
 
-MindSpore's own compile a graph over all parameters, for seconds, and its Adam adds its epsilon elsewhere.
+MindSpore's own compile a graph over all parameters, for seconds; its kernels for a parameter are used by themselves.
 """
 
 from collections.abc import Sequence
@@ -14,6 +14,7 @@ from common.training.schedules import rate_and_decay
 
 _BETAS, _EPSILON = (0.9, 0.999), 1e-8
 _apply_momentum = F.ApplyMomentum()
+_apply_adam = F.Adam()
 
 
 class Optimizer:
@@ -61,8 +62,7 @@ class Optimizer:
             F.assign(parameter, parameter * (1 - rate * decay))
         elif decay:
             gradient = gradient + decay * parameter
-        F.assign(mean, _BETAS[0] * mean + (1 - _BETAS[0]) * gradient)
-        F.assign(square, _BETAS[1] * square + (1 - _BETAS[1]) * F.square(gradient))
-        corrections = [1 - beta**self.steps for beta in _BETAS]
-        spread = F.sqrt(square) / corrections[1] ** 0.5 + _EPSILON
-        F.assign_sub(parameter, rate / corrections[0] * mean / spread)
+        # The kernel takes the powers of the betas, and adds its epsilon before the second moment is corrected.
+        powers = [beta**self.steps for beta in _BETAS]
+        epsilon = _EPSILON * (1 - powers[1]) ** 0.5
+        _apply_adam(parameter, mean, square, *powers, rate, *_BETAS, epsilon, gradient)
