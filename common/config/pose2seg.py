@@ -15,6 +15,9 @@ SKELETON_CHANNELS = 17 + 2 * 19
 class Pose2SegNetwork(Section):
     backbone: ResNetSettings
     channels: int = 256  # of the feature pyramid
+    # The pyramid's last convolutions start from the original's numbers times this. With 1 the features are a hundred
+    # times as large as the skeletons beside them, and a network that starts from nothing long sees nothing else.
+    pyramid_gain: float = 1.0
     align_size: int = 64  # a side of a person's features and of the mask, in cells
     skeletons: bool = True  # the key points, drawn, stand beside a person's features
     skeleton_sigma: float = 3.0  # of a key point's bell, in cells

@@ -17,7 +17,7 @@ SKELETON = (
 )  # fmt: skip
 
 _HEAD_RADIUS = 0.12
-_LIMB_WIDTH = 0.12
+_LIMB_WIDTH, _STOUT_LIMB_WIDTH = 0.12, 0.16
 
 
 @dataclass
@@ -56,16 +56,20 @@ def triangle(size: float, rng: np.random.Generator) -> Figure:
     return Figure([_turned(corners, rng.uniform(-0.6, 0.6))])
 
 
-def person(size: float, rng: np.random.Generator) -> Figure:
-    """A stick person about 1.3 * `size` high: head, trunk and eight limbs, key points at the joints."""
+def person(size: float, rng: np.random.Generator, stout: bool = False) -> Figure:
+    """A stick person about 1.3 * `size` high: head, trunk and eight limbs, key points at the joints.
+
+    stout: the limbs are a third thicker.
+    """
     joints = _pose(rng)
+    limb_width = _STOUT_LIMB_WIDTH if stout else _LIMB_WIDTH
     polygons = [_disc(joints["head"], _HEAD_RADIUS, corners=14)]
     shoulders, hips = (np.stack([joints[f"left_{part}"], joints[f"right_{part}"]]) for part in ("shoulder", "hip"))
     wide = np.array([0.05, 0.0])
     polygons.append(np.stack([shoulders[0] + wide, shoulders[1] - wide, hips[1] - wide, hips[0] + wide]))
     for side in ("left", "right"):
         for start, end in (("shoulder", "elbow"), ("elbow", "wrist"), ("hip", "knee"), ("knee", "ankle")):
-            polygons.append(_limb(joints[f"{side}_{start}"], joints[f"{side}_{end}"], _LIMB_WIDTH))
+            polygons.append(_limb(joints[f"{side}_{start}"], joints[f"{side}_{end}"], limb_width))
     scale, angle = 1.3 * size, rng.uniform(-0.3, 0.3)
     keypoints = np.stack([joints[name] for name in KEYPOINT_NAMES])
     return Figure([_turned(polygon, angle) * scale for polygon in polygons], _turned(keypoints, angle) * scale)

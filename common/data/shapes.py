@@ -42,13 +42,14 @@ PERSON = CATEGORIES[0]
 
 _SPLITS = ("train", "val")
 _FIRST_ID = {"train": 1, "val": 1_000_001}
+_MOST_OBJECTS, _MOST_PERSONS = 4, 3  # in an image, of a set of persons alone
 _EMPTY_SHARE = 0.02  # of the images hold no object
 _CROWD_SHARE = 0.04  # of the images hold a crowd of small circles
 _APART_SHARE = 0.6  # of the objects may hide nothing
 _MOST_HIDDEN = 0.4  # of any object
 _UNLABELLED_SHARE = 0.05  # of the key points
 _CLOSE_SHARE = 0.6  # of the persons of a set of persons stand in front of another
-_MOST_HIDDEN_PERSON = 0.75  # of such a person
+_MOST_HIDDEN_PERSON = 0.65  # of such a person
 
 
 @dataclass
@@ -132,7 +133,7 @@ def render(size: tuple[int, int], rng: np.random.Generator, persons: bool = Fals
     if rng.random() >= _EMPTY_SHARE:
         if not persons and rng.random() < _CROWD_SHARE:
             placed.append(_crowd(size, rng))
-        for _ in range(rng.integers(1, 5)):
+        for _ in range(rng.integers(1, (_MOST_PERSONS if persons else _MOST_OBJECTS) + 1)):
             found = _place_person(placed, size, rng) if persons else _place(placed, size, rng)
             if found is not None:
                 placed.append(found)
@@ -164,11 +165,11 @@ def _place(placed: list[_Placed], size: tuple[int, int], rng: np.random.Generato
 
 
 def _place_person(placed: list[_Placed], size: tuple[int, int], rng: np.random.Generator) -> _Placed | None:
-    """A new person in front of the others, most often of one of them; a quarter of each stays in sight."""
+    """A new person in front of the others, most often of one of them; a third of each stays in sight."""
     category = replace(PERSON, hue=rng.uniform(0.0, 360.0))
     visible = _visible(placed)
     for _ in range(20):
-        figure = PERSON.draw(min(size) * rng.uniform(0.35, 0.6), rng)
+        figure = figures.person(min(size) * rng.uniform(0.35, 0.6), rng, stout=True)
         low, high = figure.bounds()
         if placed and rng.random() < _CLOSE_SHARE:
             other = placed[rng.integers(len(placed))].figure.bounds()

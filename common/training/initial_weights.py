@@ -56,7 +56,8 @@ def _pose2seg(shapes: Shapes, name: str, shape: tuple[int, ...], settings: Pose2
         return _constant(name, shape)
     fan_in, fan_out = _fans(weight)
     if name.endswith(".weight") and not name.startswith("segnet."):
-        return _normal(name, shape, math.sqrt(2.0 / fan_out), seed)
+        gain = settings.network.pyramid_gain if name.startswith("fpn.output.") else 1.0
+        return _normal(name, shape, gain * math.sqrt(2.0 / fan_out), seed)
     return _uniform(name, shape, 1 / math.sqrt(fan_in), seed)
 
 

@@ -140,3 +140,13 @@ def test_pose2seg_starts_as_its_original_does():
     for name, deviation in deviations.items():
         assert weights[name].std() == pytest.approx(deviation, rel=0.1), name
     assert (weights["backbone.layer1.0.bn2.weight"] == 1).all() and not weights["segnet.bn1.bias"].any()
+
+
+def test_the_gain_is_of_what_pose2segs_pyramid_puts_out_alone():
+    shapes = {"fpn.lateral.0.weight": (256, 256, 1, 1), "fpn.output.0.weight": (256, 256, 3, 3)}
+    shapes |= {name.replace("weight", "bias"): (256,) for name in shapes}
+    plain = initial_weights(shapes, load_settings("pose2seg"), seed=0)
+    softer = initial_weights(shapes, load_settings("pose2seg", ["network.pyramid_gain=0.25"]), seed=0)
+    np.testing.assert_allclose(softer.pop("fpn.output.0.weight"), 0.25 * plain["fpn.output.0.weight"], rtol=1e-6)
+    for name in softer:
+        np.testing.assert_array_equal(softer[name], plain[name])
