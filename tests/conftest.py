@@ -14,6 +14,8 @@ from types import ModuleType
 import numpy as np
 import pytest
 
+from tests.groups import group_of, groups
+
 TESTS = Path(__file__).parent
 FRAMEWORKS = ("numpy", "torch", "jittor", "mindspore")
 WINGS_ONLY = {"wings"}
@@ -22,6 +24,7 @@ WINGS_TOO = {"contract", "goldens"}
 
 def pytest_addoption(parser):
     parser.addoption("--framework", choices=FRAMEWORKS, default="numpy", help="the framework of this process")
+    parser.addoption("--group", choices=groups(), help="of a wing's tests those of one family, or those of none")
 
 
 def pytest_configure(config):
@@ -40,6 +43,20 @@ def pytest_ignore_collect(collection_path, config):
     if config.getoption("--framework") == "numpy":
         return True if room in WINGS_ONLY else None
     return None if room in WINGS_ONLY | WINGS_TOO else True
+
+
+def pytest_collection_modifyitems(config, items):
+    """Leaves out the tests of other groups than the one asked for."""
+    wanted = config.getoption("--group")
+    if wanted is None:
+        return
+    chosen, left_out = [], []
+    for item in items:
+        parameters = item.callspec.params if hasattr(item, "callspec") else {}
+        file = item.path.relative_to(TESTS).as_posix()
+        (chosen if group_of(file, item.name, parameters) == wanted else left_out).append(item)
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = chosen
 
 
 @pytest.fixture(scope="session")
