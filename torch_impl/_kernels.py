@@ -29,7 +29,7 @@ def roi_align(
     library = _library(x)
     if library is not None:
         return _RoiAlign.apply(library, x, rois, tuple(output_size), float(scale), int(sampling_ratio), bool(aligned))
-    vision = _torchvision()
+    vision = torchvision_ops()
     if vision is not None:
         # Where a roi is not finite torchvision's loop over its samples has no end.
         finite = torch.isfinite(rois).all(1)
@@ -66,7 +66,7 @@ def deform_conv2d(
     library, kernel = _library(x), tuple(weight.shape[2:])
     if library is not None:
         columns = _DeformColumns.apply(library, x, offset, mask, kernel, stride, padding, dilation)
-    elif (vision := _torchvision()) is not None:
+    elif (vision := torchvision_ops()) is not None:
         return vision.deform_conv2d(x, offset, weight, bias, stride, padding, dilation, mask)
     else:
         columns = _deform_columns(x, offset, mask, kernel, stride, padding, dilation)
@@ -148,13 +148,14 @@ class _DeformColumns(torch.autograd.Function):
 
 
 @functools.cache
-def _torchvision() -> ModuleType | None:
+def torchvision_ops() -> ModuleType | None:
     """torchvision.ops; imported only where it is needed, for that takes a while."""
     try:
         from torchvision import ops
     except (ImportError, RuntimeError):  # a build for another PyTorch finds its operators missing
         return None
-    return ops
+    # Later releases say so when one is called.
+    return ops if hasattr(torch.ops.torchvision, "roi_align") else None
 
 
 # The same in operations of PyTorch

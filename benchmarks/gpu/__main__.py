@@ -9,6 +9,7 @@ OUT gets results.json, page.md and log.txt. Without a GPU it says what it skippe
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -103,26 +104,23 @@ class Run:
         began, result = time.monotonic(), folder / f"{part.name}.json"
         command = [sys.executable, "-m", "benchmarks.gpu.worker", part.name, str(result)]
         command += ["--device", self.results["device"], *(["--small"] if self.results["small"] else [])]
-        state = DONE
-        try:
-            done = subprocess.run(
-                command,
-                cwd=Path(__file__).parents[2],
-                env=_environment(part, threads),
-                stdin=subprocess.DEVNULL,
-                stdout=self._log,
-                stderr=self._log,
-                timeout=min(part.most, left),
-                check=False,
-            )
-            if done.returncode != 0:
-                state = f"broke off with code {done.returncode}"
-        except subprocess.TimeoutExpired:
-            state = "ended: took too long"
+        state = self._state_of(command, _environment(part, threads), min(part.most, left))
         found = json.loads(result.read_text()) if result.is_file() else dict(EMPTY)
         if state != DONE:
             found["errors"] = [*found["errors"], state]
         self._store(part, found | {"state": state, "seconds": time.monotonic() - began})
+
+    def _state_of(self, command: list[str], environment: dict[str, str], seconds: float) -> str:
+        """Runs a part's process and ends it, with those that it has started, when its time is over."""
+        where = {"cwd": Path(__file__).parents[2], "env": environment, "start_new_session": True}
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log, **where)
+        try:
+            code = process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            return "ended: took too long"
+        return DONE if code == 0 else f"broke off with code {code}"
 
     def _store(self, part: Part, found: dict[str, Any]) -> None:
         with self._writing:

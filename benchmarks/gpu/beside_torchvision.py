@@ -101,7 +101,7 @@ def _step_of(theirs: Any, pictures: list[torch.Tensor], device: str) -> Any:
     for picture in pictures:
         height, width = picture.shape[1:]
         corner = rng.uniform(0, 0.6, (7, 2))
-        boxes = np.concatenate([corner, corner + rng.uniform(0.05, 0.4, (7, 2))], axis=1) * [width, height] * 2
+        boxes = np.concatenate([corner, corner + rng.uniform(0.05, 0.4, (7, 2))], axis=1) * ([width, height] * 2)
         boxes = torch.from_numpy(boxes.astype(np.float32)).to(device)
         masks = torch.zeros(7, height, width, dtype=torch.uint8, device=device)
         for mask, (left, top, right, bottom) in zip(masks, boxes.int().tolist(), strict=True):

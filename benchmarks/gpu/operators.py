@@ -97,12 +97,12 @@ def _boxes(rng: np.random.Generator, count: int, side: int) -> np.ndarray:
 
 @contextmanager
 def _without_torchvision():
-    before = _kernels._torchvision
-    _kernels._torchvision = lambda: None
+    before = _kernels.torchvision_ops
+    _kernels.torchvision_ops = lambda: None
     try:
         yield
     finally:
-        _kernels._torchvision = before
+        _kernels.torchvision_ops = before
 
 
 def _compare(name: str, call: Callable, arrays: tuple[np.ndarray, ...], device: str, report: Report) -> None:
@@ -122,7 +122,7 @@ def _compare(name: str, call: Callable, arrays: tuple[np.ndarray, ...], device: 
                 apart = [_apart(mine, theirs) for mine, theirs in zip(found, expected, strict=True)]
                 report.add("operators", operator=name, way=way, ms=milliseconds, distance=f"{max(apart):.1e}")
                 report.check(f"{name}, {way}", max(apart), 0 if is_choice else 1e-4)
-    if is_choice and (vision := _kernels._torchvision()) is not None and device != "cpu":
+    if is_choice and (vision := _kernels.torchvision_ops()) is not None and device != "cpu":
         milliseconds = _torchvision_nms(vision, arrays, device)
         report.add("operators", operator=name, way="torchvision's own", ms=milliseconds, distance="")
 

@@ -54,7 +54,8 @@ def _line(part: dict[str, Any]) -> dict[str, Any]:
     checks = f"{passed} of {len(part['checks'])} passed" if part["checks"] else ""
     errors = f"{len(part['errors'])} errors" if part["errors"] else ""
     found = ", ".join(filter(None, (checks, errors)))
-    return {"part": part["title"], "state": part["state"], "seconds": round(part["seconds"]), "checks": found}
+    state = "not measured" if part["state"] == DONE and not (found or part["tables"]) else part["state"]
+    return {"part": part["title"], "state": state, "seconds": round(part["seconds"]), "checks": found}
 
 
 def _table(rows: list[dict[str, Any]]) -> list[str]:

@@ -16,7 +16,7 @@ DOUBLE = {"rtol": 1e-12, "atol": 1e-12}
 @pytest.fixture
 def no_kernels(monkeypatch):
     monkeypatch.setattr(kernels, "library", lambda: None)
-    monkeypatch.setattr(_kernels, "_torchvision", lambda: None)
+    monkeypatch.setattr(_kernels, "torchvision_ops", lambda: None)
 
 
 def gradients(function, *arrays: np.ndarray) -> list[np.ndarray]:
@@ -109,7 +109,7 @@ def test_torchvision_is_called_as_it_wants_to_be(no_kernels, monkeypatch):
 
     plain = ops.deform_conv2d(x, offset, mask, weight, bias, 2, 1, 1), roi_align(x, 0, True)
     stand_in = SimpleNamespace(roi_align=vision_roi_align, deform_conv2d=vision_deform)
-    monkeypatch.setattr(_kernels, "_torchvision", lambda: stand_in)
+    monkeypatch.setattr(_kernels, "torchvision_ops", lambda: stand_in)
     vision = ops.deform_conv2d(x, offset, mask, weight, bias, 2, 1, 1), roi_align(x, 0, True)
     for answer, reference in zip(vision, plain, strict=True):
         torch.testing.assert_close(answer, reference, rtol=1e-5, atol=1e-5)
@@ -123,7 +123,7 @@ def test_torchvision_is_spared_rois_that_are_not_finite(no_kernels, monkeypatch)
         given.append(boxes.numpy())
         return torch.tensor(numpy_ops.roi_align(input.numpy(), boxes.numpy(), *rule))
 
-    monkeypatch.setattr(_kernels, "_torchvision", lambda: SimpleNamespace(roi_align=vision_roi_align))
+    monkeypatch.setattr(_kernels, "torchvision_ops", lambda: SimpleNamespace(roi_align=vision_roi_align))
     rois = torch.tensor([[0, 0.5, 0.5, 4, 3], [1, 0, 0, np.inf, 2], [0, np.nan, 0, 1, 1]], dtype=torch.float32)
     answer = ops.roi_align(torch.tensor(IMAGES), rois, (3, 2), 1.0, 0, True)
     assert np.isfinite(given[0]).all()
