@@ -1,17 +1,24 @@
 """Drawing instances onto their image."""
 
 from collections.abc import Sequence
+from types import ModuleType
 
 import cv2
 import numpy as np
-import supervision as sv
 
+from common.packages import needed
 from common.results import Instances
+
+
+def require() -> ModuleType:
+    """supervision, which draws; says how to install it where it is missing."""
+    return needed("supervision", "supervision", "drawing")
 
 
 def draw(image: np.ndarray, instances: Instances, class_names: Sequence[str]) -> np.ndarray:
     """A copy of `image` (H, W, 3) uint8 RGB with masks, boxes, names and scores; a class has one colour always."""
-    # supervision paints in OpenCV's order of channels.
+    sv = require()
+    # It paints in OpenCV's order of channels.
     scene = np.ascontiguousarray(image[:, :, ::-1])
     if len(instances):
         size = (image.shape[1], image.shape[0])

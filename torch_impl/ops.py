@@ -94,11 +94,16 @@ def isfinite(x: Tensor) -> Tensor:
 
 
 def maximum(a: Tensor, b: Tensor | float) -> Tensor:
-    return torch.maximum(a, torch.as_tensor(b, device=a.device).to(a.dtype))
+    return torch.maximum(a, _beside(a, b))
 
 
 def minimum(a: Tensor, b: Tensor | float) -> Tensor:
-    return torch.minimum(a, torch.as_tensor(b, device=a.device).to(a.dtype))
+    return torch.minimum(a, _beside(a, b))
+
+
+def _beside(a: Tensor, b: Tensor | float) -> Tensor:
+    """`b` in the type of `a`; a number is filled in where `a` lies, as a copy would make a GPU wait."""
+    return b.to(a.dtype) if isinstance(b, Tensor) else torch.full((), b, dtype=a.dtype, device=a.device)
 
 
 def clip(x: Tensor, low: float, high: float) -> Tensor:

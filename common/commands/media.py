@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from common import opencv
 from common.errors import UserError
 from common.files import atomic_path
 from common.predictions import IMAGE_SUFFIXES
@@ -20,7 +21,7 @@ _MISCOUNT = 0.02
 
 # The one line that says what is wrong with a broken file comes from here, not from OpenCV and FFmpeg.
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-cv2.setLogLevel(0)
+opencv.silence()
 
 
 def read_image(path: Path) -> np.ndarray:

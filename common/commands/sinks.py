@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from common import predictions
+from common import predictions, visualize
 from common.commands.media import VIDEO_SUFFIXES, video_writer
 from common.errors import UserError
 from common.predictions import IMAGE_SUFFIXES
@@ -24,6 +24,8 @@ Sink = Callable[[Sequence[str], float], AbstractContextManager[Write]]
 def choose_sink(output: Path, forms: Sequence[str], has_many: bool, is_video: bool) -> Sink:
     """The way to write `output`, for one image or many; `forms` are those that a folder gets of each image."""
     suffix = output.suffix.lower()
+    if suffix in (*VIDEO_SUFFIXES, *IMAGE_SUFFIXES) or (suffix == "" and "overlay" in forms):
+        visualize.require()  # now, and not when the first image has been predicted
     if suffix == "" or output.is_dir():
         return partial(_folder, output, forms)
     if suffix == ".json":

@@ -13,14 +13,15 @@ import msgspec
 import numpy as np
 from pycocotools import mask as rle
 
+from common import opencv
 from common.config.sections import DataKind
 from common.data import segmentations
 from common.data.coco_index import map_file, read_index
 from common.data.shared import SharedArrays
 from common.errors import UserError
 
-# The one line that says what is wrong with a broken image comes from here, in the loader's workers too.
-cv2.setLogLevel(0)
+# In the loader's workers too.
+opencv.silence()
 
 Split = Literal["train", "val", "test"]
 

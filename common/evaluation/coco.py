@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import faster_coco_eval
 import numpy as np
 from pycocotools import mask as rle_tools
 from pycocotools.coco import COCO
@@ -18,6 +17,7 @@ from pycocotools.cocoeval import COCOeval
 
 from common.errors import UserError
 from common.files import existing_file
+from common.packages import needed
 from common.results import Instances
 
 Kind = Literal["box", "mask"]
@@ -83,9 +83,10 @@ class CocoAP:
 
     def __init__(self, annotations: str | Path, judge: bool = False):
         self._origin = str(annotations)
-        self._coco, self._evaluation = (
-            (COCO, COCOeval) if judge else (faster_coco_eval.COCO, faster_coco_eval.COCOeval_faster)
-        )
+        self._coco, self._evaluation = COCO, COCOeval
+        if not judge:
+            faster = needed("faster_coco_eval", "faster-coco-eval", "rating results")
+            self._coco, self._evaluation = faster.COCO, faster.COCOeval_faster
         self._truth = self._indexed(_complete(_read(Path(annotations)), self._origin))
 
     def rate(self, results: list[dict[str, Any]], kind: Kind) -> dict[str, float]:

@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tensorboardX import SummaryWriter
 from tqdm import tqdm
 
 from common.files import atomic_path
+from common.packages import needed
+
+SummaryWriter = needed("tensorboardX", "tensorboardX", "training").SummaryWriter
 
 # Between two progress lines where stderr is no terminal, in seconds.
 PLAIN_INTERVAL = 10.0

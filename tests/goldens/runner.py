@@ -4,6 +4,7 @@ A case of a kind that stands in no table here is a failure, not a skip.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
@@ -22,9 +23,9 @@ from tests.goldens import (
 
 Answers = dict[str, np.ndarray]
 
-# A kind is called with the case's folder, the framework's name, its array operations, an array to place others beside,
-# and a folder to write in.
-KINDS: dict[str, Callable[[Path, str, ModuleType, Array, Path], Answers]] = {
+# A kind is called with the case's folder, the framework's name, its device's, its array operations, an array to place
+# others beside, and a folder to write in.
+KINDS: dict[str, Callable[[Path, str, str, ModuleType, Array, Path], Answers]] = {
     "yolact_forward": yolact_kinds.forward,
     "yolact_detect": yolact_kinds.detect,
     "yolact_maskiou": yolact_kinds.detect,
@@ -47,18 +48,41 @@ _OF_NETWORKS = ("yolact_forward", "mask_rcnn_forward", "pose2seg_forward", "pose
 _LOOSER = {"pose2seg_loss": pose_network_kinds.LOOSER}
 
 
+@dataclass(frozen=True)
+class Distance:
+    """How far an answer is from the reference's, and how far it may be."""
+
+    value: float
+    tolerance: float
+
+    @property
+    def is_far(self) -> bool:
+        return not self.value <= self.tolerance
+
+    def __str__(self) -> str:
+        return f"{self.value:.2e} {'>' if self.is_far else '<='} {self.tolerance:.2e}"
+
+
 def concerns(case: Path, framework: str) -> bool:
     """Whether a case is one for this framework: all are, but for NumPy those of a network."""
     return framework != "numpy" or golden.manifest(case)["kind"] not in _OF_NETWORKS
 
 
-def hold(case: Path, framework: str, xp: ModuleType, like: Array, folder: Path) -> dict[str, float]:
+def hold(case: Path, framework: str, device: str, xp: ModuleType, like: Array, folder: Path) -> dict[str, Distance]:
     """The distance of every stored output of a case; raises AssertionError naming the outputs that are too far."""
+    distances = measure(case, framework, device, xp, like, folder)
+    far = [f"{name}: {each}" for name, each in distances.items() if each.is_far]
+    assert not far, f"{case.name} in {framework}: " + "; ".join(far)
+    return distances
+
+
+def measure(case: Path, framework: str, device: str, xp: ModuleType, like: Array, folder: Path) -> dict[str, Distance]:
+    """The distance of every stored output of a case, far or not."""
     manifest, reference = golden.manifest(case), golden.arrays(case)
     kind = manifest["kind"]
     assert kind in KINDS, f"{case.name}: no runner for the kind {kind}"
-    answers = KINDS[kind](case, framework, xp, like, folder)
-    distances, far = {}, []
+    answers = KINDS[kind](case, framework, device, xp, like, folder)
+    distances = {}
     for name, output in manifest["outputs"].items():
         if framework == "numpy" and _is_gradient(name):
             continue
@@ -71,10 +95,7 @@ def hold(case: Path, framework: str, xp: ModuleType, like: Array, folder: Path) 
         else:
             distance = golden.distance(golden.as_stored(answers[name], output), stored)
             tolerance = _LOOSER.get(kind, {}).get(name, manifest.get("tolerance", 1e-4))
-        distances[name] = distance
-        if not distance <= tolerance:
-            far.append(f"{name}: {distance:.2e} > {tolerance:.2e}")
-    assert not far, f"{case.name} in {framework}: " + "; ".join(far)
+        distances[name] = Distance(distance, tolerance)
     return distances
 
 
