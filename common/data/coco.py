@@ -30,8 +30,7 @@ class Sample:
     """One image with its objects.
 
     image: (H, W, 3), RGB uint8 as read, float32 in the course of the transforms; boxes: (M, 4) xyxy float32;
-    labels: (M,) int32; crowd: (M,) bool; masks: (M, H, W) uint8 of 0 and 1; annotation_ids: (M,) int64;
-    keypoints: (M, K, 3) float32 x, y, visibility, where the data set has key points.
+    labels: (M,) int32; crowd: (M,) bool; masks: (M, H, W) uint8 of 0 and 1; annotation_ids: (M,) int64.
     """
 
     image_id: int
@@ -41,7 +40,6 @@ class Sample:
     crowd: np.ndarray
     masks: np.ndarray
     annotation_ids: np.ndarray
-    keypoints: np.ndarray | None = None
 
 
 @dataclass
@@ -55,7 +53,7 @@ class Objects:
     ignored: np.ndarray  # (M,) bool; marked so, or without area
     rles: list[dict | None]  # packed; None where nothing of a segmentation can be used
     mask_faults: list[str | None]
-    keypoints: np.ndarray | None
+    keypoints: np.ndarray | None  # (M, K, 3) float32 x, y, visibility, where the data set has key points
     keypoints_sound: np.ndarray  # (M,) bool; False where they cannot be read
 
     def __len__(self) -> int:
@@ -177,7 +175,6 @@ class CocoDataset:
             crowd=objects.crowd[sound],
             masks=masks,
             annotation_ids=objects.annotation_ids[sound],
-            keypoints=None if objects.keypoints is None else objects.keypoints[sound],
         )
 
     def positions_with_objects(self) -> np.ndarray:

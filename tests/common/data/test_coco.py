@@ -41,7 +41,7 @@ def assert_as_pycocotools(dataset: CocoDataset) -> None:
     assert dataset.category_ids == sorted(coco.cats)
     assert dataset.class_names == [coco.cats[each]["name"] for each in sorted(coco.cats)]
     for position in range(len(dataset)):
-        sample = dataset.load(position)
+        sample, objects = dataset.load(position), dataset.objects(position)
         expected = coco.loadAnns(coco.getAnnIds(sample.image_id))
         assert sample.annotation_ids.tolist() == [each["id"] for each in expected]
         pixels = cv2.imread(str(dataset.images / coco.imgs[sample.image_id]["file_name"]))
@@ -53,7 +53,7 @@ def assert_as_pycocotools(dataset: CocoDataset) -> None:
             assert dataset.category_ids[sample.labels[row]] == each["category_id"]
             assert sample.crowd[row] == each["iscrowd"]
             if dataset.keypoint_names:
-                np.testing.assert_allclose(sample.keypoints[row].ravel(), each["keypoints"], rtol=1e-6)
+                np.testing.assert_allclose(objects.keypoints[row].ravel(), each["keypoints"], rtol=1e-6)
 
 
 @pytest.mark.parametrize("kind", ["instances", "person_keypoints"])
@@ -110,7 +110,11 @@ def test_key_points_that_are_absent_or_wrong_count_as_unlabelled(tmp_path):
     points = [1, 2, 2, 0, 0, 0, 5, 6, 1]
     annotations = [annotation(1, 1, keypoints=points), annotation(2, 1), annotation(3, 1, keypoints=points[:-1])]
     dataset = resolve(write(tmp_path, [image(1)], annotations, categories), "train")
-    assert dataset.load(0).keypoints.tolist() == [[[1, 2, 2], [0, 0, 0], [5, 6, 1]], [[0, 0, 0]] * 3, [[0, 0, 0]] * 3]
+    assert dataset.objects(0).keypoints.tolist() == [
+        [[1, 2, 2], [0, 0, 0], [5, 6, 1]],
+        [[0, 0, 0]] * 3,
+        [[0, 0, 0]] * 3,
+    ]
     assert dataset.objects(0).keypoints_sound.tolist() == [True, True, False]
 
 

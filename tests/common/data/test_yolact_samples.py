@@ -71,8 +71,8 @@ def test_images_without_objects_are_not_trained_on(root):
 
 def test_an_image_that_loses_its_objects_gives_way_to_another(tmp_path):
     settings = load_settings("yolact_tiny", ["num_classes=2", *PLAIN])
-    # The first has an object of one pixel's width, which is dropped after resizing to a 128th of its side.
-    thin = annotation(1, 1, bbox=[5, 5, 0.2, 20], segmentation=[[5, 5, 6, 5, 6, 25]])
+    # The first has an object that is a thousandth of a pixel wide.
+    thin = annotation(1, 1, bbox=[5, 5, 0.001, 20], segmentation=[[5, 5, 6, 5, 6, 25]])
     root = write(tmp_path, [image(1), image(2)], [thin, annotation(2, 2)])
     made = Training(resolve(root, "train"), settings)
     assert len(made) == 2
