@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from common.data import segmentations
 from common.data.coco import CocoDataset, clipped, has_area, locate
 from common.data.faults import Fault, collect
 from common.errors import UserError, run_command
@@ -81,14 +82,21 @@ def _check_annotations(dataset: CocoDataset) -> tuple[list[tuple[str, list]], np
                 found.setdefault(what, []).append(identity)
             fault = objects.mask_faults[row]
             if fault is not None:
-                kept = "that polygon left out" if objects.rles[row] is not None else "left out"
-                found.setdefault(f"annotations {fault}, {kept}", []).append(identity)
+                outcome = _outcome(fault, objects.rles[row])
+                found.setdefault(f"annotations {fault}, {outcome}", []).append(identity)
             if not objects.keypoints_sound[row]:
                 found.setdefault("annotations with unreadable key points, taken as unlabelled", []).append(identity)
             sound[row] &= objects.rles[row] is not None
         if (sound & ~objects.crowd).any():
             with_objects.append(position)
     return list(found.items()), np.array(with_objects, np.int64)
+
+
+def _outcome(fault: str, packed: dict | None) -> str:
+    """What becomes of an annotation whose segmentation has a fault."""
+    if packed is None:
+        return "left out"
+    return "trained on by its box" if fault == segmentations.EMPTY else "that polygon left out"
 
 
 def _annotation_faults(box: np.ndarray, cut: np.ndarray, sound: bool, crowd: bool) -> Iterator[str]:

@@ -159,7 +159,9 @@ class CocoDataset:
         return segmentations.polygons(self._text[begin:end])
 
     def load(self, position: int) -> Sample:
-        """The image with the objects that can be trained on: box and mask hold a part of the image; boxes cut to it."""
+        """The image with the objects that can be trained on: there is a mask, if one without a pixel, and the box holds
+        a part of the image, to which it is cut.
+        """
         image = self.image(position)
         size = image.shape[:2]
         objects = self.objects(position, size)

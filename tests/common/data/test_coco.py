@@ -91,13 +91,14 @@ def test_boxes_are_cut_and_useless_annotations_left_out(tmp_path):
         annotation(7, 1, iscrowd=1, segmentation={"size": [HEIGHT, WIDTH], "counts": [30, 60, HEIGHT * WIDTH - 90]}),
     ]
     sample = resolve(write(tmp_path, [image(1)], annotations), "train").load(0)
-    assert sample.annotation_ids.tolist() == [1, 5, 7]
+    assert sample.annotation_ids.tolist() == [1, 5, 6, 7]
     assert sample.boxes[0].tolist() == [0, 0, 7, 7]
-    assert sample.crowd.tolist() == [False, False, True]
+    assert sample.crowd.tolist() == [False, False, False, True]
     np.testing.assert_array_equal(sample.masks[1], sample.masks[0])
     crowd = np.zeros((HEIGHT, WIDTH), np.uint8)
     crowd[:, 1:3] = 1  # runs go down the columns
-    np.testing.assert_array_equal(sample.masks[2], crowd)
+    assert not sample.masks[2].any()
+    np.testing.assert_array_equal(sample.masks[3], crowd)
 
 
 def test_an_image_without_annotations_loads_empty(tmp_path):
@@ -225,11 +226,9 @@ def test_packed_counts_are_pycocotools():
         ([], segmentations.ABSENT),
         ([[]], segmentations.SHORT_POLYGON),
         ([[1, 1, 9, 1, 9]], segmentations.SHORT_POLYGON),
-        ([[2, 2, 2, 2, 2, 2]], segmentations.EMPTY),
         ([[1, 1, 1e9, 1, 9, 9]], segmentations.FAR_POLYGON),
         ("text", segmentations.UNREADABLE),
         ([["1", 2, 3, 4, 5, 6]], segmentations.UNREADABLE),
-        ({"size": [8, 9], "counts": [72]}, segmentations.EMPTY),
         ({"size": [9, 8], "counts": [2, 70]}, segmentations.WRONG_SIZE),
         ({"size": [8, 9], "counts": [2, 3]}, segmentations.WRONG_SIZE),
         ({"size": [8, 9], "counts": [2, -3, 73]}, segmentations.WRONG_SIZE),
@@ -242,6 +241,18 @@ def test_packed_counts_are_pycocotools():
 )
 def test_a_segmentation_that_cannot_be_drawn_says_why(segmentation, fault):
     assert segmentations.encode(json.dumps(segmentation).encode(), (8, 9)) == (None, fault)
+
+
+@pytest.mark.parametrize("segmentation", [[[2, 2, 2, 2, 2, 2]], {"size": [8, 9], "counts": [72]}])
+def test_a_mask_without_a_pixel_is_one(segmentation):
+    packed, fault = segmentations.encode(json.dumps(segmentation).encode(), (8, 9))
+    assert fault == segmentations.EMPTY and rle.decode(packed).shape == (8, 9) and not rle.area(packed)
+
+
+def test_half_a_point_at_a_polygons_end_is_none():
+    whole, half = b"[[1, 1, 9, 1, 9, 9]]", b"[[1, 1, 9, 1, 9, 9, 9]]"
+    assert segmentations.encode(half, (20, 20)) == segmentations.encode(whole, (20, 20))
+    assert segmentations.polygons(half)[0].tolist() == [1, 1, 9, 1, 9, 9]
 
 
 def _first_masks(dataset: CocoDataset, pipe) -> None:

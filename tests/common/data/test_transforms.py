@@ -109,7 +109,7 @@ def test_photometric_may_leave_all_as_it_is():
 
 
 def test_hue_turns_over_at_both_ends():
-    # Just under 360 and just over 0 degrees; OpenCV turns rows of sixteen pixels and more by another way than short ones.
+    # Just under 360 and just over 0 degrees; OpenCV goes another way for rows of sixteen pixels and more.
     red = np.tile(np.array([[[200.0, 20, 21], [200, 21, 20]]], np.float32), (1, 20, 1))
     for share, shift in ((1.0, 18), (0.0, -18)):
         turned = transforms.saturation_and_hue(red, Scripted([0, 1], [share]))

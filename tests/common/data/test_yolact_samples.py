@@ -122,3 +122,12 @@ def test_inference_goes_through_all_images_in_order(root):
     assert np.concatenate([batch["image_id"] for batch in found]).tolist() == dataset.image_ids.tolist()
     assert all(size == (128, 160) for batch in found for size in map(tuple, batch["original_size"]))
     np.testing.assert_array_equal(found[1]["image"][0], prepare(dataset.image(3), SETTINGS)["image"])
+
+
+def test_an_object_whose_mask_has_no_pixel_is_trained_on(tmp_path):
+    settings = load_settings("yolact_tiny", ["num_classes=2", *PLAIN])
+    point = annotation(1, 1, segmentation=[[7, 7, 7, 7, 7, 7]])
+    made = Training(resolve(write(tmp_path, [image(1)], [point]), "train"), settings)
+    sample = made(0, stream(0, 0, "x"))
+    assert (sample["class_targets"] > 0).any() and sample["object_masks"].shape[0] == 1
+    assert not sample["object_masks"].any() and np.isfinite(sample["positive_weight"]).all()
