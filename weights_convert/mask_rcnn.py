@@ -79,8 +79,8 @@ def from_canonical(source: Mapping[str, np.ndarray], settings: MaskRcnnSettings,
 def from_backbone(source: Mapping[str, np.ndarray], settings: MaskRcnnSettings, origin: str) -> Weights:
     """ImageNet weights of a residual network under torchvision's names; the classifier (fc) is left out.
 
-    torchvision's fixed norms add an epsilon of 1e-5 to the running variance when it trains from ImageNet, and 0 with its
-    published weights, as its variant here does; the variances of the result contain that epsilon.
+    torchvision's fixed norms have an epsilon of 1e-5 when it trains from ImageNet, and of 0 with its published weights,
+    as its variant here does: the result's running variances contain that epsilon.
     """
     source = {
         name: array for name, array in source.items() if not name.startswith("fc.") and not name.endswith(_COUNTER)

@@ -34,7 +34,7 @@ def _yolact(name: str, shape: tuple[int, ...], settings: YolactSettings, seed: i
 
 
 def _mask_rcnn(name: str, shape: tuple[int, ...], settings: MaskRcnnSettings, seed: int) -> np.ndarray:
-    """As the three originals do it, which agree but for what torchvision leaves to PyTorch and detectron2's last one."""
+    """As the three originals do it, which agree but for what torchvision leaves to PyTorch and detectron2's masks."""
     convention = settings.convention
     is_pytorchs = name.startswith(("box_head.fc", "box_head.classes.", "box_head.deltas.")) or name in _PYTORCHS_BIASES
     if is_pytorchs and convention == "torchvision":  # PyTorch's own rule, for which a bias needs its layer's inputs
