@@ -73,6 +73,7 @@ class YolactSettings(Section):
     detection: YolactDetection = YolactDetection()
     model: str = ""  # the file's name; set on loading
     trains_on_empty_images: ClassVar[bool] = False
+    reads_upright: ClassVar[bool] = True  # images, as their EXIF data says
     data_kind: ClassVar[DataKind] = "instances"
     result_kinds: ClassVar[tuple[str, ...]] = ("box", "mask")
 

@@ -41,10 +41,13 @@ class Report:
         return "\n".join([head, *(f"  {fault}" for fault in self.faults)])
 
 
-def check(dataset: CocoDataset, images: bool = True, masks: bool = True, empty_images: bool = False) -> Report:
+def check(
+    dataset: CocoDataset, images: bool = True, masks: bool = True, empty_images: bool = False, upright: bool = True
+) -> Report:
     """Goes through all annotations, and decodes every image unless told not to.
 
-    With `empty_images` those without an object are to be trained on, as of Mask R-CNN.
+    With `empty_images` those without an object are to be trained on, as of Mask R-CNN; `upright`: images are read as
+    their EXIF data says, which counts where the annotations do not tell an image's size.
 
     The time goes into decoding the images; drawing the masks takes about half a minute for COCO's 860,001. Without
     `masks` only what the columns tell is checked, which takes a second.
@@ -53,7 +56,7 @@ def check(dataset: CocoDataset, images: bool = True, masks: bool = True, empty_i
     found = [("images whose file is missing, not trained on", dataset.image_ids[missing].tolist())]
     with_objects = dataset.positions_with_objects()
     if masks:
-        annotation_faults, with_objects = _check_annotations(dataset)
+        annotation_faults, with_objects = _check_annotations(dataset, upright)
         found += annotation_faults
     without = np.setdiff1d(np.arange(len(dataset)), with_objects)
     what = "trained on as such" if empty_images else "not trained on"
@@ -66,12 +69,12 @@ def check(dataset: CocoDataset, images: bool = True, masks: bool = True, empty_i
     return Report(dataset, dataset.faults + collect(found), usable)
 
 
-def _check_annotations(dataset: CocoDataset) -> tuple[list[tuple[str, list]], np.ndarray]:
+def _check_annotations(dataset: CocoDataset, upright: bool) -> tuple[list[tuple[str, list]], np.ndarray]:
     """What is wrong with single annotations, and the images that keep an object which is no crowd."""
     found: dict[str, list[int]] = {}
     with_objects = []
     for position in tqdm(range(len(dataset)), desc="checking annotations", unit="image", disable=None):
-        size = _size(dataset, position)
+        size = _size(dataset, position, upright)
         if size is None:
             continue
         objects = dataset.objects(position, size)
@@ -110,13 +113,13 @@ def _annotation_faults(box: np.ndarray, cut: np.ndarray, sound: bool, crowd: boo
         yield "annotations with a box across the image's border, cut"
 
 
-def _size(dataset: CocoDataset, position: int) -> tuple[int, int] | None:
+def _size(dataset: CocoDataset, position: int, upright: bool) -> tuple[int, int] | None:
     """The image's size, from the image itself where the annotations do not tell it."""
     size = dataset.image_size(position)
     if 0 not in size:
         return size
     try:
-        return dataset.image(position).shape[:2]
+        return dataset.image(position, upright).shape[:2]
     except UserError:
         return None
 

@@ -110,20 +110,20 @@ class CocoDataset:
     def path(self, position: int) -> Path:
         return self.images / self.file_name(position)
 
-    def image(self, position: int) -> np.ndarray:
-        """(H, W, 3) uint8 RGB, of the size that the annotations tell."""
+    def image(self, position: int, upright: bool = True) -> np.ndarray:
+        """(H, W, 3) uint8 RGB; `upright` or as it is stored, but always of the size that the annotations tell."""
         what = f"image {self.image_ids[position]} ({self.path(position)})"
         try:
             encoded = np.fromfile(self.path(position), np.uint8)
         except OSError as error:
             raise UserError(f"{what}: {error.strerror}") from None
         expected = self.image_size(position)
-        pixels = _decoded(encoded, cv2.IMREAD_COLOR)
+        pixels = decode(encoded, upright)
         if pixels is None:
             raise UserError(f"{what}: cannot be decoded; the file is broken or no image")
         if 0 not in expected and pixels.shape[:2] != expected:
             # Some annotations were drawn on an image as it is stored, some as its EXIF data says to turn it.
-            pixels = _decoded(encoded, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+            pixels = decode(encoded, not upright)
             if pixels.shape[:2] != expected:
                 raise UserError(f"{what}: is {_by(pixels.shape)}, while the annotations say {_by(expected)}")
         return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
@@ -245,9 +245,10 @@ def has_area(boxes: np.ndarray) -> np.ndarray:
     return (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
 
 
-def _decoded(encoded: np.ndarray, flags: int) -> np.ndarray | None:
+def decode(encoded: np.ndarray, upright: bool) -> np.ndarray | None:
+    """A file's bytes (N,) uint8 -> (H, W, 3) uint8 BGR, `upright` as its EXIF data says or as it is stored; or None."""
     try:
-        return cv2.imdecode(encoded, flags)
+        return cv2.imdecode(encoded, cv2.IMREAD_COLOR if upright else cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     except cv2.error:  # an empty file, or a header that promises an impossible size
         return None
 

@@ -59,7 +59,7 @@ class Training:
         chosen, preprocessing = settings.augmentation, settings.preprocessing
         short_side = int(rng.choice(chosen.short_sides)) if chosen.short_sides else preprocessing.short_side
         flip = chosen.flip and maybe(rng)
-        image = self.dataset.image(position)
+        image = self.dataset.image(position, settings.reads_upright)
         original = image.shape[:2]
         long_side = chosen.long_side or preprocessing.long_side
         size = resized_size(original, short_side, long_side, settings.convention)

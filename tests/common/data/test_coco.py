@@ -19,7 +19,7 @@ from common.data import segmentations
 from common.data.coco import CocoDataset, resolve
 from common.data.shapes import write_shapes
 from common.errors import UserError
-from tests.common.data.coco_files import HEIGHT, WIDTH, annotation, image, write
+from tests.common.data.coco_files import HEIGHT, WIDTH, annotation, image, jpeg_to_be_turned, write
 
 REPOSITORY = Path(__file__).parents[3]
 SHARED = REPOSITORY.parent / "shared" / "data"
@@ -127,15 +127,13 @@ def test_a_size_that_is_not_told_comes_from_the_image(tmp_path):
 
 def test_exif_turns_an_image_only_where_the_annotations_agree(tmp_path):
     write(tmp_path, [image(1, file_name="1.jpg"), image(2, file_name="2.jpg", width=HEIGHT, height=WIDTH)], [])
-    plain = cv2.imencode(".jpg", np.zeros((HEIGHT, WIDTH, 3), np.uint8))[1].tobytes()
-    # An Exif block with the one tag orientation = 6: to be shown turned by a quarter.
-    exif = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"
-    turned = plain[:2] + b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif + plain[2:]
+    turned = jpeg_to_be_turned(np.zeros((HEIGHT, WIDTH, 3), np.uint8), 6)
     for name in ("1.jpg", "2.jpg"):
         (tmp_path / "images" / name).write_bytes(turned)
     dataset = resolve(tmp_path, "train")
-    assert dataset.image(0).shape == (HEIGHT, WIDTH, 3)
-    assert dataset.image(1).shape == (WIDTH, HEIGHT, 3)
+    for upright in (True, False):
+        assert dataset.image(0, upright).shape == (HEIGHT, WIDTH, 3)
+        assert dataset.image(1, upright).shape == (WIDTH, HEIGHT, 3)
 
 
 @pytest.mark.parametrize(
