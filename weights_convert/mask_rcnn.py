@@ -35,6 +35,7 @@ _TORCHVISION_RENAMED = (
     (r"backbone\.fpn\.(inner|layer)_blocks\.(\d)\.(weight|bias)", r"backbone.fpn.\1_blocks.\2.0.\3"),
     (r"rpn\.head\.conv\.(weight|bias)", r"rpn.head.conv.0.0.\1"),
 )
+_TORCHVISION_EPS = np.float32(1e-5)
 _TORCHVISION_MASK = re.compile(r"roi_heads\.mask_head\.mask_fcn([1-4])\.(weight|bias)")
 
 
@@ -76,14 +77,21 @@ def from_canonical(source: Mapping[str, np.ndarray], settings: MaskRcnnSettings,
 
 
 def from_backbone(source: Mapping[str, np.ndarray], settings: MaskRcnnSettings, origin: str) -> Weights:
-    """ImageNet weights of a residual network under torchvision's names; the classifier (fc) is left out."""
+    """ImageNet weights of a residual network under torchvision's names; the classifier (fc) is left out.
+
+    torchvision's fixed norms have an epsilon of 1e-5 when it trains from ImageNet, and of 0 with its published weights,
+    as its variant here does: the result's running variances contain that epsilon.
+    """
     source = {
         name: array for name, array in source.items() if not name.startswith("fc.") and not name.endswith(_COUNTER)
     }
     shapes = {name: shape for name, shape in canonical_shapes(settings).items() if is_backbone(name)}
     wanted = {_plain_name(name): shape for name, shape in shapes.items()}
     check(source, wanted, settings.model, f"{origin} as a backbone")
-    return {name: source[_plain_name(name)] for name in shapes}
+    weights = {name: source[_plain_name(name)] for name in shapes}
+    if settings.convention == "torchvision" and settings.network.backbone.norm_eps == 0:
+        weights |= {name: x + _TORCHVISION_EPS for name, x in weights.items() if name.endswith(".running_var")}
+    return weights
 
 
 def to_original(weights: Mapping[str, np.ndarray], settings: MaskRcnnSettings, origin: str) -> Weights:

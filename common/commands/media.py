@@ -11,6 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from common import opencv
+from common.data.coco import decode
 from common.errors import UserError
 from common.files import atomic_path
 from common.predictions import IMAGE_SUFFIXES
@@ -24,11 +25,11 @@ os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 opencv.silence()
 
 
-def read_image(path: Path) -> np.ndarray:
-    """(H, W, 3) uint8 RGB."""
+def read_image(path: Path, upright: bool = True) -> np.ndarray:
+    """(H, W, 3) uint8 RGB; `upright` as its EXIF data says, or as it is stored."""
     try:
-        pixels = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
-    except (OSError, cv2.error):
+        pixels = decode(np.fromfile(path, np.uint8), upright)
+    except OSError:
         pixels = None
     if pixels is None:
         reason = "cannot be decoded; it is broken or no image" if path.is_file() else "not found"
@@ -39,7 +40,8 @@ def read_image(path: Path) -> np.ndarray:
 class Images:
     """An image, or those of a folder by name; all are decoded once, so that a broken one shows before the work."""
 
-    def __init__(self, source: Path):
+    def __init__(self, source: Path, upright: bool):
+        self._upright = upright
         self._paths = [source]
         if source.is_dir():
             self._paths = sorted(path for path in source.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
@@ -56,7 +58,7 @@ class Images:
 
     def __iter__(self) -> Iterator[tuple[str, np.ndarray]]:
         for path in tqdm(self._paths, desc="predicting", unit="image", disable=None):
-            yield path.name, read_image(path)
+            yield path.name, read_image(path, self._upright)
 
 
 class Video:

@@ -50,7 +50,7 @@ def main(framework: str, argv: Sequence[str] | None = None) -> None:
     is_folder = not is_video and source.is_dir()
     sink = sinks.choose_sink(output, forms, has_many=is_video or is_folder, is_video=is_video)
     # Opened before the model: what is wrong with the input shows at once.
-    frames = media.Video(source) if is_video else media.Images(source)
+    frames = media.Video(source) if is_video else media.Images(source, chosen.reads_upright)
     keypoints = _keypoints(parser, arguments, chosen, frames) if by_keypoints else None
     learner, settings, card = trained_model(framework, arguments)
     samples, count = samples_for(settings), 0

@@ -55,7 +55,12 @@ def main(framework: str, argv: Sequence[str] | None = None) -> None:
     say = print if learner.rank == 0 else _silent
     beginning = None if arguments.resume else _beginning(learner, settings, arguments)
     evaluation = None if arguments.skip_test else _evaluation(learner, settings, dataset, arguments, say)
-    report = check(dataset, images=not arguments.no_image_check, empty_images=settings.trains_on_empty_images)
+    report = check(
+        dataset,
+        images=not arguments.no_image_check,
+        empty_images=settings.trains_on_empty_images,
+        upright=settings.reads_upright,
+    )
     if len(report.usable) == 0:
         raise UserError(f"{dataset.annotations}: there is no image to train on")
     say(report)

@@ -105,6 +105,11 @@ class MaskRcnnSettings(Section):
         """Whether images without an object are trained on."""
         return self.augmentation.empty_images
 
+    @property
+    def reads_upright(self) -> bool:
+        """Whether images are turned as their EXIF data says; else they are taken as they are stored."""
+        return self.convention == "detectron2"
+
     def terms(self) -> dict[str, tuple[str, float]]:
         """The losses by their names: in words, and with which weight."""
         of_each = {"objectness": "anchors", "rpn_boxes": "anchors", "classes": "regions", "boxes": "regions"}

@@ -62,6 +62,7 @@ class Pose2SegSettings(Section):
     detection: Pose2SegDetection = Pose2SegDetection()
     model: str = ""  # the file's name; set on loading
     trains_on_empty_images: ClassVar[bool] = False
+    reads_upright: ClassVar[bool] = True  # images, as their EXIF data says
     data_kind: ClassVar[DataKind] = "person_keypoints"
     result_kinds: ClassVar[tuple[str, ...]] = ("mask",)
 

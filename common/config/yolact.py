@@ -14,7 +14,8 @@ class YolactAugmentation(Section):
     expand: bool = True
     sample_crop: bool = True
     mirror: bool = True
-    # Objects under this share of a side after resizing are dropped (the original: 4 pixels of 550).
+    # Objects with a side of at most so many pixels after resizing are dropped. The original's 4 / 550 looks like a
+    # share of the image's side, but is compared with pixels, so that almost nothing is dropped.
     smallest_side: float = 4 / 550
 
 
@@ -72,6 +73,7 @@ class YolactSettings(Section):
     detection: YolactDetection = YolactDetection()
     model: str = ""  # the file's name; set on loading
     trains_on_empty_images: ClassVar[bool] = False
+    reads_upright: ClassVar[bool] = True  # images, as their EXIF data says
     data_kind: ClassVar[DataKind] = "instances"
     result_kinds: ClassVar[tuple[str, ...]] = ("box", "mask")
 

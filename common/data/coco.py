@@ -31,8 +31,7 @@ class Sample:
     """One image with its objects.
 
     image: (H, W, 3), RGB uint8 as read, float32 in the course of the transforms; boxes: (M, 4) xyxy float32;
-    labels: (M,) int32; crowd: (M,) bool; masks: (M, H, W) uint8 of 0 and 1; annotation_ids: (M,) int64;
-    keypoints: (M, K, 3) float32 x, y, visibility, where the data set has key points.
+    labels: (M,) int32; crowd: (M,) bool; masks: (M, H, W) uint8 of 0 and 1; annotation_ids: (M,) int64.
     """
 
     image_id: int
@@ -42,7 +41,6 @@ class Sample:
     crowd: np.ndarray
     masks: np.ndarray
     annotation_ids: np.ndarray
-    keypoints: np.ndarray | None = None
 
 
 @dataclass
@@ -56,7 +54,7 @@ class Objects:
     ignored: np.ndarray  # (M,) bool; marked so, or without area
     rles: list[dict | None]  # packed; None where nothing of a segmentation can be used
     mask_faults: list[str | None]
-    keypoints: np.ndarray | None
+    keypoints: np.ndarray | None  # (M, K, 3) float32 x, y, visibility, where the data set has key points
     keypoints_sound: np.ndarray  # (M,) bool; False where they cannot be read
 
     def __len__(self) -> int:
@@ -113,20 +111,20 @@ class CocoDataset:
     def path(self, position: int) -> Path:
         return self.images / self.file_name(position)
 
-    def image(self, position: int) -> np.ndarray:
-        """(H, W, 3) uint8 RGB, of the size that the annotations tell."""
+    def image(self, position: int, upright: bool = True) -> np.ndarray:
+        """(H, W, 3) uint8 RGB; `upright` or as it is stored, but always of the size that the annotations tell."""
         what = f"image {self.image_ids[position]} ({self.path(position)})"
         try:
             encoded = np.fromfile(self.path(position), np.uint8)
         except OSError as error:
             raise UserError(f"{what}: {error.strerror}") from None
         expected = self.image_size(position)
-        pixels = _decoded(encoded, cv2.IMREAD_COLOR)
+        pixels = decode(encoded, upright)
         if pixels is None:
             raise UserError(f"{what}: cannot be decoded; the file is broken or no image")
         if 0 not in expected and pixels.shape[:2] != expected:
             # Some annotations were drawn on an image as it is stored, some as its EXIF data says to turn it.
-            pixels = _decoded(encoded, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+            pixels = decode(encoded, not upright)
             if pixels.shape[:2] != expected:
                 raise UserError(f"{what}: is {_by(pixels.shape)}, while the annotations say {_by(expected)}")
         return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
@@ -162,7 +160,9 @@ class CocoDataset:
         return segmentations.polygons(self._text[begin:end])
 
     def load(self, position: int) -> Sample:
-        """The image with the objects that can be trained on: box and mask hold a part of the image; boxes cut to it."""
+        """The image with the objects that can be trained on: there is a mask, if one without a pixel, and the box holds
+        a part of the image, to which it is cut.
+        """
         image = self.image(position)
         size = image.shape[:2]
         objects = self.objects(position, size)
@@ -178,7 +178,6 @@ class CocoDataset:
             crowd=objects.crowd[sound],
             masks=masks,
             annotation_ids=objects.annotation_ids[sound],
-            keypoints=None if objects.keypoints is None else objects.keypoints[sound],
         )
 
     def positions_with_objects(self) -> np.ndarray:
@@ -247,9 +246,10 @@ def has_area(boxes: np.ndarray) -> np.ndarray:
     return (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
 
 
-def _decoded(encoded: np.ndarray, flags: int) -> np.ndarray | None:
+def decode(encoded: np.ndarray, upright: bool) -> np.ndarray | None:
+    """A file's bytes (N,) uint8 -> (H, W, 3) uint8 BGR, `upright` as its EXIF data says or as it is stored; or None."""
     try:
-        return cv2.imdecode(encoded, flags)
+        return cv2.imdecode(encoded, cv2.IMREAD_COLOR if upright else cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     except cv2.error:  # an empty file, or a header that promises an impossible size
         return None
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from common.array import Array
 from tests.goldens import (
+    data_kinds,
     golden,
     pose_kinds,
     pose_network_kinds,
@@ -40,10 +41,14 @@ KINDS: dict[str, Callable[[Path, str, str, ModuleType, Array, Path], Answers]] =
     "pose2seg_skeleton": pose_kinds.skeleton,
     "pose2seg_forward": pose_network_kinds.forward,
     "pose2seg_loss": pose_network_kinds.loss,
+    "yolact_augmentation": data_kinds.yolact_augmentation,
+    "resized_sizes": data_kinds.resized_sizes,
 }
 
 # NumPy, the contract's reference, has neither networks nor gradients.
 _OF_NETWORKS = ("yolact_forward", "mask_rcnn_forward", "pose2seg_forward", "pose2seg_loss")
+# What is made before an array reaches a framework.
+_OF_NUMPY_ALONE = ("yolact_augmentation", "resized_sizes")
 # Where a case's own tolerance is one that its reference does not keep.
 _LOOSER = {"pose2seg_loss": pose_network_kinds.LOOSER}
 
@@ -64,8 +69,9 @@ class Distance:
 
 
 def concerns(case: Path, framework: str) -> bool:
-    """Whether a case is one for this framework: all are, but for NumPy those of a network."""
-    return framework != "numpy" or golden.manifest(case)["kind"] not in _OF_NETWORKS
+    """Whether a case is one for this framework: NumPy has no networks, and what needs NumPy alone runs there alone."""
+    kind = golden.manifest(case)["kind"]
+    return kind not in (_OF_NETWORKS if framework == "numpy" else _OF_NUMPY_ALONE)
 
 
 def hold(case: Path, framework: str, device: str, xp: ModuleType, like: Array, folder: Path) -> dict[str, Distance]:

@@ -64,7 +64,9 @@ def test_images_of_a_batch_do_not_touch_each_other(learner):
     assert golden.distance(learner.trace(together)["logits"], np.concatenate(alone)) < 1e-4
     found = learner.predict(together)
     assert [each.scores.tolist() for each in found] == [[0.25, 0.75], [], [0.5]]
-    assert [each.scores.tolist() for each in learner.predict(together, 0.5)] == [[0.75], [], [0.5]]
+    assert [each.scores.tolist() for each in learner.predict(together, 0.5)] == [[0.75], [], []]
+    unrated = together | {"person_score": np.float32([0, 0, 0])}
+    assert [each.scores.tolist() for each in learner.predict(unrated)] == [[0, 0], [], [0]]
     for each in found:
         assert each.masks.shape[1:] == each.image_size
         for mask, box in zip(each.masks, each.boxes, strict=True):

@@ -41,7 +41,7 @@ class FakeLearner:
             masks[:, : height // 2] = True
             boxes = np.tile(np.float32([0, 0, width, height // 2]), (len(scores), 1))
             whole = Instances((height, width), boxes, scores, np.zeros(len(scores), np.int64), masks)
-            found.append(whole[scores >= score_threshold])
+            found.append(whole[scores > score_threshold] if score_threshold > 0 else whole)
         return found
 
 
