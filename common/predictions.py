@@ -31,7 +31,7 @@ def save_masks(folder: Path, instances: Instances, class_names: Sequence[str]) -
 
 
 def save_arrays(path: Path, instances: Instances, class_names: Sequence[str]) -> None:
-    """boxes, scores, labels, masks (and mask_scores), and the class names that the labels count."""
+    """boxes (xyxy, width x2 - x1), scores, labels, masks (and mask_scores), and the class names of the labels."""
     arrays = {
         "boxes": instances.boxes,
         "scores": instances.scores,

@@ -66,7 +66,7 @@ def main(framework: str, argv: Sequence[str] | None = None) -> None:
             batch = samples.join([sample], settings)
             (found,) = learner.predict(batch, arguments.score_threshold)
             count += 1
-            write(name, count, image, found[: arguments.top_k])
+            write(name, count, image, found.ranked(arguments.score_threshold, arguments.top_k))
     print(f"{count} {'frame' if is_video else 'image'}{'s' if count > 1 else ''}: {output}")
 
 

@@ -99,7 +99,8 @@ def _in_images(
     """Probabilities (P, s, s) -> each image's persons in its own pixels."""
     found = []
     for image, size in enumerate(inputs["original_size"].astype(int).tolist()):
-        rows = np.flatnonzero((inputs["person_image"] == image) & (inputs["person_score"] >= score_threshold))
+        good = inputs["person_score"] > score_threshold if score_threshold > 0 else True  # of a score of 0, too
+        rows = np.flatnonzero((inputs["person_image"] == image) & good)
         masks = paste(foreground[rows], inputs["mask_matrices"][rows], tuple(size), settings.detection.mask_threshold)
         scores, labels = inputs["person_score"][rows], np.zeros(len(rows), np.int64)
         found.append(Instances(tuple(size), _boxes(masks), scores, labels, masks))
