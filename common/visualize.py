@@ -33,7 +33,7 @@ def draw(image: np.ndarray, instances: Instances, class_names: Sequence[str]) ->
 
 
 def _last_pixels(boxes: np.ndarray) -> np.ndarray:
-    """(N, 4) xyxy -> (N, 4) with the last pixels that the boxes reach: OpenCV draws a rectangle's corners themselves."""
+    """(N, 4) xyxy -> (N, 4), the first and last pixels that the boxes reach, which is what OpenCV draws between."""
     first = np.floor(boxes[:, :2])
     return np.concatenate([first, np.maximum(np.ceil(boxes[:, 2:]) - 1, first)], axis=1)
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from common.commands.evaluate import check_classes
 from common.commands.wing import Parser, at_least, default_workers, learner_class
-from common.config import Settings, load_settings
+from common.config import Settings, load_settings, numerics
 from common.errors import UserError
 from common.weights import Card
 
@@ -137,6 +137,8 @@ def _card(settings: Settings, dataset: "CocoDataset", arguments: Namespace, begi
         licence=beginning.licence,
         preprocessing=settings.preprocessing,
         classes=tuple(dataset.class_names),
+        category_ids=tuple(dataset.category_ids),
+        numerics=numerics(settings),
     )
 
 
