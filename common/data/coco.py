@@ -136,7 +136,7 @@ class CocoDataset:
         Without `masks`, whose reading takes most of the time, `rles` and `mask_faults` are empty.
         """
         rows = slice(*self._columns["first"][position : position + 2].tolist())
-        boxes = self._columns["box"][rows].copy()
+        boxes = self._columns["box"][rows].astype(np.float32)
         boxes[:, 2:] += boxes[:, :2]
         keypoints, keypoints_sound = self._keypoints(rows)
         encoded = [
@@ -159,6 +159,32 @@ class CocoDataset:
         """Those of one of an image's annotations, by its row in `objects`, which has an RLE of it; none of an RLE."""
         begin, end = self._columns["segmentation"][self._columns["first"][position] + row].tolist()
         return segmentations.polygons(self._text[begin:end])
+
+    def truth(self, position: int) -> list[dict]:
+        """The annotations of an image as the COCO tools have them, a mask that nothing is left of as an empty one.
+
+        The size of an image that the annotations do not tell is read from the image itself.
+        """
+        rows = slice(*self._columns["first"][position : position + 2].tolist())
+        if rows.start == rows.stop:
+            return []
+        size = self.image_size(position)
+        size = self.image(position).shape[:2] if 0 in size else size
+        objects = self.objects(position, size)
+        boxes, areas = self._columns["box"][rows], self._columns["area"][rows]
+        areas = np.where(np.isnan(areas), boxes[:, 2] * boxes[:, 3], areas)
+        return [
+            {
+                "id": int(objects.annotation_ids[row]),
+                "image_id": int(self.image_ids[position]),
+                "category_id": self.category_ids[objects.labels[row]],
+                "iscrowd": int(objects.crowd[row]),
+                "bbox": boxes[row].tolist(),
+                "area": float(areas[row]),
+                "segmentation": objects.rles[row] or rle.encode(np.zeros((*size, 1), np.uint8, order="F"))[0],
+            }
+            for row in range(len(objects))
+        ]
 
     def load(self, position: int) -> Sample:
         """The image with the objects that can be trained on: box and mask hold a part of the image; boxes cut to it."""

@@ -5,7 +5,6 @@ faster-coco-eval computes the same figures in less time; `judge=True` asks pycoc
 
 import contextlib
 import io
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -16,8 +15,8 @@ from pycocotools import mask as rle_tools
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from common.data.coco import CocoDataset
 from common.errors import UserError
-from common.files import existing_file
 from common.results import Instances
 
 Kind = Literal["box", "mask"]
@@ -79,14 +78,19 @@ def encode(masks: np.ndarray) -> list[dict[str, Any]]:
 
 
 class CocoAP:
-    """Rates results against one annotation file."""
+    """Rates results against one annotation file, which is read as for training: what is left out there is here, too.
 
-    def __init__(self, annotations: str | Path, judge: bool = False):
-        self._origin = str(annotations)
+    annotations: the file, or the data set that was opened with it.
+    """
+
+    def __init__(self, annotations: str | Path | CocoDataset, judge: bool = False):
+        is_open = isinstance(annotations, CocoDataset)
+        dataset = annotations if is_open else CocoDataset(annotations, Path(annotations).parent)
+        self._origin = str(dataset.annotations)
         self._coco, self._evaluation = (
             (COCO, COCOeval) if judge else (faster_coco_eval.COCO, faster_coco_eval.COCOeval_faster)
         )
-        self._truth = self._indexed(_complete(_read(Path(annotations)), self._origin))
+        self._truth = self._indexed(_truth(dataset))
 
     def rate(self, results: list[dict[str, Any]], kind: Kind) -> dict[str, float]:
         """The twelve figures in percent, "AP" first; NaN where the file has no object that would count."""
@@ -115,31 +119,21 @@ class CocoAP:
         return coco
 
 
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(existing_file(path, "annotations").read_bytes())
-    except ValueError as error:
-        raise UserError(f"{path}: not valid JSON: {error}") from None
-    if not isinstance(content, dict) or not isinstance(content.get("images"), list):
-        raise UserError(f"{path}: not a COCO annotation file: it lists no images")
-    if not content.get("annotations"):
-        raise UserError(f"{path}: there are no annotations to evaluate against")
-    return content
-
-
-def _complete(content: dict[str, Any], origin: str) -> dict[str, Any]:
-    """Gives each object what the COCO tools take for granted; a missing or empty outline is an empty mask."""
-    sizes = {image["id"]: (image.get("height"), image.get("width")) for image in content["images"]}
-    annotations = []
-    for annotation in content["annotations"]:
-        if annotation.get("image_id") not in sizes:
-            raise UserError(f"{origin}: annotation {annotation.get('id')} is of an image that is not listed")
-        height, width = sizes[annotation["image_id"]]
-        filled = {"iscrowd": 0, "bbox": [0, 0, 0, 0]} | annotation
-        outline = filled.get("segmentation")
-        if isinstance(outline, list):  # a polygon needs three points
-            outline = [polygon for polygon in outline if len(polygon) >= 6]
-        filled["segmentation"] = outline or encode(np.zeros((1, height, width), bool))[0]
-        filled.setdefault("area", filled["bbox"][2] * filled["bbox"][3])
-        annotations.append(filled)
-    return content | {"annotations": annotations}
+def _truth(dataset: CocoDataset) -> dict[str, Any]:
+    """The whole annotation file as the COCO tools take it."""
+    if dataset.annotation_count == 0:
+        reason = f": {dataset.faults[0]}" if dataset.faults else ""
+        raise UserError(f"{dataset.annotations}: there are no annotations to evaluate against{reason}")
+    images, annotations = [], []
+    for position, image_id in enumerate(dataset.image_ids.tolist()):
+        objects = dataset.truth(position)
+        height, width = objects[0]["segmentation"]["size"] if objects else dataset.image_size(position)
+        images.append({"id": image_id, "height": height, "width": width})
+        annotations += objects
+    for annotation in annotations:
+        mask = annotation["segmentation"]
+        annotation["segmentation"] = {"size": list(mask["size"]), "counts": mask["counts"].decode("ascii")}
+    categories = [
+        {"id": identity, "name": name} for identity, name in zip(dataset.category_ids, dataset.class_names, strict=True)
+    ]
+    return {"images": images, "annotations": annotations, "categories": categories}

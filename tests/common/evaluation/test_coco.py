@@ -160,12 +160,14 @@ def test_unusable_files_are_refused_by_name(tmp_path):
     path = write(tmp_path / "image_info_test.json", [])
     with pytest.raises(UserError, match=r"image_info_test\.json: there are no annotations"):
         CocoAP(path)
-    with pytest.raises(UserError, match=r"annotations not found: .*absent\.json"):
+    with pytest.raises(UserError, match=r"annotation file not found: .*absent\.json"):
         CocoAP(tmp_path / "absent.json")
     (tmp_path / "cut.json").write_text('{"images": [')
     with pytest.raises(UserError, match=r"cut\.json: not valid JSON"):
         CocoAP(tmp_path / "cut.json")
-    with pytest.raises(UserError, match="annotation 1 is of an image that is not listed"):
+    with pytest.raises(
+        UserError, match=r"b\.json: .* no annotations .*: 1 annotations of an image that is not listed, left out \(1\)"
+    ):
         CocoAP(write(tmp_path / "b.json", [annotation(1, 2, 3, (0, 0, 9, 9))]))
     path = write(tmp_path / "c.json", [annotation(1, 1, 3, (0, 0, 9, 9))])
     with pytest.raises(UserError, match="no image 8"):
