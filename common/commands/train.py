@@ -159,9 +159,10 @@ def _evaluation(
     learner: Any, settings: Settings, trained_on: "CocoDataset", arguments: Namespace, say: Callable
 ) -> Callable[[], dict[str, float]] | None:
     """What rates the weights in training: the main figures on the validation part; None where there is none."""
+    from common.data.check import require_images
     from common.data.coco import resolve
     from common.evaluation.coco import CocoAP, full_name
-    from common.evaluation.inference import predict_dataset
+    from common.evaluation.inference import evaluated_positions, predict_dataset
 
     try:
         dataset = resolve(arguments.data, "val", settings.data_kind)
@@ -169,7 +170,9 @@ def _evaluation(
         say(f"no evaluation: {error}")
         return None
     check_classes(trained_on.class_names, dataset.class_names, str(trained_on.annotations), str(dataset.annotations))
-    rating = CocoAP(dataset.annotations)
+    if not arguments.no_image_check:
+        require_images(dataset, evaluated_positions(dataset, settings))
+    rating = CocoAP(dataset)
 
     def evaluate() -> dict[str, float]:
         results = predict_dataset(learner, settings, dataset, min(8, len(dataset)), arguments.workers)

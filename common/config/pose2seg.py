@@ -64,6 +64,8 @@ class Pose2SegSettings(Section):
     trains_on_empty_images: ClassVar[bool] = False
     data_kind: ClassVar[DataKind] = "person_keypoints"
     result_kinds: ClassVar[tuple[str, ...]] = ("mask",)
+    results_have_area: ClassVar[bool] = False
+    rates_empty_images: ClassVar[bool] = True
 
     @property
     def feature_size(self) -> int:

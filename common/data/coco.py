@@ -117,8 +117,8 @@ class CocoDataset:
         what = f"image {self.image_ids[position]} ({self.path(position)})"
         try:
             encoded = np.fromfile(self.path(position), np.uint8)
-        except OSError as error:
-            raise UserError(f"{what}: {error.strerror}") from None
+        except (OSError, ValueError) as error:  # ValueError: a name that no file can have
+            raise UserError(f"{what}: {getattr(error, 'strerror', None) or error}") from None
         expected = self.image_size(position)
         pixels = _decoded(encoded, cv2.IMREAD_COLOR)
         if pixels is None:
@@ -217,6 +217,10 @@ class CocoDataset:
         sound &= (column["box"][:, 2:] > 0).all(axis=1) & ~column["crowd"]
         return np.unique(image[sound])
 
+    def positions_with_annotations(self) -> np.ndarray:
+        """The images that have an annotation of any kind."""
+        return np.flatnonzero(np.diff(self._columns["first"]))
+
     def missing_images(self) -> np.ndarray:
         """The positions whose file is not there; lists each folder once instead of asking for every file."""
         present: dict[str, set[str]] = {}
@@ -292,7 +296,8 @@ def locate(root: str | os.PathLike, split: Split, kind: DataKind = "instances") 
     """The annotation file and the folder of images of a split.
 
     ROOT/annotations/instances_train2017.json with ROOT/train2017; ROOT/annotations/[instances_]train.json with
-    ROOT/train; either with ROOT/images; ROOT/annotations.json, for all splits, with ROOT/images. Of persons with key
+    ROOT/train; either with ROOT/images; ROOT/annotations/image_info_test-dev2017.json with ROOT/test2017;
+    ROOT/annotations.json, for all splits, with ROOT/images. Of persons with key
     points first COCOPersons, ROOT/annotations/person_keypoints_train2017_pose2seg.json, and OCHuman,
     ROOT/annotations/ochuman_coco_format_val_range_0.00_1.00.json with ROOT/images.
     """
@@ -308,6 +313,7 @@ def locate(root: str | os.PathLike, split: Split, kind: DataKind = "instances") 
         (f"annotations/{kind}_{split}2017.json", (f"{split}2017", f"images/{split}2017", "images")),
         (f"annotations/{kind}_{split}.json", (split, f"images/{split}", "images")),
         (f"annotations/{split}.json", (split, f"images/{split}", "images")),
+        *((f"annotations/image_info_{split}{part}2017.json", (f"{split}2017",)) for part in ("-dev", "")),
         ("annotations.json", ("images",)),
     )
     for annotations, folders in layouts:
