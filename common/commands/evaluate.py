@@ -172,7 +172,9 @@ def categories_of(known: Sequence[str], dataset: "CocoDataset", weights: str) ->
     by_name = dict(zip(dataset.class_names, dataset.category_ids, strict=True))
     if len(known) > len(by_name) and by_name.keys() <= set(known):
         return np.array([by_name.get(name, -1) for name in known])
-    check_classes(known, dataset.class_names, weights, str(dataset.annotations))
+    from common.evaluation.coco import describe
+
+    check_classes(known, dataset.class_names, weights, describe(dataset))
     return np.array(dataset.category_ids)
 
 

@@ -161,7 +161,7 @@ class CocoDataset:
         return segmentations.polygons(self._text[begin:end])
 
     def truth(self, position: int) -> list[dict]:
-        """The annotations of an image as the COCO tools have them, a mask that nothing is left of as an empty one.
+        """The annotations of an image as the COCO tools have them, but by label; where no mask can be read it is empty.
 
         The size of an image that the annotations do not tell is read from the image itself.
         """
@@ -175,13 +175,12 @@ class CocoDataset:
         areas = np.where(np.isnan(areas), boxes[:, 2] * boxes[:, 3], areas)
         return [
             {
-                "id": int(objects.annotation_ids[row]),
-                "image_id": int(self.image_ids[position]),
-                "category_id": self.category_ids[objects.labels[row]],
+                "label": int(objects.labels[row]),
                 "iscrowd": int(objects.crowd[row]),
                 "bbox": boxes[row].tolist(),
                 "area": float(areas[row]),
-                "segmentation": objects.rles[row] or rle.encode(np.zeros((*size, 1), np.uint8, order="F"))[0],
+                "segmentation": objects.rles[row]
+                or rle.frPyObjects({"size": size, "counts": [size[0] * size[1]]}, *size),
             }
             for row in range(len(objects))
         ]

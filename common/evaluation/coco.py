@@ -90,11 +90,14 @@ class CocoAP:
         self._coco, self._evaluation = (
             (COCO, COCOeval) if judge else (faster_coco_eval.COCO, faster_coco_eval.COCOeval_faster)
         )
-        self._truth = self._indexed(_truth(dataset))
+        # The tools are told of ranks instead of ids: the fast one takes small ids alone, the other matches no id 0.
+        self._images = {int(image_id): rank for rank, image_id in enumerate(np.sort(dataset.image_ids), start=1)}
+        self._categories = {category: rank for rank, category in enumerate(dataset.category_ids, start=1)}
+        self._truth = self._indexed(_truth(dataset, self._images))
 
     def rate(self, results: list[dict[str, Any]], kind: Kind) -> dict[str, float]:
         """The twelve figures in percent, "AP" first; NaN where the file has no object that would count."""
-        unknown = {result["image_id"] for result in results} - set(self._truth.imgs)
+        unknown = {result["image_id"] for result in results} - self._images.keys()
         if unknown:
             raise UserError(f"{self._origin}: no image {min(unknown)}, for which there are results")
         with contextlib.redirect_stdout(io.StringIO()):
@@ -107,8 +110,13 @@ class CocoAP:
         return dict(zip(_STATISTICS, percent, strict=True))
 
     def _found(self, results: list[dict[str, Any]]) -> Any:
-        if results:
-            return self._truth.loadRes([dict(result) for result in results])
+        known = [
+            result | {"image_id": self._images[result["image_id"]], "category_id": self._categories[category]}
+            for result in results
+            if (category := result["category_id"]) in self._categories
+        ]
+        if known:
+            return self._truth.loadRes(known)
         return self._indexed(self._truth.dataset | {"annotations": []})
 
     def _indexed(self, dataset: dict[str, Any]) -> Any:
@@ -119,21 +127,25 @@ class CocoAP:
         return coco
 
 
-def _truth(dataset: CocoDataset) -> dict[str, Any]:
-    """The whole annotation file as the COCO tools take it."""
+def describe(dataset: CocoDataset) -> str:
+    """An annotation file by its path, with what of it was left out."""
+    left_out = f" ({'; '.join(map(str, dataset.faults))})" if dataset.faults else ""
+    return f"{dataset.annotations}{left_out}"
+
+
+def _truth(dataset: CocoDataset, ranks: dict[int, int]) -> dict[str, Any]:
+    """The whole annotation file as the COCO tools take it, with ranks from 1 for the ids of images and categories."""
     if dataset.annotation_count == 0:
-        reason = f": {dataset.faults[0]}" if dataset.faults else ""
-        raise UserError(f"{dataset.annotations}: there are no annotations to evaluate against{reason}")
+        raise UserError(f"{describe(dataset)}: there are no annotations to evaluate against")
     images, annotations = [], []
     for position, image_id in enumerate(dataset.image_ids.tolist()):
         objects = dataset.truth(position)
         height, width = objects[0]["segmentation"]["size"] if objects else dataset.image_size(position)
-        images.append({"id": image_id, "height": height, "width": width})
-        annotations += objects
-    for annotation in annotations:
-        mask = annotation["segmentation"]
-        annotation["segmentation"] = {"size": list(mask["size"]), "counts": mask["counts"].decode("ascii")}
-    categories = [
-        {"id": identity, "name": name} for identity, name in zip(dataset.category_ids, dataset.class_names, strict=True)
-    ]
+        images.append({"id": ranks[image_id], "height": height, "width": width})
+        for found in objects:
+            mask, category = found["segmentation"], found.pop("label") + 1
+            text = {"size": list(mask["size"]), "counts": mask["counts"].decode("ascii")}
+            ids = {"id": len(annotations) + 1, "image_id": ranks[image_id], "category_id": category}
+            annotations.append(found | ids | {"segmentation": text})
+    categories = [{"id": rank, "name": name} for rank, name in enumerate(dataset.class_names, start=1)]
     return {"images": images, "annotations": annotations, "categories": categories}
