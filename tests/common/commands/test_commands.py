@@ -349,6 +349,8 @@ def test_train_says_what_it_does_and_leaves_weights(tmp_path, shapes, capsys):
     assert steps(tmp_path) == [0, 1, 2]
     card = json.loads((tmp_path / "weights.json").read_text())
     assert card["classes"] == resolve(shapes, "train").class_names
+    assert card["category_ids"] == resolve(shapes, "train").category_ids
+    assert card["numerics"]["network.prior_ratios"] == [1.0, 0.5, 2.0]
     assert card["iteration"] == 3
 
 

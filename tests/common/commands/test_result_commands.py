@@ -160,3 +160,12 @@ def test_a_file_of_maskrcnn_benchmark_gives_its_results_their_names(tmp_path, mo
     evaluate.main("fake", [*map(str, words), "--workers", "0"])
     written = sorted(path.name for path in (tmp_path / "out/inference/coco_2017_val").iterdir())
     assert written == ["bbox.json", "metrics.json", "segm.json"]
+
+
+def test_training_refuses_images_that_it_could_not_be_rated_on(tmp_path, own_shapes):
+    dataset = resolve(own_shapes, "val")
+    path = dataset.path(int(dataset.positions_with_annotations()[2]))
+    path.write_bytes(path.read_bytes()[:60])
+    with pytest.raises(UserError, match=rf"instances_val\.json: 1 of \d+ images cannot be read: .*{path.name}"):
+        commands.run_train(own_shapes, tmp_path / "run", "--iterations", 1)
+    commands.run_train(own_shapes, tmp_path / "run", "--iterations", 1, "--skip-test")
