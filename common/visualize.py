@@ -24,7 +24,7 @@ def draw(image: np.ndarray, instances: Instances, class_names: Sequence[str]) ->
         size = (image.shape[1], image.shape[0])
         scale, thickness = sv.calculate_optimal_text_scale(size), sv.calculate_optimal_line_thickness(size)
         found = sv.Detections(
-            xyxy=instances.boxes,
+            xyxy=_last_pixels(instances.boxes),
             mask=instances.masks,
             confidence=instances.scores,
             class_id=instances.labels.astype(int),
@@ -37,6 +37,12 @@ def draw(image: np.ndarray, instances: Instances, class_names: Sequence[str]) ->
         labels = sv.LabelAnnotator(text_scale=scale, text_thickness=max(thickness // 2, 1), text_padding=2)
         scene = labels.annotate(scene, found, texts)
     return np.ascontiguousarray(scene[:, :, ::-1])
+
+
+def _last_pixels(boxes: np.ndarray) -> np.ndarray:
+    """(N, 4) xyxy -> (N, 4), the first and last pixels that the boxes reach, which is what OpenCV draws between."""
+    first = np.floor(boxes[:, :2])
+    return np.concatenate([first, np.maximum(np.ceil(boxes[:, 2:]) - 1, first)], axis=1)
 
 
 def montage(maps: np.ndarray, per_side: int, image_size: tuple[int, int]) -> np.ndarray:

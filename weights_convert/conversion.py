@@ -11,12 +11,12 @@ from types import ModuleType
 import numpy as np
 
 from common import weights as canonical
-from common.config import Settings, load_settings, model_names
+from common.config import Settings, load_settings, model_names, numerics
 from common.errors import UserError
 from common.weights import Card
 from weights_convert import mask_rcnn, mindspore_names, pose2seg, writers, yolact
 from weights_convert.caffe2 import from_caffe2, is_caffe2
-from weights_convert.class_names import PERSONS, class_names
+from weights_convert.class_names import PERSONS, category_ids, class_names
 from weights_convert.readers import read_foreign
 from weights_convert.state_dicts import Weights, without_prefix
 
@@ -113,7 +113,9 @@ def convert(
     # The names are checked by now, and all shapes but the heads'.
     shapes = {name: shape for name, shape in family_of(settings).canonical_shapes(settings).items() if name in weights}
     canonical.check_fit(weights, shapes, str(path))
-    return weights, card or _card(path, found_format, settings)
+    if card is None:
+        card = _card(path, found_format, settings).model_copy(update={"numerics": numerics(settings)})
+    return weights, card
 
 
 def open_weights(path: str | os.PathLike, settings: Settings) -> tuple[Weights, Card]:
@@ -268,12 +270,14 @@ def _with_classes_of(arrays: Mapping[str, np.ndarray], settings: Settings) -> Se
 
 
 def _card(path: Path, source_format: str, settings: Settings) -> Card:
+    classes = PERSONS if settings.family == "pose2seg" else class_names(settings.num_classes)
     return Card(
         model=settings.model,
         source=path.name,
         sha256=canonical.file_sha256(path),
         licence=_LICENCES.get(source_format, "unknown"),
         preprocessing=settings.preprocessing,
-        classes=PERSONS if settings.family == "pose2seg" else class_names(settings.num_classes),
+        classes=classes,
+        category_ids=category_ids(classes),
         iteration=_FileName.of(path).iteration,
     )

@@ -9,7 +9,7 @@ import numpy as np
 from benchmarks.parity.case import WEIGHTS, Case
 from common import weights as weight_files
 from common.array import Array, namespace
-from common.config import Settings
+from common.config import Settings, numerics
 from common.config.sections import DataKind
 from common.data.coco import locate
 from common.data.shapes import write_shapes
@@ -96,6 +96,8 @@ def draw_missing_weights(case: Case, learner_class: type, folder: Path) -> None:
         licence="none",
         preprocessing=case.settings.preprocessing,
         classes=tuple(case.validation().class_names),
+        category_ids=tuple(case.validation().category_ids),
+        numerics=numerics(case.settings),
     )
     weight_files.save(folder / WEIGHTS, weights | settling.statistics, card)
 

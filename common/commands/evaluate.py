@@ -20,6 +20,7 @@ from common.config import Settings, load_settings
 from common.config.sections import DataKind
 from common.errors import UserError
 from common.files import atomic_path
+from common.maskrcnn_benchmark import is_config
 
 if TYPE_CHECKING:
     from common.data.coco import CocoDataset
@@ -30,6 +31,7 @@ EXAMPLES = """
 yolact_resnet50 --data datasets/coco --weights yolact_resnet50_54_800000.pth
 yolact_tiny --data datasets/shapes --weights runs/tiny/weights.safetensors --output results
 yolact_tiny --data datasets/shapes --weights runs/tiny/weights.safetensors detection.nms=exact
+yolact_base --data datasets/coco --split test --weights yolact_base_54_800000.pth --results-only --output results
 --data datasets/coco --trained_model=yolact_base_54_800000.pth --output_coco_json
 --config-file e2e_mask_rcnn_R_50_FPN_1x.yaml --ckpt model_final.pth TEST.IMS_PER_BATCH 1
 pose2seg --data data --weights last.pkl --coco --OCHuman
@@ -46,6 +48,11 @@ _PROTOCOLS = {
 _DETECTION_FILES = {"box": Path("results/bbox_detections.json"), "mask": Path("results/mask_detections.json")}
 
 
+# What results are called in a folder: those of a model by its name, and those of maskrcnn-benchmark's own file.
+_OWN_NAMES = {"box": "box_results.json", "mask": "mask_results.json"}
+_ORIGINAL_NAMES = {"box": "bbox.json", "mask": "segm.json"}
+
+
 def main(framework: str, argv: Sequence[str] | None = None) -> None:
     parser = _parser(framework)
     arguments = parser.read(argv)
@@ -54,12 +61,11 @@ def main(framework: str, argv: Sequence[str] | None = None) -> None:
     if chosen.data_kind != "person_keypoints" and (arguments.keypoints or arguments.coco or arguments.OCHuman):
         parser.error("--keypoints, --coco and --OCHuman are for models that find persons by their key points")
 
-    from common.evaluation.coco import CocoAP
-
     datasets = _datasets(arguments, chosen.data_kind)
     if len(datasets) > 1 and (arguments.output_coco_json or arguments.bbox_det_file or arguments.mask_det_file):
         parser.error(f"results of {' and '.join(datasets)} do not go into one file: write them with --output DIR")
-    ratings = {name: CocoAP(dataset.annotations, judge=arguments.pycocotools) for name, dataset in datasets.items()}
+    _check_images(arguments, chosen, datasets)
+    ratings = {name: _rating(parser, arguments, dataset) for name, dataset in datasets.items()}
     keypoints = _keypoints(arguments, chosen, list(datasets.values()))
     learner, settings, card = trained_model(framework, arguments)
     for name, dataset in datasets.items():
@@ -78,6 +84,33 @@ def _datasets(arguments: Namespace, kind: DataKind) -> dict[str, "CocoDataset"]:
     folders = {folder: arguments.data / folder for _, folder, _ in wanted}
     roots = {folder: root if root.is_dir() else arguments.data for folder, root in folders.items()}
     return {name: resolve(roots[folder], split, kind) for name, folder, split in wanted}
+
+
+def _check_images(arguments: Namespace, settings: Settings, datasets: dict[str, "CocoDataset"]) -> None:
+    """Says what the annotation files have that is left out, and refuses images that cannot be read."""
+    from common.data.check import require_images
+    from common.evaluation.inference import evaluated_positions
+
+    for dataset in datasets.values():
+        for fault in dataset.faults:
+            print(f"{dataset.annotations}: {fault}", flush=True)
+        if not arguments.no_image_check:
+            require_images(dataset, evaluated_positions(dataset, settings))
+
+
+def _rating(parser: Parser, arguments: Namespace, dataset: "CocoDataset") -> "CocoAP | None":
+    """What rates the results; None where they are to be written alone."""
+    from common.evaluation.coco import CocoAP
+
+    writes = arguments.output or arguments.output_coco_json or arguments.bbox_det_file or arguments.mask_det_file
+    if arguments.results_only and not writes:
+        parser.error("--results-only writes the results: say where with --output DIR or --output_coco_json")
+    # YOLACT's option never rates; here it does where there is something to rate on.
+    if arguments.results_only or (arguments.output_coco_json and dataset.annotation_count == 0):
+        return None
+    if dataset.annotation_count == 0 and not dataset.faults:
+        parser.error(f"{dataset.annotations}: there are no annotations to evaluate against; give --results-only")
+    return CocoAP(dataset, judge=arguments.pycocotools)
 
 
 def _keypoints(arguments: Namespace, settings: Settings, datasets: Sequence["CocoDataset"]) -> "KeypointResults | None":
@@ -101,24 +134,25 @@ def _results(
     arguments: Namespace,
 ) -> dict[str, list[dict[str, Any]]]:
     from common.data.samples import samples_for
-    from common.evaluation.inference import predict_dataset
+    from common.evaluation.inference import evaluated_positions, predict_dataset
 
-    where, samples = f"{len(dataset)} images of {dataset.annotations}", None
+    count = len(evaluated_positions(dataset, settings))
+    where, samples = f"{count} images of {dataset.annotations}", None
     if settings.data_kind == "person_keypoints":
         samples = samples_for(settings).Inference(dataset, settings, keypoints)
         where += f", persons by {samples.origin}"
     print(f"{settings.model} in {learner.framework} on {learner.device}: {where}", flush=True)
-    batch_size = min(arguments.batch_size, len(dataset))
+    batch_size = min(arguments.batch_size, count)
     return predict_dataset(learner, settings, dataset, batch_size, arguments.workers, categories, samples)
 
 
 def _report(
-    results: dict[str, list[dict[str, Any]]], rating: "CocoAP", arguments: Namespace, output: Path | None
+    results: dict[str, list[dict[str, Any]]], rating: "CocoAP | None", arguments: Namespace, output: Path | None
 ) -> None:
-    """Prints the figures, and writes what is to be written."""
+    """Prints the figures, where there are any, and writes what is to be written."""
     from common.evaluation.coco import lines
 
-    figures = {kind: rating.rate(found, kind) for kind, found in results.items()}
+    figures = {kind: rating.rate(found, kind) for kind, found in results.items()} if rating else {}
     for kind in figures:
         print("\n".join(lines(figures[kind], kind)))
     files = _files(arguments, output, results, figures)
@@ -138,7 +172,9 @@ def categories_of(known: Sequence[str], dataset: "CocoDataset", weights: str) ->
     by_name = dict(zip(dataset.class_names, dataset.category_ids, strict=True))
     if len(known) > len(by_name) and by_name.keys() <= set(known):
         return np.array([by_name.get(name, -1) for name in known])
-    check_classes(known, dataset.class_names, weights, str(dataset.annotations))
+    from common.evaluation.coco import describe
+
+    check_classes(known, dataset.class_names, weights, describe(dataset))
     return np.array(dataset.category_ids)
 
 
@@ -165,7 +201,10 @@ def _files(
         chosen = {kind: path or _DETECTION_FILES[kind] for kind, path in chosen.items()}
     files = {path: results[kind] for kind, path in chosen.items() if path and kind in results}
     if output:
-        files |= {output / f"{kind}_results.json": found for kind, found in results.items()}
+        is_of_original = arguments.config_file and is_config(arguments.config_file)
+        names = _ORIGINAL_NAMES if is_of_original else _OWN_NAMES
+        files |= {output / names[kind]: found for kind, found in results.items()}
+    if output and figures:
         files[output / "metrics.json"] = {
             kind: {name: None if math.isnan(value) else value for name, value in each.items()}
             for kind, each in figures.items()
@@ -200,6 +239,10 @@ def _parser(framework: str) -> Parser:
     add("--mask_det_file", type=Path, metavar="FILE", help="write the masks' results here")
     add("--batch-size", "--batch_size", type=at_least(1), default=8, metavar="N", help="images at once (default 8)")
     add("--workers", type=at_least(0), default=default_workers(), metavar="N", help="processes that read images")
+    add("--results-only", action="store_true", help="write the results and rate nothing, as of test-dev, without truth")
+    add(
+        "--no-image-check", action="store_true", help="do not decode every image once before the first one is predicted"
+    )
     add("--pycocotools", action="store_true", help="rate by pycocotools itself: the same figures, slower")
     add(
         "--keypoints",

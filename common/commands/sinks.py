@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,8 +18,15 @@ FORMS = ("overlay", "masks", "npz", "json")
 
 # Called with an image's name, its number from 1, the image (H, W, 3) uint8 RGB, and what was found in it.
 Write = Callable[[str, int, np.ndarray, Instances], None]
-# Opened with the class names and the frames a second; leaves a file in its place only when all went well.
-Sink = Callable[[Sequence[str], float], AbstractContextManager[Write]]
+# Opened with the classes and the frames a second; leaves a file in its place only when all went well.
+Sink = Callable[["Classes", float], AbstractContextManager[Write]]
+
+
+class Classes(NamedTuple):
+    """What a model's labels count: the names, and each one's id in the data set that they are from."""
+
+    names: Sequence[str]
+    category_ids: Sequence[int]
 
 
 def choose_sink(output: Path, forms: Sequence[str], has_many: bool, is_video: bool) -> Sink:
@@ -39,7 +47,7 @@ def choose_sink(output: Path, forms: Sequence[str], has_many: bool, is_video: bo
 
 
 @contextmanager
-def _folder(folder: Path, forms: Sequence[str], class_names: Sequence[str], rate: float) -> Iterator[Write]:
+def _folder(folder: Path, forms: Sequence[str], classes: Classes, rate: float) -> Iterator[Write]:
     taken: dict[str, str] = {}
 
     def write(name: str, number: int, image: np.ndarray, found: Instances) -> None:
@@ -47,44 +55,44 @@ def _folder(folder: Path, forms: Sequence[str], class_names: Sequence[str], rate
         if taken.setdefault(stem, name) != name:  # a.jpg and a.png in one folder
             stem = name
         if "overlay" in forms:
-            predictions.save_overlay(folder / f"{stem}.png", image, found, class_names)
+            predictions.save_overlay(folder / f"{stem}.png", image, found, classes.names)
         if "masks" in forms:
-            predictions.save_masks(folder / f"{stem}_masks", found, class_names)
+            predictions.save_masks(folder / f"{stem}_masks", found, classes.names)
         if "npz" in forms:
-            predictions.save_arrays(folder / f"{stem}.npz", found, class_names)
+            predictions.save_arrays(folder / f"{stem}.npz", found, classes.names)
         if "json" in forms:
-            predictions.save_coco(folder / f"{stem}.json", predictions.named_results(name, number, found, class_names))
+            predictions.save_coco(folder / f"{stem}.json", predictions.named_results(name, number, found, *classes))
 
     yield write
 
 
 @contextmanager
-def _coco_file(path: Path, class_names: Sequence[str], rate: float) -> Iterator[Write]:
+def _coco_file(path: Path, classes: Classes, rate: float) -> Iterator[Write]:
     entries = []
 
     def write(name: str, number: int, image: np.ndarray, found: Instances) -> None:
-        entries.extend(predictions.named_results(name, number, found, class_names))
+        entries.extend(predictions.named_results(name, number, found, *classes))
 
     yield write
     predictions.save_coco(path, entries)
 
 
 @contextmanager
-def _one_file(path: Path, class_names: Sequence[str], rate: float) -> Iterator[Write]:
+def _one_file(path: Path, classes: Classes, rate: float) -> Iterator[Write]:
     def write(name: str, number: int, image: np.ndarray, found: Instances) -> None:
         if path.suffix.lower() == ".npz":
-            predictions.save_arrays(path, found, class_names)
+            predictions.save_arrays(path, found, classes.names)
         else:
-            predictions.save_overlay(path, image, found, class_names)
+            predictions.save_overlay(path, image, found, classes.names)
 
     yield write
 
 
 @contextmanager
-def _video_file(path: Path, class_names: Sequence[str], rate: float) -> Iterator[Write]:
+def _video_file(path: Path, classes: Classes, rate: float) -> Iterator[Write]:
     with video_writer(path, rate) as writer:
 
         def write(name: str, number: int, image: np.ndarray, found: Instances) -> None:
-            writer.write(predictions.draw(image, found, class_names))
+            writer.write(predictions.draw(image, found, classes.names))
 
         yield write

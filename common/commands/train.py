@@ -14,7 +14,7 @@ import numpy as np
 
 from common.commands.evaluate import check_classes
 from common.commands.wing import Parser, at_least, default_workers, learner_class
-from common.config import Settings, load_settings
+from common.config import Settings, load_settings, numerics
 from common.errors import UserError
 from common.weights import Card
 
@@ -142,6 +142,8 @@ def _card(settings: Settings, dataset: "CocoDataset", arguments: Namespace, begi
         licence=beginning.licence,
         preprocessing=settings.preprocessing,
         classes=tuple(dataset.class_names),
+        category_ids=tuple(dataset.category_ids),
+        numerics=numerics(settings),
     )
 
 
@@ -162,9 +164,10 @@ def _evaluation(
     learner: Any, settings: Settings, trained_on: "CocoDataset", arguments: Namespace, say: Callable
 ) -> Callable[[], dict[str, float]] | None:
     """What rates the weights in training: the main figures on the validation part; None where there is none."""
+    from common.data.check import require_images
     from common.data.coco import resolve
     from common.evaluation.coco import CocoAP, full_name
-    from common.evaluation.inference import predict_dataset
+    from common.evaluation.inference import evaluated_positions, predict_dataset
 
     try:
         dataset = resolve(arguments.data, "val", settings.data_kind)
@@ -172,7 +175,9 @@ def _evaluation(
         say(f"no evaluation: {error}")
         return None
     check_classes(trained_on.class_names, dataset.class_names, str(trained_on.annotations), str(dataset.annotations))
-    rating = CocoAP(dataset.annotations)
+    if not arguments.no_image_check:
+        require_images(dataset, evaluated_positions(dataset, settings))
+    rating = CocoAP(dataset)
 
     def evaluate() -> dict[str, float]:
         results = predict_dataset(learner, settings, dataset, min(8, len(dataset)), arguments.workers)

@@ -55,6 +55,7 @@ class YolactDetection(Section):
     top_k: int = 200  # a class
     max_detections: int = 100  # an image
     nms: Literal["fast", "cross_class", "exact"] = "fast"
+    empty_images: bool = False  # rate on images without annotations, too, which the original leaves out
 
 
 # Five 3x3 convolutions of stride 2 without padding need prototypes of 63 x 63, at a quarter of the image's size.
@@ -76,6 +77,12 @@ class YolactSettings(Section):
     reads_upright: ClassVar[bool] = True  # images, as their EXIF data says
     data_kind: ClassVar[DataKind] = "instances"
     result_kinds: ClassVar[tuple[str, ...]] = ("box", "mask")
+    results_have_area: ClassVar[bool] = True  # boxes of no width or height are left out of evaluation
+
+    @property
+    def rates_empty_images(self) -> bool:
+        """Whether images without annotations are evaluated on."""
+        return self.detection.empty_images
 
     @model_validator(mode="after")
     def _mask_iou_has_room(self) -> Self:

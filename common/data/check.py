@@ -22,6 +22,7 @@ from common.errors import UserError, run_command
 
 _BORDER = 1.0  # pixels by which rounding may push a box over the border
 _BLOCK = 256  # images
+_NAMED = 10  # broken images in one line
 
 
 @dataclass
@@ -67,6 +68,14 @@ def check(
         found.append(("images that cannot be read, not to be trained on", list(broken.values())))
         usable = np.setdiff1d(usable, list(broken))
     return Report(dataset, dataset.faults + collect(found), usable)
+
+
+def require_images(dataset: CocoDataset, positions: np.ndarray) -> None:
+    """Refuses a data set of whose images at `positions` one is missing or cannot be decoded, and names them."""
+    broken = list(_broken_images(dataset, positions).values())
+    if broken:
+        named = "; ".join(broken[:_NAMED]) + ("; ..." if len(broken) > _NAMED else "")
+        raise UserError(f"{dataset.annotations}: {len(broken)} of {len(positions)} images cannot be read: {named}")
 
 
 def _check_annotations(dataset: CocoDataset, upright: bool) -> tuple[list[tuple[str, list]], np.ndarray]:

@@ -116,8 +116,8 @@ class CocoDataset:
         what = f"image {self.image_ids[position]} ({self.path(position)})"
         try:
             encoded = np.fromfile(self.path(position), np.uint8)
-        except OSError as error:
-            raise UserError(f"{what}: {error.strerror}") from None
+        except (OSError, ValueError) as error:  # ValueError: a name that no file can have
+            raise UserError(f"{what}: {getattr(error, 'strerror', None) or error}") from None
         expected = self.image_size(position)
         pixels = decode(encoded, upright)
         if pixels is None:
@@ -135,7 +135,7 @@ class CocoDataset:
         Without `masks`, whose reading takes most of the time, `rles` and `mask_faults` are empty.
         """
         rows = slice(*self._columns["first"][position : position + 2].tolist())
-        boxes = self._columns["box"][rows].copy()
+        boxes = self._columns["box"][rows].astype(np.float32)
         boxes[:, 2:] += boxes[:, :2]
         keypoints, keypoints_sound = self._keypoints(rows)
         encoded = [
@@ -158,6 +158,31 @@ class CocoDataset:
         """Those of one of an image's annotations, by its row in `objects`, which has an RLE of it; none of an RLE."""
         begin, end = self._columns["segmentation"][self._columns["first"][position] + row].tolist()
         return segmentations.polygons(self._text[begin:end])
+
+    def truth(self, position: int) -> list[dict]:
+        """The annotations of an image as the COCO tools have them, but by label; where no mask can be read it is empty.
+
+        The size of an image that the annotations do not tell is read from the image itself.
+        """
+        rows = slice(*self._columns["first"][position : position + 2].tolist())
+        if rows.start == rows.stop:
+            return []
+        size = self.image_size(position)
+        size = self.image(position).shape[:2] if 0 in size else size
+        objects = self.objects(position, size)
+        boxes, areas = self._columns["box"][rows], self._columns["area"][rows]
+        areas = np.where(np.isnan(areas), boxes[:, 2] * boxes[:, 3], areas)
+        return [
+            {
+                "label": int(objects.labels[row]),
+                "iscrowd": int(objects.crowd[row]),
+                "bbox": boxes[row].tolist(),
+                "area": float(areas[row]),
+                "segmentation": objects.rles[row]
+                or rle.frPyObjects({"size": size, "counts": [size[0] * size[1]]}, *size),
+            }
+            for row in range(len(objects))
+        ]
 
     def load(self, position: int) -> Sample:
         """The image with the objects that can be trained on: there is a mask, if one without a pixel, and the box holds
@@ -190,6 +215,10 @@ class CocoDataset:
         sound = (boxes[:, :2] < size[:, ::-1]).all(axis=1) & (boxes[:, 2:] > 0).all(axis=1)
         sound &= (column["box"][:, 2:] > 0).all(axis=1) & ~column["crowd"]
         return np.unique(image[sound])
+
+    def positions_with_annotations(self) -> np.ndarray:
+        """The images that have an annotation of any kind."""
+        return np.flatnonzero(np.diff(self._columns["first"]))
 
     def missing_images(self) -> np.ndarray:
         """The positions whose file is not there; lists each folder once instead of asking for every file."""
@@ -267,7 +296,8 @@ def locate(root: str | os.PathLike, split: Split, kind: DataKind = "instances") 
     """The annotation file and the folder of images of a split.
 
     ROOT/annotations/instances_train2017.json with ROOT/train2017; ROOT/annotations/[instances_]train.json with
-    ROOT/train; either with ROOT/images; ROOT/annotations.json, for all splits, with ROOT/images. Of persons with key
+    ROOT/train; either with ROOT/images; ROOT/annotations/image_info_test-dev2017.json with ROOT/test2017;
+    ROOT/annotations.json, for all splits, with ROOT/images. Of persons with key
     points first COCOPersons, ROOT/annotations/person_keypoints_train2017_pose2seg.json, and OCHuman,
     ROOT/annotations/ochuman_coco_format_val_range_0.00_1.00.json with ROOT/images.
     """
@@ -283,6 +313,7 @@ def locate(root: str | os.PathLike, split: Split, kind: DataKind = "instances") 
         (f"annotations/{kind}_{split}2017.json", (f"{split}2017", f"images/{split}2017", "images")),
         (f"annotations/{kind}_{split}.json", (split, f"images/{split}", "images")),
         (f"annotations/{split}.json", (split, f"images/{split}", "images")),
+        *((f"annotations/image_info_{split}{part}2017.json", (f"{split}2017",)) for part in ("-dev", "")),
         ("annotations.json", ("images",)),
     )
     for annotations, folders in layouts:

@@ -18,6 +18,7 @@ from tests.goldens import (
     pose_network_kinds,
     rcnn_kinds,
     rcnn_loss_kind,
+    results_kinds,
     roi_align_kind,
     yolact_kinds,
 )
@@ -37,6 +38,7 @@ KINDS: dict[str, Callable[[Path, str, str, ModuleType, Array, Path], Answers]] =
     "roi_heads_inference": rcnn_kinds.detections,
     "mask_paste": rcnn_kinds.pasted,
     "rcnn_losses": rcnn_loss_kind.losses,
+    "box_results": results_kinds.boxes,
     "pose2seg_align": pose_kinds.align,
     "pose2seg_skeleton": pose_kinds.skeleton,
     "pose2seg_forward": pose_network_kinds.forward,
