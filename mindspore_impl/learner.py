@@ -1,5 +1,7 @@
 """One model in MindSpore as the commands and the trainer drive it: NumPy arrays in, NumPy arrays out."""
 
+import math
+
 import mindspore as ms
 import numpy as np
 from mindspore import Tensor
@@ -39,6 +41,8 @@ class Learner:
         self.network.set_train(training)
         self._state = {_canonical(name): value for name, value in self.network.parameters_dict().items()}
         self._trainable = {name: value for name, value in self._state.items() if value.requires_grad}
+        statistics = [value for name, value in self._state.items() if ".running_" in name]
+        self._statistics = [] if frozen_norm else statistics
         self._optimizer = Optimizer(self._trainable, settings.schedule) if training else None
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
@@ -52,8 +56,8 @@ class Learner:
     def weights(self) -> dict[str, np.ndarray]:
         return {name: value.asnumpy().copy() for name, value in self._state.items()}
 
-    def load_weights(self, weights: dict[str, np.ndarray], origin: str = "weights") -> None:
-        check_fit(weights, self.shapes(), origin)
+    def load_weights(self, weights: dict[str, np.ndarray]) -> None:
+        check_fit(weights, self.shapes(), "weights")
         for name, value in self._state.items():
             F.assign(value, Tensor(weights[name]))
 
@@ -65,8 +69,16 @@ class Learner:
         self._optimizer.load_state(state)
 
     def train_step(self, batch: dict[str, np.ndarray], learning_rate: float) -> dict[str, float]:
-        """One update on this rank's share of a batch; the losses are those of the whole batch."""
+        """One update on this rank's share of a batch; the losses are those of the whole batch.
+
+        Where one of them is not finite nothing is changed: parameters, statistics and the optimizer's memory stay.
+        """
+        before = [statistic.asnumpy().copy() for statistic in self._statistics]
         losses, gradients = self._backward(batch)
+        if not all(map(math.isfinite, losses.values())):
+            for statistic, value in zip(self._statistics, before, strict=True):
+                F.assign(statistic, Tensor(value))
+            return losses
         if self.settings.schedule.clip_norm is not None:
             gradients = _clipped(gradients, self.settings.schedule.clip_norm)
         self._optimizer.step(gradients, learning_rate)
@@ -76,6 +88,10 @@ class Learner:
         """The losses, and the gradient of their sum by parameter name; nothing is updated."""
         losses, gradients = self._backward(batch)
         return losses, {name: g.asnumpy().copy() for name, g in zip(self._trainable, gradients, strict=True)}
+
+    def sum_over_ranks(self, array: np.ndarray) -> np.ndarray:
+        """An array (N,) float32 of each rank, summed over all of them."""
+        return distributed.sum_over_ranks([Tensor(array)])[0].asnumpy().copy()
 
     def predict(self, inputs: dict[str, np.ndarray], score_threshold: float = 0.0) -> list[Instances]:
         """A batch for prediction, as `common.data.samples` has it -> of each image its instances, in its own pixels."""

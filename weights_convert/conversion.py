@@ -210,7 +210,8 @@ def _canonical(arrays: Weights, source_format: str, settings: Settings, origin: 
         others = _fitting(arrays, source_format)
         if not others or settings.model in others:  # its own name: the settings were changed
             raise
-        raise UserError(f"{origin}: these are weights of {' or '.join(others)}, not of {settings.model}") from None
+        known = " or ".join(_different(others))
+        raise UserError(f"{origin}: these are weights of {known}, not of {settings.model}") from None
     return {name: _float32(array, f"{origin}: {name}") for name, array in weights.items()}
 
 

@@ -8,7 +8,7 @@ from collections.abc import Collection
 from common.config import Schedule
 
 # The parameters of norms by their canonical names: in a backbone's stem and blocks, and beside a shortcut.
-_OF_A_NORM = re.compile(r"(^|\.)(bn\d|norm|layer\d\.\d+\.downsample\.1)\.(weight|bias)$")
+_OF_A_NORM = re.compile(r"(^|\.)(bn\d|norm|\d+\.downsample\.1)\.(weight|bias)$")
 
 
 def learning_rate(schedule: Schedule, step: int) -> float:
