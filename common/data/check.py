@@ -7,7 +7,7 @@ exits with 0 when there is something to train on, else with 2.
 
 import argparse
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,8 +40,17 @@ class Report:
         return "\n".join([head, *(f"  {fault}" for fault in self.faults)])
 
 
-def check(dataset: CocoDataset, images: bool = True, masks: bool = True, empty_images: bool = False) -> Report:
+def check(
+    dataset: CocoDataset,
+    images: bool = True,
+    masks: bool = True,
+    empty_images: bool = False,
+    broken_images: Callable[[CocoDataset, np.ndarray], dict[int, str]] | None = None,
+) -> Report:
     """Goes through all annotations, and decodes every image unless told not to.
+
+    broken_images(dataset, positions): which images cannot be read, and why, where several processes share the work; if
+    not given it is done here.
 
     With `empty_images` those without an object are to be trained on, as of Mask R-CNN.
 
@@ -59,7 +68,7 @@ def check(dataset: CocoDataset, images: bool = True, masks: bool = True, empty_i
     found.append((f"images without an object, {what}", dataset.image_ids[without].tolist()))
     usable = np.setdiff1d(np.arange(len(dataset)) if empty_images else with_objects, missing)
     if images:
-        broken = _broken_images(dataset, np.setdiff1d(np.arange(len(dataset)), missing))
+        broken = (broken_images or find_broken)(dataset, np.setdiff1d(np.arange(len(dataset)), missing))
         found.append(("images that cannot be read, not to be trained on", list(broken.values())))
         usable = np.setdiff1d(usable, list(broken))
     return Report(dataset, dataset.faults + collect(found), usable)
@@ -113,7 +122,7 @@ def _size(dataset: CocoDataset, position: int) -> tuple[int, int] | None:
         return None
 
 
-def _broken_images(dataset: CocoDataset, positions: np.ndarray) -> dict[int, str]:
+def find_broken(dataset: CocoDataset, positions: np.ndarray) -> dict[int, str]:
     """What is wrong with each image that cannot be decoded or has another size than the annotations say."""
 
     def reason(position: int) -> str | None:

@@ -25,6 +25,27 @@ class _Filled:
         return self.collate(samples + samples[-1:] * (self.size - len(samples)))
 
 
+@dataclass(frozen=True)
+class Share:
+    """Every `world`-th sample of a data set, from number `rank` on: what one of several processes predicts."""
+
+    samples: Any
+    rank: int
+    world: int
+
+    def __len__(self) -> int:
+        return len(range(self.rank, len(self.samples), self.world))
+
+    def __call__(self, index: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        return self.samples(self.rank + index * self.world, rng)
+
+    def collate(self, samples: list[dict]) -> Batch:
+        return self.samples.collate(samples)
+
+    def describe(self, index: int) -> str:
+        return self.samples.describe(self.rank + index * self.world)
+
+
 def predict_dataset(
     learner: Any,
     settings: Settings,
@@ -42,9 +63,10 @@ def predict_dataset(
     """
     categories = np.asarray(dataset.category_ids if category_ids is None else category_ids)
     results: dict[Kind, list[dict[str, Any]]] = {kind: [] for kind in settings.result_kinds}
-    samples = samples or samples_for(settings).Inference(dataset, settings)
+    if samples is None:  # a share may be empty, which is false
+        samples = samples_for(settings).Inference(dataset, settings)
     batches = ordered(samples, _Filled(samples.collate, batch_size), len(samples), batch_size, workers)
-    with tqdm(total=len(dataset), desc="predicting", unit="image", disable=None, leave=False) as bar:
+    with tqdm(total=len(samples), desc="predicting", unit="image", disable=None, leave=False) as bar:
         left = len(samples)
         for batch in batches:
             image_ids = batch.pop("image_id").tolist()[:left]

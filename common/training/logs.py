@@ -20,7 +20,8 @@ class RunLog:
     """`log.jsonl` and TensorBoard's files of a run, continued from `start_step`.
 
     A training line's `step` is the number of the update, from 0, and so is that of a line about an update that was left
-    out, whose losses stand there as text; an evaluation's is how many were done. What a killed run logged beyond its last checkpoint is dropped, since those steps are taken again.
+    out, where the losses are text; an evaluation's is how many were done. What a killed run logged beyond its last
+    checkpoint is dropped, since those steps are taken again.
     """
 
     def __init__(self, folder: Path, start_step: int):
@@ -42,7 +43,9 @@ class RunLog:
     def left_out(self, step: int, losses: dict[str, float], images: list[int]) -> None:
         """An update that was not made, since its loss was not finite."""
         self.count_left_out += 1
-        self._write({"step": step, "left_out": {name: f"{value:g}" for name, value in losses.items()}, "images": images})
+        self._write(
+            {"step": step, "left_out": {name: f"{value:g}" for name, value in losses.items()}, "images": images}
+        )
 
     def evaluation(self, step: int, figures: dict[str, float]) -> None:
         self._write({"step": step, "evaluation": figures})

@@ -7,6 +7,7 @@ same order.
 
 import json
 import zlib
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,11 @@ def on_any_rank(learner: Any, flag: bool) -> bool:
     if learner.world == 1:
         return flag
     return bool(learner.sum_over_ranks(np.float32([flag]))[0] > 0)
+
+
+def shared_out(learner: Any, items: Sequence) -> Sequence:
+    """This rank's part of what all of them have: every `world`-th, from its own number on."""
+    return items[learner.rank :: learner.world]
 
 
 def gathered(learner: Any, value: Any) -> list[Any]:

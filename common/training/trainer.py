@@ -124,6 +124,7 @@ class Trainer:
             if self.step % schedule.checkpoint_every == 0 or is_last or stops:
                 self._save(is_last)
             if stops:
+                on_any_rank(self.learner, False)  # the others wait for the first, which has to save
                 progress.say(f"stopped after step {self.step}; continue with --resume")
                 raise KeyboardInterrupt
             self._evaluate_if_due(log, progress)
@@ -156,7 +157,12 @@ class Trainer:
         weights = self.learner.weights()
         card = self.card.model_copy(update={"iteration": self.step})
         state = checkpoints.RunState(
-            self.step, self.seed, self.learner.framework, self.settings.model_dump(mode="json"), self.data, self.left_out
+            self.step,
+            self.seed,
+            self.learner.framework,
+            self.settings.model_dump(mode="json"),
+            self.data,
+            self.left_out,
         )
         checkpoint = checkpoints.Checkpoint(state, weights, card, self.learner.optimizer_state())
         checkpoints.write(self.folder, checkpoint, self.keep)

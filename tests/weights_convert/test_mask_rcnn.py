@@ -284,7 +284,7 @@ for name in ("maskrcnn_benchmark", "torchvision", "detectron2"):
 
 @pytest.mark.parametrize("model", [name for name in MODELS if name != "mask_rcnn_tiny"])
 def test_the_variant_is_told_by_the_arrays(tmp_path, monkeypatch, model):
-    """At full size, without a word in the file's name; a longer schedule has the arrays of the shorter one's variant."""
+    """At full size, without a word in the file's name; a longer schedule's arrays are the shorter one's."""
     known = model.removesuffix("_3x") if model.removesuffix("_3x") in MODELS else model
     settings = load_settings(model)
     arrays = {entry.original: np.broadcast_to(np.float32(1), entry.shape) for entry in layout(settings)}
