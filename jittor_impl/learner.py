@@ -66,19 +66,22 @@ class Learner:
     def train_step(self, batch: dict[str, np.ndarray], learning_rate: float) -> dict[str, float]:
         """One update on this rank's share of a batch; the losses are those of the whole batch.
 
-        Where one of them is not finite nothing is changed: parameters, statistics and the optimizer's memory stay.
+        Where one of them, or the gradient, is not finite nothing is changed: parameters, statistics and the optimizer's
+        memory stay. The gradient stands among the losses then: not every framework's ReLU lets a NaN through to them.
         """
         before = [statistic.numpy() for statistic in self._statistics]
         terms, gradients = self._backward(batch)
         jt.sync([*gradients, *self._statistics])
         losses = _floats(terms)
+        norm = jt.sqrt(sum((gradient * gradient).sum() for gradient in gradients))
+        if not math.isfinite(norm.item()):
+            losses["gradient"] = norm.item()
         if not all(map(math.isfinite, losses.values())):
             for statistic, value in zip(self._statistics, before, strict=True):
                 statistic.update(jt.array(value))
             return losses
         limit = self.settings.schedule.clip_norm
         if limit is not None:
-            norm = jt.sqrt(sum((gradient * gradient).sum() for gradient in gradients))
             gradients = [gradient * jt.minimum(limit / (norm + 1e-6), 1.0) for gradient in gradients]
         self._optimizer.step(gradients, learning_rate)
         return losses

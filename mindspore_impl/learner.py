@@ -71,16 +71,20 @@ class Learner:
     def train_step(self, batch: dict[str, np.ndarray], learning_rate: float) -> dict[str, float]:
         """One update on this rank's share of a batch; the losses are those of the whole batch.
 
-        Where one of them is not finite nothing is changed: parameters, statistics and the optimizer's memory stay.
+        Where one of them, or the gradient, is not finite nothing is changed: parameters, statistics and the optimizer's
+        memory stay. The gradient stands among the losses then: not every framework's ReLU lets a NaN through to them.
         """
         before = [statistic.asnumpy().copy() for statistic in self._statistics]
         losses, gradients = self._backward(batch)
+        norm = F.sqrt(F.stack([F.square(gradient).sum() for gradient in gradients]).sum())
+        if not math.isfinite(norm.item()):
+            losses["gradient"] = norm.item()
         if not all(map(math.isfinite, losses.values())):
             for statistic, value in zip(self._statistics, before, strict=True):
                 F.assign(statistic, Tensor(value))
             return losses
         if self.settings.schedule.clip_norm is not None:
-            gradients = _clipped(gradients, self.settings.schedule.clip_norm)
+            gradients = _clipped(gradients, norm, self.settings.schedule.clip_norm)
         self._optimizer.step(gradients, learning_rate)
         return losses
 
@@ -141,8 +145,7 @@ def _canonical(name: str) -> str:
     return f"{path}.{_CANONICAL.get(leaf, leaf)}"
 
 
-def _clipped(gradients: tuple[Tensor, ...], norm: float) -> tuple[Tensor, ...]:
+def _clipped(gradients: tuple[Tensor, ...], norm: Tensor, limit: float) -> tuple[Tensor, ...]:
     """The gradients, scaled down together where their norm is larger; as in PyTorch 1e-6 keeps it from being exact."""
-    total = F.sqrt(F.stack([F.square(gradient).sum() for gradient in gradients]).sum())
-    factor = F.minimum(norm / (total + 1e-6), 1.0)
+    factor = F.minimum(limit / (norm + 1e-6), 1.0)
     return tuple(gradient * factor for gradient in gradients)

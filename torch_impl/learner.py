@@ -82,17 +82,21 @@ class Learner:
     def train_step(self, batch: dict[str, np.ndarray], learning_rate: float) -> dict[str, float]:
         """One update on this rank's share of a batch; the losses are those of the whole batch.
 
-        Where one of them is not finite nothing is changed: parameters, statistics and the optimizer's memory stay.
+        Where one of them, or the gradient, is not finite nothing is changed: parameters, statistics and the optimizer's
+        memory stay. The gradient stands among the losses then: not every framework's ReLU lets a NaN through to them.
         """
         before = [statistic.clone() for statistic in self._statistics]
         losses = self._backward(batch)
+        parameters = list(self._trainable.values())
+        norm = nn.utils.get_total_norm([parameter.grad for parameter in parameters])
+        if not math.isfinite(norm):
+            losses["gradient"] = norm.item()
         if not all(map(math.isfinite, losses.values())):
             for statistic, value in zip(self._statistics, before, strict=True):
                 statistic.copy_(value)
             return losses
-        parameters = list(self._trainable.values())
         if self.settings.schedule.clip_norm is not None:
-            nn.utils.clip_grad_norm_(parameters, self.settings.schedule.clip_norm)
+            nn.utils.clip_grads_with_norm_(parameters, self.settings.schedule.clip_norm, norm)
         for group in self._optimizer.param_groups:
             group["lr"] = learning_rate * group["rate"]
         self._optimizer.step()
