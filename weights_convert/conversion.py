@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -212,7 +212,8 @@ def _canonical(arrays: Weights, source_format: str, settings: Settings, origin: 
         others = _fitting(arrays, source_format)
         if not others or settings.model in others:  # its own name: the settings were changed
             raise
-        raise UserError(f"{origin}: these are weights of {' or '.join(others)}, not of {settings.model}") from None
+        known = " or ".join(_different(others))
+        raise UserError(f"{origin}: these are weights of {known}, not of {settings.model}") from None
     return {name: _float32(array, f"{origin}: {name}") for name, array in weights.items()}
 
 
@@ -256,11 +257,21 @@ def _fitting(arrays: Weights, source_format: str) -> list[str]:
 
 
 def _only_fitting(arrays: Weights, source_format: str, path: Path) -> str:
-    fitting = _fitting(arrays, source_format)
+    fitting = _different(_fitting(arrays, source_format))
     if len(fitting) != 1:
         which = f"could be {', '.join(fitting)}" if fitting else "fits no model"
         raise UserError(f"{path}: {which}; say which with --model")
     return fitting[0]
+
+
+def _different(models: Sequence[str]) -> list[str]:
+    """The first of all models that differ in name and schedule alone: weights do not tell them apart."""
+    first = {}
+    for name in models:
+        settings = load_settings(name)
+        without = settings.model_dump_json(exclude={"model", "aliases", "schedule"})
+        first.setdefault(without, name)
+    return list(first.values())
 
 
 def _with_classes_of(arrays: Mapping[str, np.ndarray], settings: Settings) -> Settings:

@@ -12,6 +12,7 @@ from common.anchors import cell_anchors
 from common.config import MaskRcnnSettings
 from common.errors import UserError
 from weights_convert import state_dicts
+from weights_convert.finetuning import ClassRows
 from weights_convert.mask_rcnn_layouts import CELL_ANCHORS, SHARED_STAGE_AGAIN, layout
 from weights_convert.state_dicts import Shapes, Weights, check
 
@@ -43,6 +44,17 @@ def classes_of(arrays: Mapping[str, np.ndarray]) -> int | None:
     """The number of classes, without the background, that a checkpoint of any kind was made for."""
     biases = [arrays[name] for name in _CLASS_BIASES if name in arrays]
     return len(biases[0]) - 1 if biases and biases[0].ndim == 1 and len(biases[0]) > 1 else None
+
+
+def class_heads(settings: MaskRcnnSettings) -> dict[str, ClassRows]:
+    """The heads whose rows belong to classes, by how the names of their arrays begin."""
+    background = settings.network.background
+    boxed = "first" if background == "first" else None  # one that stands last has no box offsets and no mask
+    return {
+        "box_head.classes.": ClassRows(background),
+        "box_head.deltas.": ClassRows(boxed, width=4),
+        "mask_head.logits.": ClassRows(boxed),
+    }
 
 
 def canonical_shapes(settings: MaskRcnnSettings) -> dict[str, tuple[int, ...]]:

@@ -7,7 +7,7 @@ exits with 0 when there is something to train on, else with 2.
 
 import argparse
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +23,10 @@ from common.errors import UserError, run_command
 _BORDER = 1.0  # pixels by which rounding may push a box over the border
 _BLOCK = 256  # images
 _NAMED = 10  # broken images in one line
+
+
+# A data set and positions (K,) -> of each image among them that cannot be read its position and why.
+FindBroken = Callable[[CocoDataset, np.ndarray], dict[int, str]]
 
 
 @dataclass
@@ -43,12 +47,19 @@ class Report:
 
 
 def check(
-    dataset: CocoDataset, images: bool = True, masks: bool = True, empty_images: bool = False, upright: bool = True
+    dataset: CocoDataset,
+    images: bool = True,
+    masks: bool = True,
+    empty_images: bool = False,
+    upright: bool = True,
+    broken_images: FindBroken | None = None,
 ) -> Report:
     """Goes through all annotations, and decodes every image unless told not to.
 
     With `empty_images` those without an object are to be trained on, as of Mask R-CNN; `upright`: images are read as
-    their EXIF data says, which counts where the annotations do not tell an image's size.
+    their EXIF data says, which counts where the annotations do not tell an image's size. broken_images(dataset,
+    positions): which images cannot be read, and why, where several processes share the work; if not given it is done
+    here.
 
     The time goes into decoding the images; drawing the masks takes about half a minute for COCO's 860,001. Without
     `masks` only what the columns tell is checked, which takes a second.
@@ -64,15 +75,18 @@ def check(
     found.append((f"images without an object, {what}", dataset.image_ids[without].tolist()))
     usable = np.setdiff1d(np.arange(len(dataset)) if empty_images else with_objects, missing)
     if images:
-        broken = _broken_images(dataset, np.setdiff1d(np.arange(len(dataset)), missing))
+        broken = (broken_images or find_broken)(dataset, np.setdiff1d(np.arange(len(dataset)), missing))
         found.append(("images that cannot be read, not to be trained on", list(broken.values())))
         usable = np.setdiff1d(usable, list(broken))
     return Report(dataset, dataset.faults + collect(found), usable)
 
 
-def require_images(dataset: CocoDataset, positions: np.ndarray) -> None:
-    """Refuses a data set of whose images at `positions` one is missing or cannot be decoded, and names them."""
-    broken = list(_broken_images(dataset, positions).values())
+def require_images(dataset: CocoDataset, positions: np.ndarray, broken_images: FindBroken | None = None) -> None:
+    """Refuses a data set of whose images at `positions` one is missing or cannot be decoded, and names them.
+
+    broken_images: as in `check`.
+    """
+    broken = list((broken_images or find_broken)(dataset, positions).values())
     if broken:
         named = "; ".join(broken[:_NAMED]) + ("; ..." if len(broken) > _NAMED else "")
         raise UserError(f"{dataset.annotations}: {len(broken)} of {len(positions)} images cannot be read: {named}")
@@ -133,7 +147,7 @@ def _size(dataset: CocoDataset, position: int, upright: bool) -> tuple[int, int]
         return None
 
 
-def _broken_images(dataset: CocoDataset, positions: np.ndarray) -> dict[int, str]:
+def find_broken(dataset: CocoDataset, positions: np.ndarray) -> dict[int, str]:
     """What is wrong with each image that cannot be decoded or has another size than the annotations say."""
 
     def reason(position: int) -> str | None:

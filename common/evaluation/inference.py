@@ -65,21 +65,22 @@ def predict_dataset(
     workers: int,
     category_ids: np.ndarray | None = None,
     samples: Any = None,
+    share: slice = slice(None),
 ) -> dict[Kind, list[dict[str, Any]]]:
     """COCO results of a data set's images, for boxes and for masks, in its order; shows a bar on a terminal.
 
     category_ids (C,): of the model's classes, below 0 for one that the data set has not and whose instances are left
     out; without them the classes are the data set's own. samples: of the family's `Inference`, where they are
-    not the plain ones.
+    not the plain ones. share: which of the batches are predicted, where several processes divide them.
     """
     categories = np.asarray(dataset.category_ids if category_ids is None else category_ids)
-    samples = samples or samples_for(settings).Inference(dataset, settings)
     positions = evaluated_positions(dataset, settings)
-    plan = batches_alike(dataset, settings, positions, batch_size)
+    plan = batches_alike(dataset, settings, positions, batch_size)[share]
+    samples = samples or samples_for(settings).Inference(dataset, settings)
     chosen = _Chosen(samples, plan.reshape(-1))
     batches = ordered(chosen, chosen.collate, plan.size, batch_size, workers)
     entries: dict[int, dict[Kind, list[dict[str, Any]]]] = {}
-    with tqdm(total=len(positions), desc="predicting", unit="image", disable=None, leave=False) as bar:
+    with tqdm(total=len(np.unique(plan)), desc="predicting", unit="image", disable=None, leave=False) as bar:
         for places, batch in zip(plan.tolist(), batches, strict=True):
             image_ids = batch.pop("image_id").tolist()
             for position, image_id, found in zip(places, image_ids, learner.predict(batch), strict=True):
@@ -89,7 +90,7 @@ def predict_dataset(
                     entries[position] = {kind: coco_results(image_id, rated, categories, kind) for kind in kinds}
             bar.update(len(entries) - bar.n)
     return {
-        kind: [entry for position in positions.tolist() for entry in entries[position][kind]]
+        kind: [entry for position in sorted(entries) for entry in entries[position][kind]]
         for kind in settings.result_kinds
     }
 

@@ -21,14 +21,16 @@ PLAIN_INTERVAL = 10.0
 class RunLog:
     """`log.jsonl` and TensorBoard's files of a run, continued from `start_step`.
 
-    A training line's `step` is the number of the update, from 0; an evaluation's is how many were done. What a killed
-    run logged beyond its last checkpoint is dropped, since those steps are taken again.
+    A training line's `step` is the number of the update, from 0, and so is that of a line about an update that was left
+    out, where the losses are text; an evaluation's is how many were done. What a killed run logged beyond its last
+    checkpoint is dropped, since those steps are taken again.
     """
 
     def __init__(self, folder: Path, start_step: int):
         self._path = folder / "log.jsonl"
         lines = [line for line in _lines(self._path) if _is_before(line, start_step)]
         self._evaluated = {line["step"] for line in lines if "evaluation" in line}
+        self.count_left_out = sum("left_out" in line for line in lines)
         with atomic_path(self._path) as temporary:
             temporary.write_text("".join(json.dumps(line) + "\n" for line in lines))
         self._file = self._path.open("a")
@@ -39,6 +41,13 @@ class RunLog:
         self._curves.add_scalar("learning_rate", learning_rate, step)
         for name, value in {**losses, "total": sum(losses.values())}.items():
             self._curves.add_scalar(f"loss/{name}", value, step)
+
+    def left_out(self, step: int, losses: dict[str, float], images: list[int]) -> None:
+        """An update that was not made, since its loss was not finite."""
+        self.count_left_out += 1
+        self._write(
+            {"step": step, "left_out": {name: f"{value:g}" for name, value in losses.items()}, "images": images}
+        )
 
     def evaluation(self, step: int, figures: dict[str, float]) -> None:
         self._write({"step": step, "evaluation": figures})

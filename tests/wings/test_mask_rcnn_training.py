@@ -173,3 +173,14 @@ def test_a_state_of_the_optimizer_goes_on(wing):
     learner.train_step(batch, 0.001)
     for name, value in learner.weights().items():
         assert np.array_equal(value, expected[name]), name
+
+
+@pytest.mark.parametrize("variant", ["maskrcnn-benchmark", "torchvision"])
+def test_a_loss_that_is_not_finite_changes_nothing(wing, variant):
+    learner = learner_for(wing, variant)
+    batch, before = training_batch(learner.settings, (0, 1)), learner.weights()
+    image = batch["image"].copy()
+    image[0, 0, 40, 50] = np.inf
+    assert not all(map(np.isfinite, learner.train_step(batch | {"image": image}, 1e-3).values()))
+    for name, value in learner.weights().items():
+        assert np.array_equal(value, before[name]), name

@@ -107,6 +107,17 @@ def test_a_batch_without_persons_trains_nothing(wing):
         np.testing.assert_array_equal(after[name], before[name], err_msg=name)
 
 
+def test_a_loss_that_is_not_finite_changes_nothing(wing):
+    learner = wing("learner").Learner(SETTINGS, "cpu", training=True)
+    learner.load_weights({name: golden.weight(name, shape) for name, shape in learner.shapes().items()})
+    batch, before = training_batch(batch_of(2, 1)), learner.weights()
+    image = batch["image"].copy()
+    image[0] = np.inf
+    assert not np.isfinite(learner.train_step(batch | {"image": image}, 0.1)["mask"])
+    for name, value in learner.weights().items():
+        assert np.array_equal(value, before[name]), name
+
+
 def test_training_lowers_the_loss(wing):
     learner = wing("learner").Learner(SETTINGS, "cpu", training=True)
     learner.load_weights({name: golden.weight(name, shape) for name, shape in learner.shapes().items()})
