@@ -235,11 +235,12 @@ def _shared_results(
     learner: Any, settings: Settings, dataset: "CocoDataset", workers: int
 ) -> dict[str, list[dict[str, Any]]]:
     """COCO results of the whole data set, of which each rank predicts a share, in the order of one process."""
-    from common.evaluation.inference import predict_dataset
-    from common.training.ranks import gathered
+    from common.evaluation.inference import evaluated_positions, predict_dataset
+    from common.training.ranks import gathered, shared_out
 
-    share = slice(learner.rank, None, learner.world)
-    parts = gathered(learner, predict_dataset(learner, settings, dataset, min(8, len(dataset)), workers, share=share))
+    positions = shared_out(learner, evaluated_positions(dataset, settings))
+    batch_size = min(8, len(dataset))
+    parts = gathered(learner, predict_dataset(learner, settings, dataset, batch_size, workers, positions=positions))
     place = {image_id: place for place, image_id in enumerate(dataset.image_ids.tolist())}
     return {
         kind: sorted((entry for part in parts for entry in part[kind]), key=lambda entry: place[entry["image_id"]])
