@@ -228,14 +228,12 @@ def _shared_results(
     learner: Any, settings: Settings, dataset: "CocoDataset", workers: int
 ) -> dict[str, list[dict[str, Any]]]:
     """COCO results of the whole data set, of which each rank predicts a share, in the order of one process."""
-    from common.data.samples import samples_for
-    from common.evaluation.inference import Share, predict_dataset
-    from common.training.ranks import gathered
+    from common.evaluation.inference import predict_dataset
+    from common.training.ranks import gathered, shared_out
 
-    samples = Share(samples_for(settings).Inference(dataset, settings), learner.rank, learner.world)
-    parts = gathered(
-        learner, predict_dataset(learner, settings, dataset, min(8, len(dataset)), workers, samples=samples)
-    )
+    positions = shared_out(learner, np.arange(len(dataset)))
+    batch_size = min(8, len(dataset))
+    parts = gathered(learner, predict_dataset(learner, settings, dataset, batch_size, workers, positions=positions))
     place = {image_id: place for place, image_id in enumerate(dataset.image_ids.tolist())}
     return {
         kind: sorted((entry for part in parts for entry in part[kind]), key=lambda entry: place[entry["image_id"]])
@@ -296,7 +294,8 @@ def _parser(framework: str) -> Parser:
         "--batch_size",
         type=at_least(1),
         metavar="N",
-        help="images a step, over all processes; scales rate and iterations where schedule.autoscale is true",
+        help="images a step, over all processes; where schedule.autoscale is true it scales what is not given of"
+        " the rate, the iterations and the steps",
     )
     add("--seed", type=int, default=0, metavar="N", help="of order, augmentation and initial weights (default 0)")
     add("--workers", "--num_workers", type=at_least(0), default=default_workers(), metavar="N", help="loader processes")

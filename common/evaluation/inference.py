@@ -26,24 +26,17 @@ class _Filled:
 
 
 @dataclass(frozen=True)
-class Share:
-    """Every `world`-th sample of a data set, from number `rank` on: what one of several processes predicts."""
+class _Chosen:
+    """The samples of a data set at `positions`, in their order; picklable, as a loader wants it."""
 
     samples: Any
-    rank: int
-    world: int
-
-    def __len__(self) -> int:
-        return len(range(self.rank, len(self.samples), self.world))
+    positions: np.ndarray
 
     def __call__(self, index: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
-        return self.samples(self.rank + index * self.world, rng)
-
-    def collate(self, samples: list[dict]) -> Batch:
-        return self.samples.collate(samples)
+        return self.samples(int(self.positions[index]), rng)
 
     def describe(self, index: int) -> str:
-        return self.samples.describe(self.rank + index * self.world)
+        return self.samples.describe(int(self.positions[index]))
 
 
 def predict_dataset(
@@ -54,20 +47,23 @@ def predict_dataset(
     workers: int,
     category_ids: np.ndarray | None = None,
     samples: Any = None,
+    positions: np.ndarray | None = None,
 ) -> dict[Kind, list[dict[str, Any]]]:
     """COCO results of every image of a data set, for boxes and for masks; shows a bar on a terminal.
 
     category_ids (C,): of the model's classes, below 0 for one that the data set has not and whose instances are left
     out; without them the classes are the data set's own. samples: of the family's `Inference`, where they are
-    not the plain ones.
+    not the plain ones. positions: the images, where they are not all but, for instance, a process's share; there may
+    be none.
     """
     categories = np.asarray(dataset.category_ids if category_ids is None else category_ids)
     results: dict[Kind, list[dict[str, Any]]] = {kind: [] for kind in settings.result_kinds}
-    if samples is None:  # a share may be empty, which is false
-        samples = samples_for(settings).Inference(dataset, settings)
-    batches = ordered(samples, _Filled(samples.collate, batch_size), len(samples), batch_size, workers)
-    with tqdm(total=len(samples), desc="predicting", unit="image", disable=None, leave=False) as bar:
-        left = len(samples)
+    samples = samples or samples_for(settings).Inference(dataset, settings)
+    positions = np.arange(len(dataset)) if positions is None else positions
+    chosen, fill = _Chosen(samples, positions), _Filled(samples.collate, batch_size)
+    batches = ordered(chosen, fill, len(positions), batch_size, workers)
+    with tqdm(total=len(positions), desc="predicting", unit="image", disable=None, leave=False) as bar:
+        left = len(positions)
         for batch in batches:
             image_ids = batch.pop("image_id").tolist()[:left]
             left -= len(image_ids)
