@@ -301,7 +301,8 @@ def _parser(framework: str) -> Parser:
         "--batch_size",
         type=at_least(1),
         metavar="N",
-        help="images a step, over all processes; scales rate and iterations where schedule.autoscale is true",
+        help="images a step, over all processes; where schedule.autoscale is true it scales what is not given of"
+        " the rate, the iterations and the steps",
     )
     add("--seed", type=int, default=0, metavar="N", help="of order, augmentation and initial weights (default 0)")
     add("--workers", "--num_workers", type=at_least(0), default=default_workers(), metavar="N", help="loader processes")

@@ -144,7 +144,7 @@ class Trainer:
         if self.left_out >= patience:
             last = checkpoints.existing(self.folder)
             good = f"the last checkpoint before it is {last[-1]}" if last else "there is no checkpoint before it"
-            row = f"; it is the {self.left_out}th in a row" if patience > 1 else ""
+            row = f"; {self.left_out} of them in a row" if patience > 1 else ""
             raise NonFiniteLoss(f"{line}{row}; {good}")
         if log:
             log.left_out(self.step, losses, images)

@@ -202,7 +202,7 @@ def test_ten_such_steps_in_a_row_stop_it(tmp_path, stopped_at):
         run.run(batches(poisoned=poisoned))
         run = trainer(tmp_path)
         run.resume()
-    with pytest.raises(NonFiniteLoss, match=r"step 29 is not finite .* 2900, 2901.* the 10th in a row"):
+    with pytest.raises(NonFiniteLoss, match=r"step 29 is not finite .* 2900, 2901.* 10 of them in a row"):
         run.run(batches(run.step, poisoned=poisoned))
 
 
