@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from common import rcnn
+from common.boxes import with_border
 from common.config import load_settings
 from common.rcnn.forms import Form
 from common.rcnn.target import form_targets
@@ -123,7 +124,9 @@ def test_instances_in_the_images_own_pixels(model):
     for small, large, size in zip(once, twice, SIZES[:2].tolist(), strict=True):
         assert len(small) == len(large) > 0
         assert large.image_size == (2 * size[0], 2 * size[1]) and large.masks.shape[1:] == large.image_size
-        np.testing.assert_allclose(large.boxes, 2 * small.boxes, rtol=1e-6)
+        np.testing.assert_allclose(large.probability_boxes, 2 * small.probability_boxes, rtol=1e-6)
+        convention = load_settings(model).convention
+        assert np.array_equal(large.boxes, with_border(large.probability_boxes, convention))
         assert np.array_equal(small.scores, np.sort(small.scores)[::-1]) and small.labels.dtype == np.int64
         assert set(small.labels[small.scores > 0.5]) == {0}  # column 1 is the first class
         assert large.masks.dtype == bool
