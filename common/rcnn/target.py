@@ -54,7 +54,7 @@ def polygon_targets(
     """Each box's object as polygons, and the boxes (K, 4) -> (K, size, size) bool; not torchvision's way."""
     if convention == "maskrcnn_benchmark":  # moves the corners into the image
         height, width = image_size
-        boxes = np.clip(boxes, 0, [width - 1, height - 1, width - 1, height - 1])
+        boxes = np.clip(boxes, 0, [width - 1, height - 1, width, height])
     drawn = np.zeros((len(boxes), size, size), bool)
     for target, parts, box in zip(drawn, polygons, boxes, strict=True):
         target[:] = polygons_in_box(parts, box, size, _SMALLEST_SIDE[convention])
