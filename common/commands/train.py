@@ -150,7 +150,10 @@ def _beginning(learner: Any, settings: Settings, arguments: Namespace, classes: 
     weights, card = open_weights(path, settings)
     family = family_of(settings)
     family.fit_for_finetuning(weights, shapes, str(path))
-    start = start_from(weights, drawn, family.class_heads(settings), card.classes, classes)
+    # YOLACT's file goes on with its own run, whose classes it does not name.
+    goes_on = arguments.resume_file and len(card.classes) == len(classes)
+    known = classes if goes_on else card.classes
+    start = start_from(weights, drawn, family.class_heads(settings), known, classes)
     origin = "; ".join(filter(None, [f"{path.name} ({card.source})", start.summary()]))
     missing = [name for name in shapes if name not in weights]
     if missing:
