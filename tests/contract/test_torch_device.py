@@ -1,4 +1,4 @@
-"""Nothing of the PyTorch wing mixes arrays of two devices: every family trains and predicts on a device that is none."""
+"""Nothing of the PyTorch wing mixes arrays of two devices: each family trains and predicts on a device that is none."""
 
 import numpy as np
 import pytest
