@@ -130,7 +130,7 @@ def test_instances_in_the_images_own_pixels(model):
         assert np.array_equal(small.scores, np.sort(small.scores)[::-1]) and small.labels.dtype == np.int64
         assert set(small.labels[small.scores > 0.5]) == {0}  # column 1 is the first class
         assert large.masks.dtype == bool
-        sides = large.boxes[:, 2:] - large.boxes[:, :2]
+        sides = large.probability_boxes[:, 2:] - large.probability_boxes[:, :2]
         filled = large.masks.sum(axis=(1, 2)) / sides.prod(axis=1)
         assert (filled[sides.min(axis=1) > 20] > 0.9).all()
 
