@@ -88,7 +88,7 @@ class Learner:
         before = [statistic.clone() for statistic in self._statistics]
         losses = self._backward(batch)
         limit = self.settings.schedule.clip_norm
-        # Without a limit the gradients stay as they are; of the ways to their norm all releases of PyTorch have this one.
+        # Without a limit the gradients stay as they are; this way to their norm is in every release of PyTorch.
         norm = nn.utils.clip_grad_norm_(self._trainable.values(), math.inf if limit is None else limit)
         if not math.isfinite(norm):
             losses["gradient"] = norm.item()
