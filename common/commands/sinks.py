@@ -12,6 +12,7 @@ from common.commands.media import VIDEO_SUFFIXES, video_writer
 from common.errors import UserError
 from common.predictions import IMAGE_SUFFIXES
 from common.results import Instances
+from common.visualize import ALL_PARTS, Parts
 
 FORMS = ("overlay", "masks", "npz", "json")
 
@@ -21,23 +22,26 @@ Write = Callable[[str, int, np.ndarray, Instances], None]
 Sink = Callable[[Sequence[str], float], AbstractContextManager[Write]]
 
 
-def choose_sink(output: Path, forms: Sequence[str], has_many: bool, is_video: bool) -> Sink:
-    """The way to write `output`, for one image or many; `forms` are those that a folder gets of each image."""
+def choose_sink(output: Path, forms: Sequence[str], has_many: bool, is_video: bool, parts: Parts = ALL_PARTS) -> Sink:
+    """The way to write `output`, for one image or many; `forms` are those that a folder gets of each image, `parts`
+    what is drawn of an instance."""
     suffix = output.suffix.lower()
     if suffix == "" or output.is_dir():
-        return partial(_folder, output, forms)
+        return partial(_folder, output, forms, parts)
     if suffix == ".json":
         return partial(_coco_file, output)
     if suffix in VIDEO_SUFFIXES and is_video:
-        return partial(_video_file, output)
+        return partial(_video_file, output, parts)
     if suffix in (*IMAGE_SUFFIXES, ".npz") and not has_many:
-        return partial(_one_file, output)
+        return partial(_one_file, output, parts)
     fitting = [".json", *(VIDEO_SUFFIXES if is_video else () if has_many else (*IMAGE_SUFFIXES, ".npz"))]
     raise UserError(f"--output {output}: for this input it is a folder or a file ending in {', '.join(fitting)}")
 
 
 @contextmanager
-def _folder(folder: Path, forms: Sequence[str], class_names: Sequence[str], rate: float) -> Iterator[Write]:
+def _folder(
+    folder: Path, forms: Sequence[str], parts: Parts, class_names: Sequence[str], rate: float
+) -> Iterator[Write]:
     taken: dict[str, str] = {}
 
     def write(name: str, number: int, image: np.ndarray, found: Instances) -> None:
@@ -45,7 +49,7 @@ def _folder(folder: Path, forms: Sequence[str], class_names: Sequence[str], rate
         if taken.setdefault(stem, name) != name:  # a.jpg and a.png in one folder
             stem = name
         if "overlay" in forms:
-            predictions.save_overlay(folder / f"{stem}.png", image, found, class_names)
+            predictions.save_overlay(folder / f"{stem}.png", image, found, class_names, parts)
         if "masks" in forms:
             predictions.save_masks(folder / f"{stem}_masks", found, class_names)
         if "npz" in forms:
@@ -68,21 +72,21 @@ def _coco_file(path: Path, class_names: Sequence[str], rate: float) -> Iterator[
 
 
 @contextmanager
-def _one_file(path: Path, class_names: Sequence[str], rate: float) -> Iterator[Write]:
+def _one_file(path: Path, parts: Parts, class_names: Sequence[str], rate: float) -> Iterator[Write]:
     def write(name: str, number: int, image: np.ndarray, found: Instances) -> None:
         if path.suffix.lower() == ".npz":
             predictions.save_arrays(path, found, class_names)
         else:
-            predictions.save_overlay(path, image, found, class_names)
+            predictions.save_overlay(path, image, found, class_names, parts)
 
     yield write
 
 
 @contextmanager
-def _video_file(path: Path, class_names: Sequence[str], rate: float) -> Iterator[Write]:
+def _video_file(path: Path, parts: Parts, class_names: Sequence[str], rate: float) -> Iterator[Write]:
     with video_writer(path, rate) as writer:
 
         def write(name: str, number: int, image: np.ndarray, found: Instances) -> None:
-            writer.write(predictions.draw(image, found, class_names))
+            writer.write(predictions.draw(image, found, class_names, parts))
 
         yield write

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from common.commands.evaluate import check_classes
-from common.commands.wing import Parser, at_least, default_workers, learner_class
+from common.commands import originals
+from common.commands.arguments import at_least, default_workers
+from common.commands.wing import Parser, learner_class
 from common.config import Settings, load_settings
 from common.errors import UserError
 from common.weights import Card
@@ -32,9 +34,10 @@ yolact_resnet50 --data datasets/mine --output runs/mine --weights yolact_resnet5
 
 def main(framework: str, argv: Sequence[str] | None = None) -> None:
     parser = _parser(framework)
-    # An option whose value may be left out would swallow the word behind it, so that `--resume=FILE` is one of its own.
-    words = sys.argv[1:] if argv is None else argv
-    arguments = parser.read([re.sub("^--resume=", "--resume_file=", word) for word in words])
+    arguments = parser.read(originals.resumed_words(sys.argv[1:] if argv is None else argv))
+    if arguments.resume_file is not None:
+        arguments.resume_file = originals.saved_run(arguments.resume_file, arguments.output, arguments.model)
+        arguments.resume = arguments.resume or arguments.resume_file is None
     chosen = load_settings(arguments.model, arguments.overrides)
     if sum(map(bool, (arguments.weights, arguments.resume, arguments.resume_file))) > 1:
         parser.error(
@@ -46,9 +49,12 @@ def main(framework: str, argv: Sequence[str] | None = None) -> None:
     from common.data.coco import resolve
     from common.data.loader import Loader
     from common.data.samples import samples_for
+    from common.training.logs import check_new
     from common.training.trainer import Trainer, check_output
 
     check_output(arguments.output, arguments.resume)
+    if arguments.log_folder and not arguments.resume:
+        check_new(arguments.log_folder)
     dataset = resolve(arguments.data, "train", chosen.data_kind)
     settings = _settings(arguments, dataset)
     learner = learner_class(framework)(settings, arguments.device, training=True)
@@ -67,6 +73,8 @@ def main(framework: str, argv: Sequence[str] | None = None) -> None:
         beginning and _card(settings, dataset, arguments, beginning),
         {"images": len(report.usable), "classes": list(dataset.class_names)},
         evaluation,
+        arguments.log_folder,
+        not arguments.no_log,
     )
     if beginning is None:
         trainer.resume()
@@ -157,17 +165,18 @@ def _evaluation(
     learner: Any, settings: Settings, trained_on: "CocoDataset", arguments: Namespace, say: Callable
 ) -> Callable[[], dict[str, float]] | None:
     """What rates the weights in training: the main figures on the validation part; None where there is none."""
+    from common.data.choosing import chosen_images
     from common.data.coco import resolve
     from common.evaluation.coco import CocoAP, full_name
     from common.evaluation.inference import predict_dataset
 
     try:
-        dataset = resolve(arguments.data, "val", settings.data_kind)
+        dataset = chosen_images(resolve(arguments.data, "val", settings.data_kind), arguments.validation_size)
     except UserError as error:
         say(f"no evaluation: {error}")
         return None
     check_classes(trained_on.class_names, dataset.class_names, str(trained_on.annotations), str(dataset.annotations))
-    rating = CocoAP(dataset.annotations)
+    rating = CocoAP(dataset.annotations, image_ids=dataset.image_ids)
 
     def evaluate() -> dict[str, float]:
         results = predict_dataset(learner, settings, dataset, min(8, len(dataset)), arguments.workers)
@@ -238,5 +247,9 @@ def _parser(framework: str) -> Parser:
     add("--seed", type=int, default=0, metavar="N", help="of order, augmentation and initial weights (default 0)")
     add("--workers", "--num_workers", type=at_least(0), default=default_workers(), metavar="N", help="loader processes")
     add("--skip-test", action="store_true", help="do not rate the model, neither in training nor at the end")
+    add("--validation-size", type=at_least(1), metavar="N", help="rate it on N images alone, always the same")
+    add("--log-folder", type=Path, metavar="DIR", help="log.jsonl and TensorBoard's files go here instead")
+    add("--no-log", action="store_true", help="write no log")
     add("--no-image-check", action="store_true", help="do not decode every image once before the first step")
+    parser.add_originals()
     return parser

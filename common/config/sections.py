@@ -40,8 +40,11 @@ class Schedule(Section):
     clip_norm: float | None = None  # of the whole gradient
     # Another batch size b scales the rate by b / batch_size and the iterations and steps by batch_size / b.
     autoscale: bool = False
-    evaluate_every: int = 0  # 0: at the end only
-    checkpoint_every: int = 10000
+    evaluate_every: int = Field(0, ge=0)  # steps; 0: as evaluate_epochs says
+    evaluate_epochs: int = Field(0, ge=0)  # where evaluate_every is 0; 0: at the end only
+    checkpoint_every: int = Field(10000, ge=1)
+    checkpoints_kept: int = Field(3, ge=0)  # the last so many; 0: all
+    keep_every: int = Field(0, ge=0)  # those of the steps that are a multiple of this stay, too
     log_every: int = 10
 
 

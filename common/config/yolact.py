@@ -54,6 +54,7 @@ class YolactDetection(Section):
     top_k: int = 200  # a class
     max_detections: int = 100  # an image
     nms: Literal["fast", "cross_class", "exact"] = "fast"
+    crop: bool = True  # masks end a little outside of their boxes
 
 
 # Five 3x3 convolutions of stride 2 without padding need prototypes of 63 x 63, at a quarter of the image's size.

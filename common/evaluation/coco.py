@@ -79,10 +79,11 @@ def encode(masks: np.ndarray) -> list[dict[str, Any]]:
 
 
 class CocoAP:
-    """Rates results against one annotation file."""
+    """Rates results against one annotation file, on these of its images or on all."""
 
-    def __init__(self, annotations: str | Path, judge: bool = False):
+    def __init__(self, annotations: str | Path, judge: bool = False, image_ids: np.ndarray | None = None):
         self._origin = str(annotations)
+        self._image_ids = None if image_ids is None else sorted(image_ids.tolist())
         self._coco, self._evaluation = (
             (COCO, COCOeval) if judge else (faster_coco_eval.COCO, faster_coco_eval.COCOeval_faster)
         )
@@ -95,6 +96,8 @@ class CocoAP:
             raise UserError(f"{self._origin}: no image {min(unknown)}, for which there are results")
         with contextlib.redirect_stdout(io.StringIO()):
             evaluation = self._evaluation(self._truth, self._found(results), _COCO_KIND[kind])
+            if self._image_ids is not None:
+                evaluation.params.imgIds = self._image_ids
             evaluation.evaluate()
             evaluation.accumulate()
             evaluation.summarize()

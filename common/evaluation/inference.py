@@ -33,12 +33,15 @@ def predict_dataset(
     workers: int,
     category_ids: np.ndarray | None = None,
     samples: Any = None,
+    score_threshold: float = 0.0,
+    top_k: int | None = None,
 ) -> dict[Kind, list[dict[str, Any]]]:
     """COCO results of every image of a data set, for boxes and for masks; shows a bar on a terminal.
 
     category_ids (C,): of the model's classes, below 0 for one that the data set has not and whose instances are left
     out; without them the classes are the data set's own. samples: of the family's `Inference`, where they are
-    not the plain ones.
+    not the plain ones. Instances whose score is not above `score_threshold`, and all but the best `top_k` of an image,
+    are left out.
     """
     categories = np.asarray(dataset.category_ids if category_ids is None else category_ids)
     results: dict[Kind, list[dict[str, Any]]] = {kind: [] for kind in settings.result_kinds}
@@ -49,7 +52,8 @@ def predict_dataset(
         for batch in batches:
             image_ids = batch.pop("image_id").tolist()[:left]
             left -= len(image_ids)
-            for image_id, found in zip(image_ids, learner.predict(batch), strict=False):
+            for image_id, found in zip(image_ids, learner.predict(batch, score_threshold), strict=False):
+                found = found[:top_k]
                 known = found[categories[found.labels] >= 0]
                 for kind, entries in results.items():
                     entries += coco_results(image_id, known, categories, kind)

@@ -19,10 +19,10 @@ from common.training.logs import Progress, RunLog
 from common.training.schedules import learning_rate
 
 # A resumed run may go on longer, log and save otherwise; anything else would make it another run.
-FREE_TO_CHANGE = {f"schedule.{key}" for key in ("iterations", "evaluate_every", "checkpoint_every", "log_every")}
-
-
-CHECKPOINTS = "checkpoints"
+FREE_TO_CHANGE = {
+    f"schedule.{key}"
+    for key in ("iterations", "evaluate_every", "checkpoint_every", "checkpoints_kept", "keep_every", "log_every")
+}
 
 
 class NonFiniteLoss(UserError):
@@ -31,11 +31,11 @@ class NonFiniteLoss(UserError):
 
 def check_output(output: Path, is_resumed: bool) -> None:
     """Neither way of starting is guessed: a run is continued only on request, and needs one to continue."""
-    found = checkpoints.existing(output / CHECKPOINTS)
+    found = checkpoints.existing(output / checkpoints.FOLDER)
     if found and not is_resumed:
         raise UserError(f"{output} already holds a run: continue it with --resume or name another --output")
     if is_resumed and not found:
-        raise UserError(f"nothing to resume: no checkpoint in {output / CHECKPOINTS}")
+        raise UserError(f"nothing to resume: no checkpoint in {output / checkpoints.FOLDER}")
 
 
 @dataclass
@@ -45,6 +45,7 @@ class Trainer:
     learner: a wing's Learner, made for training. data: what tells these training data from others, for resuming.
     card: the facts of the weights to come; a resumed run takes those that it began with from its checkpoint.
     evaluate: the figures of the weights as they are, by name; every `schedule.evaluate_every` steps and at the end.
+    log_folder: where the log goes, if not into `output`; `logs`: whether one is written.
     """
 
     learner: Any
@@ -54,12 +55,13 @@ class Trainer:
     card: weight_files.Card | None
     data: dict[str, Any]
     evaluate: Callable[[], dict[str, float]] | None = None
-    keep: int = 3
+    log_folder: Path | None = None
+    logs: bool = True
     step: int = 0
 
     @property
     def folder(self) -> Path:
-        return self.output / CHECKPOINTS
+        return self.output / checkpoints.FOLDER
 
     def begin(self, weights: dict[str, np.ndarray], step: int = 0) -> None:
         """Starts afresh; a folder that already holds a run is refused."""
@@ -83,7 +85,7 @@ class Trainer:
         iterations = self.settings.schedule.iterations
         if is_first:
             checkpoints.clear_remains(self.folder)
-        log = RunLog(self.output, self.step) if is_first else None
+        log = RunLog((self.log_folder or self.output) if self.logs else None, self.step) if is_first else None
         progress = Progress(iterations, self.step, silent=not is_first)
         try:
             self._evaluate_if_due(log, progress)
@@ -135,7 +137,8 @@ class Trainer:
             self.step, self.seed, self.learner.framework, self.settings.model_dump(mode="json"), self.data
         )
         checkpoint = checkpoints.Checkpoint(state, weights, card, self.learner.optimizer_state())
-        checkpoints.write(self.folder, checkpoint, self.keep)
+        schedule = self.settings.schedule
+        checkpoints.write(self.folder, checkpoint, schedule.checkpoints_kept, schedule.keep_every)
         if is_last:
             weight_files.save(self.output / checkpoints.WEIGHTS, weights, card)
 
