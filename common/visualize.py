@@ -23,9 +23,7 @@ class Parts:
 ALL_PARTS = Parts()
 
 
-def draw(
-    image: np.ndarray, instances: Instances, class_names: Sequence[str], parts: Parts = ALL_PARTS
-) -> np.ndarray:
+def draw(image: np.ndarray, instances: Instances, class_names: Sequence[str], parts: Parts = ALL_PARTS) -> np.ndarray:
     """A copy of `image` (H, W, 3) uint8 RGB with masks, boxes, names and scores; a class has one colour always."""
     # supervision paints in OpenCV's order of channels.
     scene = np.ascontiguousarray(image[:, :, ::-1])

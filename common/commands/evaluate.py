@@ -54,10 +54,14 @@ def main(framework: str, argv: Sequence[str] | None = None) -> None:
     datasets = {name: _chosen_images(each, arguments) for name, each in _datasets(arguments, chosen).items()}
     if len(datasets) > 1 and (arguments.output_coco_json or arguments.bbox_det_file or arguments.mask_det_file):
         parser.error(f"results of {' and '.join(datasets)} do not go into one file: write them with --output DIR")
-    ratings = {} if arguments.benchmark else {
-        name: CocoAP(dataset.annotations, arguments.pycocotools, dataset.image_ids)
-        for name, dataset in datasets.items()
-    }
+    ratings = (
+        {}
+        if arguments.benchmark
+        else {
+            name: CocoAP(dataset.annotations, arguments.pycocotools, dataset.image_ids)
+            for name, dataset in datasets.items()
+        }
+    )
     keypoints = _keypoints(arguments, chosen, list(datasets.values()))
     learner, settings, card = trained_model(framework, arguments)
     for name, dataset in datasets.items():
@@ -75,8 +79,8 @@ def _datasets(arguments: Namespace, settings: Settings) -> dict[str, "CocoDatase
     from common.data.coco import resolve
 
     kind = settings.data_kind
-    if test_sets := getattr(arguments, "test_sets", ()):
-        return {name: resolve(root, split, kind) for name, root, split in test_sets}
+    if arguments.test_sets:
+        return {name: resolve(root, split, kind) for name, root, split in arguments.test_sets}
     wanted = [protocol for option, protocols in _PROTOCOLS.items() if vars(arguments)[option] for protocol in protocols]
     if not wanted:
         return {"": resolve(arguments.data, arguments.split, kind)}
@@ -130,9 +134,7 @@ def _time(
     print("\n".join(speed_lines(seconds, learner.device)))
 
 
-def _samples(
-    learner: Any, settings: Settings, dataset: "CocoDataset", keypoints: "KeypointResults | None"
-) -> Any:
+def _samples(learner: Any, settings: Settings, dataset: "CocoDataset", keypoints: "KeypointResults | None") -> Any:
     """The family's samples of the images for prediction; says what is about to be done with them."""
     from common.data.samples import samples_for
 
@@ -247,9 +249,16 @@ def _parser(framework: str) -> Parser:
     add("--shuffle", action="store_true", help="with --max-images: take any, drawn with --seed")
     add("--seed", type=int, metavar="N", help="of --shuffle; without it they are others each time")
     add("--no-sort", action="store_true", help="with --max-images: take the first of the file")
-    add("--score-threshold", type=float, default=0.0, metavar="S", help="rate what has a score above S alone (default 0)")
+    add(
+        "--score-threshold",
+        type=float,
+        default=0.0,
+        metavar="S",
+        help="rate what has a score above S alone (default 0)",
+    )
     add("--top-k", type=at_least(1), metavar="K", help="rate the best K of an image alone")
     add("--benchmark", action="store_true", help="tell how fast images are worked on, one by one, and rate nothing")
+    parser.set_defaults(test_sets=())
     parser.add_nms_options()
     parser.add_originals()
     return parser

@@ -35,6 +35,7 @@ class Schedule(Section):
     decay: Literal["steps", "cosine"] = "steps"
     steps: tuple[int, ...] = ()
     gamma: float = 0.1
+    warmup: Literal["linear", "constant"] = "linear"  # constant: the rate stays what it is at step 0 until its end
     warmup_iterations: int = 0
     warmup_start: float = 0.0  # the rate at step 0, as a share of learning_rate
     clip_norm: float | None = None  # of the whole gradient

@@ -19,10 +19,10 @@ def rate_and_decay(schedule: Schedule, name: str) -> tuple[float, float]:
 
 
 def _warmup(schedule: Schedule, step: int) -> float:
-    """Linear from `warmup_start` at step 0 to 1 at step `warmup_iterations`."""
+    """From `warmup_start` at step 0 to 1 at step `warmup_iterations`, in a line or at once."""
     if step >= schedule.warmup_iterations:
         return 1.0
-    done = step / schedule.warmup_iterations
+    done = 0.0 if schedule.warmup == "constant" else step / schedule.warmup_iterations
     return schedule.warmup_start * (1.0 - done) + done
 
 

@@ -33,9 +33,7 @@ def predict(
 ) -> list[Instances]:
     """The network's outputs -> for each image its instances, in the pixels of `image_sizes` (height, width)."""
     return [
-        postprocess(
-            found, outputs["proto"][i], image_sizes[i], score_threshold, mask_iou_net, settings.detection.crop
-        )
+        postprocess(found, outputs["proto"][i], image_sizes[i], score_threshold, mask_iou_net, settings.detection.crop)
         for i, found in enumerate(detect(outputs, settings))
     ]
 

@@ -44,9 +44,7 @@ _TRAIN = (
     Instead(("--lr-step-size",), _IN_STEPS),
     Instead(("--lr-steps",), _IN_STEPS),
     Instead(("--start_epoch",), "a run goes on by --resume, from its own checkpoint"),
-    Instead(
-        ("--aspect-ratio-group-factor",), "a batch is always of lying or of standing images",
-    ),
+    Instead(("--aspect-ratio-group-factor",), "a batch is always of lying or of standing images", harmless=("3",)),
     Instead(
         ("--data-augmentation",),
         "images are mirrored, and augmentation.* says what else: augmentation.flip=0.5, augmentation.brightness=0.1",

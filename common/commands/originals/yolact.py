@@ -7,9 +7,7 @@ from common.commands.originals.options import Also, Argument, Instead, Setting, 
 
 _FALSE = ("no", "false", "f", "n", "0")
 
-_CUDA = Argument(
-    ("--cuda",), "false: --device cpu", lambda wanted: {} if wanted else {"device": "cpu"}, type=truth
-)
+_CUDA = Argument(("--cuda",), "false: --device cpu", lambda wanted: {} if wanted else {"device": "cpu"}, type=truth)
 _DATASET = Instead(
     ("--dataset",),
     "data are named by their folder: --data ROOT (YOLACT's ./data/coco with annotations/instances_val2017.json and"
@@ -70,8 +68,10 @@ _EVAL = (
     Silent(("--no_bar",), "a bar is shown on a terminal alone"),
     Instead(("--ap_data_file",), _AP_DATA),
     Instead(("--resume",), _AP_DATA),
-    Instead(("--output_web_json", "--web_det_path"), "there is no web viewer: {predict} draws, {evaluate} --output DIR"
-            " writes COCO results"),
+    Instead(
+        ("--output_web_json", "--web_det_path"),
+        "there is no web viewer: {predict} draws, {evaluate} --output DIR writes COCO results",
+    ),
     Instead(("--display_lincomb",), _STAGES, harmless=_FALSE),
     Instead(("--mask_proto_debug",), _STAGES),
     Instead(("--display_fps",), _SPEED),
