@@ -12,7 +12,6 @@ import numpy as np
 from common.commands.arguments import at_least, default_workers
 from common.commands.wing import Parser, nms_overrides, trained_model
 from common.config import Settings, load_settings
-from common.config.sections import DataKind
 from common.errors import UserError
 from common.files import atomic_path
 

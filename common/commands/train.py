@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from common.commands.evaluate import check_classes
 from common.commands import originals
 from common.commands.arguments import at_least, default_workers
+from common.commands.evaluate import check_classes
 from common.commands.wing import Parser, learner_class
 from common.config import Settings, load_settings
 from common.errors import UserError

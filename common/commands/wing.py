@@ -116,7 +116,7 @@ class Parser(argparse.ArgumentParser):
         return config
 
     def _take_for_granted(self, defaults: Mapping[str, Any]) -> None:
-        """Gives arguments that there are these values where the command line gives none, also where it would have to."""
+        """Gives the arguments that there are these values where the command line gives none, required or not."""
         for action in self._actions:
             if action.dest in defaults:
                 action.default, action.required = defaults[action.dest], False

@@ -33,7 +33,7 @@ def chosen_images(
 
 
 def _hashes(numbers: np.ndarray) -> np.ndarray:
-    """(N,) integers -> (N,) uint64 below 2**32: each xor its upper half, times a constant, twice; then xor once more."""
+    """(N,) integers -> (N,) uint64 below 2**32: twice xor the upper half and times a constant; then xor once more."""
     mixed = numbers.astype(np.uint64)
     for _ in range(2):
         mixed = ((mixed >> np.uint64(16)) ^ mixed) * np.uint64(0x045D9F3B) & np.uint64(0xFFFFFFFF)

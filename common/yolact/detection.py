@@ -133,7 +133,8 @@ def postprocess(
 ) -> Instances:
     """One image's detections and prototypes (h, w, K) -> instances in the pixels of `image_size` (height, width).
 
-    Boxes are whole pixels, and masks end with them where they are cropped. mask_iou_net: (N, 1, h, w) -> (N, C); `mask_scores` are then scores times predicted IoU.
+    Boxes are whole pixels, and masks end with them where they are cropped. mask_iou_net: (N, 1, h, w) -> (N, C);
+    `mask_scores` are then scores times predicted IoU.
     """
     height, width = image_size
     keep = detections.scores > score_threshold if score_threshold > 0 else slice(None)

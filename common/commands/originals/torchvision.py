@@ -3,7 +3,7 @@
 import argparse
 
 from common.commands.arguments import at_least
-from common.commands.originals.options import Also, Instead, Setting, Silent, Switch
+from common.commands.originals.options import Also, Instead, Setting, Silent
 
 _SCHEDULERS = {"multisteplr": "steps", "cosineannealinglr": "cosine"}
 _STAGES = 5  # of a backbone: the stem and four
