@@ -2,7 +2,6 @@
 
 import math
 import re
-import sys
 from argparse import Namespace
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -34,7 +33,7 @@ yolact_resnet50 --data datasets/mine --output runs/mine --weights yolact_resnet5
 
 def main(framework: str, argv: Sequence[str] | None = None) -> None:
     parser = _parser(framework)
-    arguments = parser.read(originals.resumed_words(sys.argv[1:] if argv is None else argv))
+    arguments = parser.read(argv)
     if arguments.resume_file is not None:
         arguments.resume_file = originals.saved_run(arguments.resume_file, arguments.output, arguments.model)
         arguments.resume = arguments.resume or arguments.resume_file is None

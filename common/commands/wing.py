@@ -67,6 +67,8 @@ class Parser(argparse.ArgumentParser):
         configuration of maskrcnn-benchmark stands for a model, for overrides and for options that are not given.
         """
         argv, pairs = split_pairs(sys.argv[1:] if argv is None else argv)
+        if self._command == "train":
+            argv = originals.resumed_words(argv)
         config = self._config_file(argv, pairs)
         assumed = originals.assumed(argv)
         self._take_for_granted({name: value for name, value in assumed.items() if name == "data"})

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from common.commands import evaluate, originals, predict, train, wing
+from common.commands import evaluate, predict, train, wing
 from common.config import load_settings
 from common.data.coco import resolve
 from common.data.shapes import write_shapes
@@ -49,8 +49,7 @@ WORDS = [
 
 def read(command: str, *words: object):
     """A command's arguments and settings."""
-    words = originals.resumed_words([*NEEDED[command], *map(str, words)])
-    arguments = COMMANDS[command]._parser("torch").read(words)
+    arguments = COMMANDS[command]._parser("torch").read([*NEEDED[command], *map(str, words)])
     return arguments, load_settings(arguments.model, arguments.overrides)
 
 
@@ -64,7 +63,7 @@ def test_every_option_of_the_originals_is_known(name, command, option, value, jo
     value = value and VALUES.get(option, value)
     words = [option] if value is None else [f"{option}={value}"] if joined else [option, value]
     try:
-        COMMANDS[command]._parser("torch").read(originals.resumed_words([*needed, *words]))
+        COMMANDS[command]._parser("torch").read([*needed, *words])
     except UserError as error:
         # Its own line, and not that of a value or of a missing argument.
         assert str(error).startswith(f"{option}: "), error
@@ -355,3 +354,26 @@ def test_trained_models_that_are_the_latest(tmp_path, shapes, weights, monkeypat
     run_train(shapes, tmp_path / "weights", "--iterations=30", "--skip-test")
     found = evaluate._parser("torch").read(["--data=d", "yolact_tiny", "--trained_model=latest"]).weights
     assert found == Path("weights/checkpoints/step_000030/weights.safetensors")
+
+
+def test_several_test_sets_of_a_configuration_are_rated_in_one_run(tmp_path, shapes, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "datasets").mkdir()
+    (tmp_path / "datasets" / "coco").symlink_to(shapes)
+    (tmp_path / "e2e.yaml").write_text(
+        "MODEL: {MASK_ON: True}\nOUTPUT_DIR: out\nDATASETS: {TEST: [coco_2014_minival, coco_2017_train]}\n"
+    )
+    settings = load_settings("mask_rcnn_tiny")
+    card = Card(
+        model="mask_rcnn_tiny",
+        source="test",
+        licence="none",
+        preprocessing=settings.preprocessing,
+        classes=tuple(resolve(shapes, "val").class_names),
+    )
+    monkeypatch.setattr(evaluate, "trained_model", lambda framework, arguments: (Finder(settings), settings, card))
+    evaluate.main("fake", ["--config-file=e2e.yaml", "--ckpt=w.pth", "--workers=0"])
+    for name, images in (("coco_2014_minival", 6), ("coco_2017_train", 12)):
+        found = json.loads((tmp_path / "out" / "inference" / name / "box_results.json").read_text())
+        assert len({entry["image_id"] for entry in found}) == images
+    assert "6 images of" in capsys.readouterr().out
