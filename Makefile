@@ -20,8 +20,8 @@ test-quick: .venv/compiled
 	$(PYTHON) -m venv .venv
 	@touch $@
 
-.venv/installed: .venv/created pyproject.toml
-	$(BIN)/python -m pip install --editable ".[all,test]"
+.venv/installed: .venv/created pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --constraint constraints.txt --editable ".[all,test]"
 	@touch $@
 
 # Jittor compiles its core when it is first imported: here, and not in the middle of a user's first command.

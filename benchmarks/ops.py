@@ -84,17 +84,15 @@ def cases() -> dict[str, Case]:
     }
     for name in ("exp", "sqrt", "log"):
         found[name] = (partial(_call, name), (np.abs(scores) + 0.1,))
-    for name in ("abs", "floor", "sigmoid", "tanh", "relu", "softplus", "isfinite", "stop_gradient"):
+    for name in ("abs", "floor", "sigmoid", "tanh", "stop_gradient"):
         found[name] = (partial(_call, name), (scores,))
     for name in ("maximum", "minimum", "binary_cross_entropy_with_logits"):
         found[name] = (partial(_call, name), (scores, scores[::-1].copy()))
     for name in ("logical_and", "logical_or"):
         found[name] = (partial(_call, name), (mask, mask[::-1].copy()))
-    found["logical_not"] = (partial(_call, "logical_not"), (mask,))
-    for name in ("sum", "mean", "max", "min", "logsumexp", "argmax", "cumsum", "softmax", "log_softmax"):
+    for name in ("sum", "max", "logsumexp", "argmax", "softmax", "log_softmax"):
         found[name] = (partial(_call, name, axis=1), (scores,))
-    for name in ("any", "all"):
-        found[name] = (partial(_call, name, axis=1), (mask,))
+    found["any"] = (partial(_call, "any", axis=1), (mask,))
     found |= {
         "clip": (lambda xp, x: xp.clip(x, -1.0, 1.0), (scores,)),
         "where": (lambda xp, m, x: xp.where(m, x, 0.0), (mask, scores)),
@@ -102,18 +100,12 @@ def cases() -> dict[str, Case]:
         "transpose": (lambda xp, x: xp.transpose(x, (1, 0)), (scores,)),
         "broadcast_to": (lambda xp, x: xp.broadcast_to(x, scores.shape), (scores[:1],)),
         "concatenate": (lambda xp, x, y: xp.concatenate([x, y], axis=0), (scores, scores)),
-        "stack": (lambda xp, x, y: xp.stack([x, y], axis=0), (scores, scores)),
         "take": (partial(_call, "take"), (scores, rng.integers(0, 19248, 5000).astype(np.int32))),
         "take_along_axis": (
             partial(_call, "take_along_axis", axis=1),
             (scores, rng.integers(0, 81, (19248, 1)).astype(np.int32)),
         ),
-        "scatter_add": (
-            partial(_call, "scatter_add"),
-            (scores, rng.integers(0, 19248, 5000).astype(np.int32), scores[:5000]),
-        ),
         "nonzero": (partial(_call, "nonzero"), (mask[:, 0].copy(),)),
-        "one_hot": (lambda xp, x: xp.one_hot(x, 81), (rng.integers(0, 81, 19248).astype(np.int32),)),
         "argsort": (partial(_call, "argsort", axis=0, descending=True), (scores[:, 0].copy(),)),
         "topk": (lambda xp, x: xp.topk(x, 200), (np.ascontiguousarray(scores.T[:80]),)),
         "matmul": (

@@ -18,28 +18,25 @@ Creation and conversion
     full(shape, value, like, dtype="float32")
     arange(count, like)                       int32
 Elementwise
-    exp(x) log(x) sqrt(x) abs(x) floor(x) sigmoid(x) tanh(x) relu(x) softplus(x) isfinite(x)
+    exp(x) log(x) sqrt(x) abs(x) floor(x) sigmoid(x) tanh(x)
     maximum(a, b) minimum(a, b)               b may be a number
     clip(x, low, high)                        the gradient is 1 at both bounds
     where(condition, a, b)                    a and b may be numbers
-    logical_and(a, b) logical_or(a, b) logical_not(a)
+    logical_and(a, b) logical_or(a, b)
     binary_cross_entropy_with_logits(logits, targets)      elementwise, stable
-Reductions; over all when axis is None, over nothing they give 0 (min and max of nothing are an error)
-    sum(x, axis=None, keepdims=False) mean(x, axis=None, keepdims=False)     axis may be a tuple
-    max(x, axis=None, keepdims=False) min(x, axis=None, keepdims=False)
-    any(x, axis=None) all(x, axis=None)
+Reductions; over all when axis is None, over nothing they give 0 (the max of nothing is an error)
+    sum(x, axis=None, keepdims=False)         axis may be a tuple
+    max(x, axis=None, keepdims=False)
+    any(x, axis=None)
     logsumexp(x, axis)
     argmax(x, axis)                           int32; of equals the first
-    cumsum(x, axis)
 Shape
     reshape(x, shape) transpose(x, axes) broadcast_to(x, shape)
-    concatenate(arrays, axis=0) stack(arrays, axis=0)
+    concatenate(arrays, axis=0)
 Indexing and order
     take(x, indices, axis=0)                  indices: (K,) integers
     take_along_axis(x, indices, axis)         indices: as many axes as x
-    scatter_add(x, indices, values)           a new array: values[k] is added to row indices[k], repeats add up
     nonzero(mask)                             (N,) bool -> (K,) int32
-    one_hot(labels, count)                    float32, (..., count); a label outside 0..count-1 gives zeros
     argsort(x, axis=-1, descending=False)     int32, stable: of equals the first comes first, descending too
     topk(x, k)                                the k largest of the last axis (all if there are fewer), as argsort orders
                                               them: (values, indices)
@@ -63,7 +60,7 @@ Gradient
     value_and_grad(function, *arrays)         (value, gradients with respect to each array) of a scalar function
                                               (NumPy has no gradients and says so)
 
-Gradients at ties follow PyTorch: abs(0) has 0, relu(0) has 0, max gives all to the first of equals along an axis.
+Gradients at ties follow PyTorch: abs(0) has 0, max gives all to the first of equals along an axis.
 """
 
 from types import ModuleType

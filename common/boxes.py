@@ -65,6 +65,14 @@ def clip(boxes: Array, image_size: tuple[int, int], offset: float = 0.0) -> Arra
     return xp.maximum(xp.minimum(boxes, xp.asarray(limits, like=boxes, dtype="float32")), 0.0)
 
 
+def with_border(boxes: Array, family: Family) -> Array:
+    """(..., 4) xyxy of a family -> (..., 4) xyxy whose width is x2 - x1, as results have it: x2 is the border."""
+    offset = side_offset(family)
+    if offset == 0:
+        return boxes
+    return namespace(boxes).concatenate([boxes[..., :2], boxes[..., 2:] + offset], axis=-1)
+
+
 def side_offset(family: Family) -> float:
     """A family's `offset`."""
     return 1.0 if family == "maskrcnn_benchmark" else 0.0

@@ -33,7 +33,7 @@ def save_masks(folder: Path, instances: Instances, class_names: Sequence[str]) -
 
 
 def save_arrays(path: Path, instances: Instances, class_names: Sequence[str]) -> None:
-    """boxes, scores, labels, masks (and mask_scores), and the class names that the labels count."""
+    """boxes (xyxy, width x2 - x1), scores, labels, masks (and mask_scores), and the class names of the labels."""
     arrays = {
         "boxes": instances.boxes,
         "scores": instances.scores,
@@ -53,15 +53,16 @@ def save_coco(path: Path, entries: list[dict[str, Any]]) -> None:
         temporary.write_text(json.dumps(entries))
 
 
-def named_results(name: str, number: int, instances: Instances, class_names: Sequence[str]) -> list[dict[str, Any]]:
+def named_results(
+    name: str, number: int, instances: Instances, class_names: Sequence[str], category_ids: Sequence[int]
+) -> list[dict[str, Any]]:
     """COCO results with boxes and masks of an image outside any data set.
 
-    Its id is its file's number where the name is one (as COCO's are), else `number`; categories are 1, 2, ... in the
-    order of the class names, and each entry says the file and the class by name too.
+    Its id is its file's number where the name is one (as COCO's are), else `number`; category_ids are those of the
+    class names, and each entry says the file and the class by name too.
     """
     stem = Path(name).stem
     image_id = int(stem) if stem.isdecimal() else number
-    category_ids = range(1, len(class_names) + 1)
     boxes = coco_results(image_id, instances, category_ids, "box")
     masks = coco_results(image_id, instances, category_ids, "mask")
     return [

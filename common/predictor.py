@@ -69,7 +69,7 @@ class Predictor:
             raise UserError(f"{self.settings.model} takes no key points; they are for Pose2Seg")
         batch = self._samples.join([sample], self.settings)
         (found,) = self._learner.predict(batch, self.confidence_threshold)
-        return found[: self.top_k]
+        return found.ranked(self.confidence_threshold, self.top_k)
 
     def draw(self, image: np.ndarray, instances: Instances) -> np.ndarray:
         """A copy of the image, RGB, with the instances' masks, boxes, names and scores."""
@@ -90,8 +90,8 @@ class Predictor:
         soft = instances.probabilities
         if soft is None:
             raise UserError(f"{self.settings.model}: there are no probabilities of masks")
-        if self.settings.family == "mask_rcnn":
-            return paste(soft, instances.boxes, instances.image_size, self.settings.convention)
+        if instances.probability_boxes is not None:
+            return paste(soft, instances.probability_boxes, instances.image_size, self.settings.convention)
         height, width = instances.image_size
         maps = np.zeros((len(soft), height, width), np.float32)
         for place, each in zip(maps, soft, strict=True):

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from types import ModuleType
 
 import cv2
 import numpy as np
-import supervision as sv
 
+from common.packages import needed
 from common.results import Instances
 
 
@@ -23,15 +24,21 @@ class Parts:
 ALL_PARTS = Parts()
 
 
+def require() -> ModuleType:
+    """supervision, which draws; says how to install it where it is missing."""
+    return needed("supervision", "supervision", "drawing")
+
+
 def draw(image: np.ndarray, instances: Instances, class_names: Sequence[str], parts: Parts = ALL_PARTS) -> np.ndarray:
     """A copy of `image` (H, W, 3) uint8 RGB with masks, boxes, names and scores; a class has one colour always."""
-    # supervision paints in OpenCV's order of channels.
+    sv = require()
+    # It paints in OpenCV's order of channels.
     scene = np.ascontiguousarray(image[:, :, ::-1])
     if len(instances):
         size = (image.shape[1], image.shape[0])
         scale, thickness = sv.calculate_optimal_text_scale(size), sv.calculate_optimal_line_thickness(size)
         found = sv.Detections(
-            xyxy=instances.boxes,
+            xyxy=_last_pixels(instances.boxes),
             mask=instances.masks,
             confidence=instances.scores,
             class_id=instances.labels.astype(int),
@@ -48,6 +55,12 @@ def draw(image: np.ndarray, instances: Instances, class_names: Sequence[str], pa
             labels = sv.LabelAnnotator(text_scale=scale, text_thickness=max(thickness // 2, 1), text_padding=2)
             scene = labels.annotate(scene, found, texts)
     return np.ascontiguousarray(scene[:, :, ::-1])
+
+
+def _last_pixels(boxes: np.ndarray) -> np.ndarray:
+    """(N, 4) xyxy -> (N, 4), the first and last pixels that the boxes reach, which is what OpenCV draws between."""
+    first = np.floor(boxes[:, :2])
+    return np.concatenate([first, np.maximum(np.ceil(boxes[:, 2:]) - 1, first)], axis=1)
 
 
 def montage(maps: np.ndarray, per_side: int, image_size: tuple[int, int]) -> np.ndarray:

@@ -8,14 +8,14 @@ import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Discriminator, Tag, ValidationError
+from pydantic import BaseModel, ConfigDict, Discriminator, Tag, ValidationError, model_validator
 from safetensors import SafetensorError
 from safetensors import numpy as safetensors_numpy
 
-from common.config import Preprocessing, RcnnPreprocessing, Settings, load_settings, model_names
+from common.config import Preprocessing, RcnnPreprocessing, Settings, load_settings, model_names, numerics
 from common.errors import UserError
 from common.files import atomic_path, existing_file
 
@@ -43,8 +43,16 @@ class Card(BaseModel):
         Annotated[Preprocessing, Tag(_FIXED)] | Annotated[RcnnPreprocessing, Tag(_FREE)], Discriminator(_size_of)
     ]
     classes: tuple[str, ...]  # without the background
+    category_ids: tuple[int, ...] | None = None  # of the classes, in the data set that they are from
+    numerics: dict[str, Any] | None = None  # the settings that change numbers but no shape, by their keys
     iteration: int | None = None
     ap: dict[str, float] | None = None  # by metric, as COCO's "segm AP"; None where nobody measured it
+
+    @model_validator(mode="after")
+    def _every_class_has_an_id(self) -> Self:
+        if self.category_ids is not None and len(self.category_ids) != len(self.classes):
+            raise ValueError(f"category_ids: {len(self.category_ids)} ids of {len(self.classes)} classes")
+        return self
 
 
 def save(path: str | os.PathLike, weights: Mapping[str, np.ndarray], card: Card) -> None:
@@ -139,24 +147,39 @@ def with_card(settings: Settings, card: Card, origin: str, overrides: Sequence[s
     chosen = {key: getattr(settings.preprocessing, key) for key in (name.partition(".")[2] for name in keys)}
     preprocessing = card.preprocessing.model_copy(update=chosen)
     settings = settings.model_copy(update={"num_classes": len(card.classes), "preprocessing": preprocessing})
-    check_card(card, settings, origin)
+    check_card(card, settings, origin, overrides)
     return settings
 
 
-def check_card(card: Card, settings: Settings, origin: str) -> None:
-    """Refuses to run weights under another variant's settings, also where the shapes would fit."""
-    if card.model != settings.model and not _same_network(card, settings):
+def check_card(card: Card, settings: Settings, origin: str, overrides: Sequence[str] = ()) -> None:
+    """Refuses to run weights under settings that are not theirs, also where the shapes would fit.
+
+    A variant's file and a user's copy of it may differ in name and in training alone. `overrides` are those that made
+    the settings; a card that does not tell its own numerics is taken for its variant's, with these.
+    """
+    if card.model not in (settings.model, *model_names()):
         raise UserError(f"{origin}: these are weights of {card.model}, not of {settings.model}")
+    if card.model != settings.model:
+        own = load_settings(card.model)
+        if (own.family, own.preprocessing) != (settings.family, settings.preprocessing):
+            raise UserError(f"{origin}: these are weights of {card.model}, not of {settings.model}")
+    departures = _departures(card, settings, overrides)
+    if departures and card.model != settings.model:
+        raise UserError(f"{origin}: these are weights of {card.model}, not of {settings.model}: {departures}")
+    if departures:
+        raise UserError(f"{origin}: these weights were not made with the settings of {settings.model}: {departures}")
     if len(card.classes) != settings.num_classes:
         raise UserError(f"{origin}: the weights know {len(card.classes)} classes, the settings {settings.num_classes}")
 
 
-def _same_network(card: Card, settings: Settings) -> bool:
-    """Whether the two differ in name and training alone, as a variant's file and a user's copy of it do."""
-    if card.model not in model_names():
-        return False
-    other = load_settings(card.model)
-    return (other.network, other.preprocessing) == (settings.network, settings.preprocessing)
+def _departures(card: Card, settings: Settings, overrides: Sequence[str]) -> str:
+    """In which numerics the settings are not the weights' own, in words; empty where in none."""
+    known = card.numerics
+    if known is None and card.model in model_names():
+        known = numerics(load_settings(card.model, overrides))
+    chosen = numerics(settings)
+    keys = [key for key in known or () if key in chosen and chosen[key] != known[key]]
+    return _shortened([f"{key} is {chosen[key]}, theirs is {known[key]}" for key in keys])
 
 
 def _shortened(names: Sequence[str]) -> str:

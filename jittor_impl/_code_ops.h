@@ -117,20 +117,6 @@ void scatter_add_along(const int32_t* indices, const T* values, T* out, long out
     }
 }
 
-// Sums from the first to each element; from each to the last when `reversed`.
-template <class T>
-void running_sum(const T* x, T* out, long outer, long n, long inner, bool reversed) {
-    #pragma omp parallel for schedule(static)
-    for (long o = 0; o < outer; o++)
-        for (long j = 0; j < inner; j++) {
-            T total = 0;
-            for (long i = 0; i < n; i++) {
-                long at = (o * n + (reversed ? n - 1 - i : i)) * inner + j;
-                out[at] = total += x[at];
-            }
-        }
-}
-
 inline long nonzero(const bool* mask, int32_t* positions, long n) {
     long count = 0;
     for (long i = 0; i < n; i++)

@@ -119,17 +119,6 @@ def take_along(x: Var, indices: Var, axis: int) -> Var:
     return Differentiable(forward, backward)(x)
 
 
-def running_sum(x: Var, axis: int) -> Var:
-    """The sum from the first element along an axis to each."""
-    sizes = around(x.shape, axis)
-
-    def run(x: Var, reverse: bool) -> Var:
-        source = f'code_ops::running_sum(in0_p, out0_p, {_SIZES}, data["reverse"]);'
-        return call(source, [x], [x.shape], x.dtype, **sizes, reverse=reverse)[0]
-
-    return Differentiable(lambda x: run(x, False), lambda gradient, output: run(gradient, True))(x)
-
-
 def softmax(x: Var, axis: int, logarithm: bool) -> Var:
     """softmax along an axis, or its logarithm."""
     numbers = around(x.shape, axis) | {"logarithm": logarithm}

@@ -1,5 +1,7 @@
 """One model in Jittor as the commands and the trainer drive it: NumPy arrays in, NumPy arrays out."""
 
+import math
+
 import jittor as jt
 import numpy as np
 from jittor import Var
@@ -34,6 +36,8 @@ class Learner:
         self.network = _NETWORKS[settings.family](settings, frozen_norm)
         self._state = dict(self.network.named_parameters())
         self._trainable = {name: p for name, p in self._state.items() if not p.is_stop_grad()}
+        statistics = [value for name, value in self._state.items() if ".running_" in name]
+        self._statistics = [] if frozen_norm else statistics
         self._optimizer = Optimizer(self._trainable, settings.schedule) if training else None
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
@@ -47,8 +51,8 @@ class Learner:
     def weights(self) -> dict[str, np.ndarray]:
         return {name: value.numpy() for name, value in self._state.items()}
 
-    def load_weights(self, weights: dict[str, np.ndarray], origin: str = "weights") -> None:
-        check_fit(weights, self.shapes(), origin)
+    def load_weights(self, weights: dict[str, np.ndarray]) -> None:
+        check_fit(weights, self.shapes(), "weights")
         for name, value in self._state.items():
             value.update(jt.array(weights[name]))
 
@@ -60,20 +64,37 @@ class Learner:
         self._optimizer.load_state(state)
 
     def train_step(self, batch: dict[str, np.ndarray], learning_rate: float) -> dict[str, float]:
-        """One update on this rank's share of a batch; the losses are those of the whole batch."""
+        """One update on this rank's share of a batch; the losses are those of the whole batch.
+
+        Where one of them, or the gradient, is not finite nothing is changed: parameters, statistics and the optimizer's
+        memory stay. The gradient stands among the losses then: not every framework's ReLU lets a NaN through to them.
+        """
+        before = [statistic.numpy() for statistic in self._statistics]
         terms, gradients = self._backward(batch)
+        jt.sync([*gradients, *self._statistics])
+        losses = _floats(terms)
+        norm = jt.sqrt(sum((gradient * gradient).sum() for gradient in gradients))
+        if not math.isfinite(norm.item()):
+            losses["gradient"] = norm.item()
+        if not all(map(math.isfinite, losses.values())):
+            for statistic, value in zip(self._statistics, before, strict=True):
+                statistic.update(jt.array(value))
+            return losses
         limit = self.settings.schedule.clip_norm
         if limit is not None:
-            norm = jt.sqrt(sum((gradient * gradient).sum() for gradient in gradients))
             gradients = [gradient * jt.minimum(limit / (norm + 1e-6), 1.0) for gradient in gradients]
         self._optimizer.step(gradients, learning_rate)
-        return _floats(terms)
+        return losses
 
     def gradients(self, batch: dict[str, np.ndarray]) -> tuple[dict[str, float], dict[str, np.ndarray]]:
         """The losses, and the gradient of their sum by parameter name; nothing is updated."""
         terms, gradients = self._backward(batch)
         arrays = {name: gradient.numpy() for name, gradient in zip(self._trainable, gradients, strict=True)}
         return _floats(terms), arrays
+
+    def sum_over_ranks(self, array: np.ndarray) -> np.ndarray:
+        """An array (N,) float32 of each rank, summed over all of them."""
+        return distributed.sum_over_ranks([jt.array(array)])[0].numpy()
 
     def predict(self, inputs: dict[str, np.ndarray], score_threshold: float = 0.0) -> list[Instances]:
         """A batch for prediction, as `common.data.samples` has it -> of each image its instances, in its own pixels."""

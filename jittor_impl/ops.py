@@ -82,19 +82,6 @@ def tanh(x: Var) -> Var:
     return code_ops.Differentiable(jt.tanh, lambda gradient, output: gradient * (1 - output * output))(x)
 
 
-def relu(x: Var) -> Var:
-    return jt.nn.relu(x)
-
-
-def softplus(x: Var) -> Var:
-    # Composed of relu and abs its gradient at 0 would not be 1/2.
-    return code_ops.Differentiable(_softplus, lambda gradient, output: gradient * jt.sigmoid(x))(x)
-
-
-def isfinite(x: Var) -> Var:
-    return jt.isfinite(x)
-
-
 def maximum(a: Var, b: Var | float) -> Var:
     return _extreme_of_two(a, b, lambda a, b: a > b)
 
@@ -121,10 +108,6 @@ def logical_or(a: Var, b: Var) -> Var:
     return jt.logical_or(a, b)
 
 
-def logical_not(a: Var) -> Var:
-    return jt.logical_not(a)
-
-
 def binary_cross_entropy_with_logits(logits: Var, targets: Var) -> Var:
     def forward(logits: Var, targets: Var) -> Var:
         return _softplus(logits) - logits * targets
@@ -148,27 +131,20 @@ def sum(x: Var, axis: int | Sequence[int] | None = None, keepdims: bool = False)
     return x.sum(axes, keepdims=keepdims)
 
 
-def mean(x: Var, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Var:
-    count = 1
-    for one in _axes(x, axis):
-        count *= x.shape[one]
-    return sum(x, axis, keepdims) / builtins.max(count, 1)
-
-
 def max(x: Var, axis: int | None = None, keepdims: bool = False) -> Var:
-    return _extremum(x, axis, keepdims, largest=True)
-
-
-def min(x: Var, axis: int | None = None, keepdims: bool = False) -> Var:
-    return _extremum(x, axis, keepdims, largest=False)
+    if axis is None:
+        best = max(reshape(x, (-1,)), 0)
+        return reshape(best, [1] * x.ndim) if keepdims else best
+    if x.shape[axis] == 0:
+        raise ValueError("max of nothing")
+    # By its position, so that the gradient goes to the first of equals.
+    kept = [1 if one == axis % x.ndim else side for one, side in enumerate(x.shape)]
+    best = code_ops.take_along(x, reshape(argmax(x, axis), kept), axis)
+    return best if keepdims else reshape(best, kept[: axis % x.ndim] + kept[axis % x.ndim + 1 :])
 
 
 def any(x: Var, axis: int | None = None) -> Var:
     return astype(x, "int32").sum(_axes(x, axis)) > 0
-
-
-def all(x: Var, axis: int | None = None) -> Var:
-    return astype(logical_not(x), "int32").sum(_axes(x, axis)) == 0
 
 
 def logsumexp(x: Var, axis: int) -> Var:
@@ -179,10 +155,6 @@ def logsumexp(x: Var, axis: int) -> Var:
 
 def argmax(x: Var, axis: int) -> Var:
     return code_ops.extremum(x, axis, largest=True)
-
-
-def cumsum(x: Var, axis: int) -> Var:
-    return code_ops.running_sum(astype(x, "int32") if x.dtype == "bool" else x, axis)
 
 
 # Shape
@@ -205,10 +177,6 @@ def concatenate(arrays: Sequence[Var], axis: int = 0) -> Var:
     return jt.concat(list(arrays), axis)
 
 
-def stack(arrays: Sequence[Var], axis: int = 0) -> Var:
-    return jt.stack(list(arrays), axis)
-
-
 # Indexing and order
 
 
@@ -225,16 +193,8 @@ def take_along_axis(x: Var, indices: Var, axis: int) -> Var:
     return code_ops.take_along(broadcast_to(x, from_shape), broadcast_to(indices, at_shape), axis)
 
 
-def scatter_add(x: Var, indices: Var, values: Var) -> Var:
-    return x + code_ops.scatter_add(values, indices, x.shape, 0)
-
-
 def nonzero(mask: Var) -> Var:
     return code_ops.nonzero(mask)
-
-
-def one_hot(labels: Var, count: int) -> Var:
-    return astype(labels[..., None] == arange(count, labels), "float32")
 
 
 def argsort(x: Var, axis: int = -1, descending: bool = False) -> Var:
@@ -242,7 +202,7 @@ def argsort(x: Var, axis: int = -1, descending: bool = False) -> Var:
 
 
 def topk(x: Var, k: int) -> tuple[Var, Var]:
-    indices = code_ops.order(x, -1, builtins.min(k, x.shape[-1]), descending=True)
+    indices = code_ops.order(x, -1, min(k, x.shape[-1]), descending=True)
     return take_along_axis(x, indices, -1), indices
 
 
@@ -316,7 +276,7 @@ def _same_type(a: Var | float, b: Var | float) -> tuple[Var, Var]:
 
 
 def _softplus(x: Var) -> Var:
-    return relu(x) + jt.log(1 + jt.exp(-jt.abs(x)))
+    return jt.nn.relu(x) + jt.log(1 + jt.exp(-jt.abs(x)))
 
 
 def _extreme_of_two(a: Var, b: Var | float, better: Callable[[Var, Var], Var]) -> Var:
@@ -324,18 +284,6 @@ def _extreme_of_two(a: Var, b: Var | float, better: Callable[[Var, Var], Var]) -
     a, b = _same_type(a, b)
     best = where(better(a, b), a, b)
     return best if a.dtype != "float32" else where(a == b, 0.5 * a + 0.5 * b, best)
-
-
-def _extremum(x: Var, axis: int | None, keepdims: bool, largest: bool) -> Var:
-    """The gradient goes to the first of equals."""
-    if axis is None:
-        best = _extremum(reshape(x, (-1,)), 0, False, largest)
-        return reshape(best, [1] * x.ndim) if keepdims else best
-    if x.shape[axis] == 0:
-        raise ValueError("max or min of nothing")
-    kept = [1 if one == axis % x.ndim else side for one, side in enumerate(x.shape)]
-    best = code_ops.take_along(x, reshape(code_ops.extremum(x, axis, largest), kept), axis)
-    return best if keepdims else reshape(best, kept[: axis % x.ndim] + kept[axis % x.ndim + 1 :])
 
 
 register(Var, sys.modules[__name__])

@@ -122,10 +122,13 @@ def conv_norm(conv: Conv | DeformConv, norm: BatchNorm, x: Tensor) -> Tensor:
 def unfolded() -> Iterator[None]:
     """Within it every convolution and norm runs as itself, so that each can be observed."""
     global _folding
-    _folding = False
+    before, _folding = (_folding, os.environ.get("MS_JIT")), False
     os.environ["MS_JIT"] = "0"  # MindSpore's switch: what is marked to be compiled runs as Python
     try:
         yield
     finally:
-        _folding = True
-        del os.environ["MS_JIT"]
+        _folding, jit = before
+        if jit is None:
+            del os.environ["MS_JIT"]
+        else:
+            os.environ["MS_JIT"] = jit

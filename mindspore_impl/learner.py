@@ -1,5 +1,7 @@
 """One model in MindSpore as the commands and the trainer drive it: NumPy arrays in, NumPy arrays out."""
 
+import math
+
 import mindspore as ms
 import numpy as np
 from mindspore import Tensor
@@ -39,6 +41,8 @@ class Learner:
         self.network.set_train(training)
         self._state = {_canonical(name): value for name, value in self.network.parameters_dict().items()}
         self._trainable = {name: value for name, value in self._state.items() if value.requires_grad}
+        statistics = [value for name, value in self._state.items() if ".running_" in name]
+        self._statistics = [] if frozen_norm else statistics
         self._optimizer = Optimizer(self._trainable, settings.schedule) if training else None
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
@@ -52,8 +56,8 @@ class Learner:
     def weights(self) -> dict[str, np.ndarray]:
         return {name: value.asnumpy().copy() for name, value in self._state.items()}
 
-    def load_weights(self, weights: dict[str, np.ndarray], origin: str = "weights") -> None:
-        check_fit(weights, self.shapes(), origin)
+    def load_weights(self, weights: dict[str, np.ndarray]) -> None:
+        check_fit(weights, self.shapes(), "weights")
         for name, value in self._state.items():
             F.assign(value, Tensor(weights[name]))
 
@@ -65,10 +69,22 @@ class Learner:
         self._optimizer.load_state(state)
 
     def train_step(self, batch: dict[str, np.ndarray], learning_rate: float) -> dict[str, float]:
-        """One update on this rank's share of a batch; the losses are those of the whole batch."""
+        """One update on this rank's share of a batch; the losses are those of the whole batch.
+
+        Where one of them, or the gradient, is not finite nothing is changed: parameters, statistics and the optimizer's
+        memory stay. The gradient stands among the losses then: not every framework's ReLU lets a NaN through to them.
+        """
+        before = [statistic.asnumpy().copy() for statistic in self._statistics]
         losses, gradients = self._backward(batch)
+        norm = F.sqrt(F.stack([F.square(gradient).sum() for gradient in gradients]).sum())
+        if not math.isfinite(norm.item()):
+            losses["gradient"] = norm.item()
+        if not all(map(math.isfinite, losses.values())):
+            for statistic, value in zip(self._statistics, before, strict=True):
+                F.assign(statistic, Tensor(value))
+            return losses
         if self.settings.schedule.clip_norm is not None:
-            gradients = _clipped(gradients, self.settings.schedule.clip_norm)
+            gradients = _clipped(gradients, norm, self.settings.schedule.clip_norm)
         self._optimizer.step(gradients, learning_rate)
         return losses
 
@@ -76,6 +92,10 @@ class Learner:
         """The losses, and the gradient of their sum by parameter name; nothing is updated."""
         losses, gradients = self._backward(batch)
         return losses, {name: g.asnumpy().copy() for name, g in zip(self._trainable, gradients, strict=True)}
+
+    def sum_over_ranks(self, array: np.ndarray) -> np.ndarray:
+        """An array (N,) float32 of each rank, summed over all of them."""
+        return distributed.sum_over_ranks([Tensor(array)])[0].asnumpy().copy()
 
     def predict(self, inputs: dict[str, np.ndarray], score_threshold: float = 0.0) -> list[Instances]:
         """A batch for prediction, as `common.data.samples` has it -> of each image its instances, in its own pixels."""
@@ -125,8 +145,7 @@ def _canonical(name: str) -> str:
     return f"{path}.{_CANONICAL.get(leaf, leaf)}"
 
 
-def _clipped(gradients: tuple[Tensor, ...], norm: float) -> tuple[Tensor, ...]:
+def _clipped(gradients: tuple[Tensor, ...], norm: Tensor, limit: float) -> tuple[Tensor, ...]:
     """The gradients, scaled down together where their norm is larger; as in PyTorch 1e-6 keeps it from being exact."""
-    total = F.sqrt(F.stack([F.square(gradient).sum() for gradient in gradients]).sum())
-    factor = F.minimum(norm / (total + 1e-6), 1.0)
+    factor = F.minimum(limit / (norm + 1e-6), 1.0)
     return tuple(gradient * factor for gradient in gradients)

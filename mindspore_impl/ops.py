@@ -85,18 +85,6 @@ def tanh(x: Tensor) -> Tensor:
     return 2 * F.sigmoid(2 * x) - 1
 
 
-def relu(x: Tensor) -> Tensor:
-    return F.relu(x)
-
-
-def softplus(x: Tensor) -> Tensor:
-    return F.softplus(x)
-
-
-def isfinite(x: Tensor) -> Tensor:
-    return F.isfinite(x)
-
-
 def maximum(a: Tensor, b: Tensor | float) -> Tensor:
     return F.maximum(a, b)
 
@@ -122,10 +110,6 @@ def logical_or(a: Tensor, b: Tensor) -> Tensor:
     return F.logical_or(a, b)
 
 
-def logical_not(a: Tensor) -> Tensor:
-    return F.logical_not(a)
-
-
 def binary_cross_entropy_with_logits(logits: Tensor, targets: Tensor) -> Tensor:
     # A fifth of the time of MindSpore's own.
     return F.softplus(logits) - logits * targets
@@ -135,27 +119,24 @@ def binary_cross_entropy_with_logits(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 def sum(x: Tensor, axis: Axes = None, keepdims: bool = False) -> Tensor:
-    return _reduce(F.sum, x, axis, keepdims)
-
-
-def mean(x: Tensor, axis: Axes = None, keepdims: bool = False) -> Tensor:
-    return _reduce(F.mean, x, axis, keepdims)
+    if x.size == 0:  # MindSpore answers what happens to lie in the memory
+        return F.zeros(_reduced(x, axis, keepdims), dtype=ms.float32 if x.dtype == ms.float32 else ms.int32)
+    out = F.sum(x, axis, keepdims)
+    return out.astype(ms.int32) if out.dtype == ms.int64 else out
 
 
 def max(x: Tensor, axis: int | None = None, keepdims: bool = False) -> Tensor:
-    return _extreme(F.max, x, axis, keepdims)
-
-
-def min(x: Tensor, axis: int | None = None, keepdims: bool = False) -> Tensor:
-    return _extreme(F.min, x, axis, keepdims)
+    if axis is None:
+        # Along an axis too: MindSpore would share the gradient out among equals otherwise.
+        out = F.max(x.reshape(-1), 0)[0]
+        return out.reshape((1,) * x.ndim) if keepdims else out
+    if x.size == 0 and x.shape[axis] > 0:
+        return F.zeros(_reduced(x, axis, keepdims), dtype=x.dtype)
+    return F.max(x, axis, keepdims)[0]
 
 
 def any(x: Tensor, axis: int | None = None) -> Tensor:
     return sum(x.astype(ms.int32), axis) > 0
-
-
-def all(x: Tensor, axis: int | None = None) -> Tensor:
-    return sum(1 - x.astype(ms.int32), axis) == 0
 
 
 def logsumexp(x: Tensor, axis: int) -> Tensor:
@@ -168,29 +149,6 @@ def argmax(x: Tensor, axis: int) -> Tensor:
     if x.size == 0:
         return F.zeros(_reduced(x, axis), dtype=ms.int32)
     return F.argmax(x, axis).astype(ms.int32)
-
-
-def cumsum(x: Tensor, axis: int) -> Tensor:
-    x = x.astype(ms.int32) if x.dtype == ms.bool_ else x
-    return x if x.size == 0 else F.cumsum(x, axis)
-
-
-def _reduce(reduction: Callable, x: Tensor, axis: Axes, keepdims: bool) -> Tensor:
-    """Sum or mean; over nothing MindSpore answers what happens to lie in the memory."""
-    if x.size == 0:
-        return F.zeros(_reduced(x, axis, keepdims), dtype=ms.float32 if x.dtype == ms.float32 else ms.int32)
-    out = reduction(x, axis, keepdims)
-    return out.astype(ms.int32) if out.dtype == ms.int64 else out
-
-
-def _extreme(reduction: Callable, x: Tensor, axis: int | None, keepdims: bool) -> Tensor:
-    """Along an axis also where all is meant: MindSpore would share the gradient out among equals otherwise."""
-    if axis is None:
-        out = reduction(x.reshape(-1), 0)[0]
-        return out.reshape((1,) * x.ndim) if keepdims else out
-    if x.size == 0 and x.shape[axis] > 0:
-        return F.zeros(_reduced(x, axis, keepdims), dtype=x.dtype)
-    return reduction(x, axis, keepdims)[0]
 
 
 def _reduced(x: Tensor, axis: Axes, keepdims: bool = False) -> tuple[int, ...]:
@@ -217,10 +175,6 @@ def concatenate(arrays: Sequence[Tensor], axis: int = 0) -> Tensor:
     return F.cat(tuple(arrays), axis)
 
 
-def stack(arrays: Sequence[Tensor], axis: int = 0) -> Tensor:
-    return F.stack(tuple(arrays), axis)
-
-
 # Indexing and order
 
 
@@ -232,16 +186,8 @@ def take_along_axis(x: Tensor, indices: Tensor, axis: int) -> Tensor:
     return F.gather_elements(x, axis, indices)
 
 
-def scatter_add(x: Tensor, indices: Tensor, values: Tensor) -> Tensor:
-    return F.tensor_scatter_add(x, indices[:, None], values)
-
-
 def nonzero(mask: Tensor) -> Tensor:
     return F.nonzero(mask)[:, 0].astype(ms.int32)
-
-
-def one_hot(labels: Tensor, count: int) -> Tensor:
-    return (labels[..., None] == F.arange(0, count, dtype=ms.int32)).astype(ms.float32)
 
 
 def argsort(x: Tensor, axis: int = -1, descending: bool = False) -> Tensor:

@@ -7,6 +7,7 @@ anything else    neutral; runs once, with no framework imported
 """
 
 import importlib
+import os
 import signal
 from pathlib import Path
 from types import ModuleType
@@ -14,20 +15,27 @@ from types import ModuleType
 import numpy as np
 import pytest
 
+from tests.groups import group_of, groups
+
 TESTS = Path(__file__).parent
 FRAMEWORKS = ("numpy", "torch", "jittor", "mindspore")
+DEVICES = ("cpu", "cuda")
 WINGS_ONLY = {"wings"}
 WINGS_TOO = {"contract", "goldens"}
 
 
 def pytest_addoption(parser):
     parser.addoption("--framework", choices=FRAMEWORKS, default="numpy", help="the framework of this process")
+    parser.addoption("--group", choices=groups(), help="of a wing's tests those of one family, or those of none")
+    parser.addoption("--device", choices=DEVICES, default="cpu", help="where tests/contract and tests/goldens compute")
 
 
 def pytest_configure(config):
     """Before any test file imports the framework: the wing's package prepares what is read at that import."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell leaves it for what runs in the background
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if config.getoption("--device") == "cuda":
+        os.environ["NVIDIA_TF32_OVERRIDE"] = "0"  # else a GPU rounds what convolutions read to ten bits
     framework = config.getoption("--framework")
     if framework != "numpy":
         importlib.import_module(f"{framework}_impl")
@@ -42,6 +50,20 @@ def pytest_ignore_collect(collection_path, config):
     return None if room in WINGS_ONLY | WINGS_TOO else True
 
 
+def pytest_collection_modifyitems(config, items):
+    """Leaves out the tests of other groups than the one asked for."""
+    wanted = config.getoption("--group")
+    if wanted is None:
+        return
+    chosen, left_out = [], []
+    for item in items:
+        parameters = item.callspec.params if hasattr(item, "callspec") else {}
+        file = item.path.relative_to(TESTS).as_posix()
+        (chosen if group_of(file, item.name, parameters) == wanted else left_out).append(item)
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = chosen
+
+
 @pytest.fixture(scope="session")
 def framework(request) -> str:
     """The name of this process's framework."""
@@ -49,19 +71,25 @@ def framework(request) -> str:
 
 
 @pytest.fixture(scope="session")
-def xp(framework) -> ModuleType:
+def device_name(request) -> str:
+    """The device of this process, as the commands call it."""
+    return request.config.getoption("--device")
+
+
+@pytest.fixture(scope="session")
+def xp(framework, device_name) -> ModuleType:
     """The array contract in this process's framework."""
     if framework == "numpy":
         return importlib.import_module("common.numpy_ops")
-    importlib.import_module(f"{framework}_impl.device").select("cpu")
+    importlib.import_module(f"{framework}_impl.device").select(device_name)
     return importlib.import_module(f"{framework}_impl.ops")
 
 
 @pytest.fixture(scope="session")
-def like(framework, xp):
+def like(framework, device_name, xp):
     """An array of this process's framework, for the contract's functions that create others."""
     if framework == "torch":
-        return importlib.import_module("torch").zeros(1)
+        return importlib.import_module("torch").zeros(1, device=device_name)
     if framework == "jittor":
         return importlib.import_module("jittor").zeros((1,))
     if framework == "mindspore":

@@ -8,8 +8,8 @@ ROOT = Path(__file__).parents[1]
 
 
 def run(*pytest_arguments: str) -> tuple[int, str]:
-    """(exit code, last line) of the test command for one framework."""
-    command = [sys.executable, "-m", "tests.run", "--only", "torch", "--", *pytest_arguments]
+    """(exit code, last line) of the test command for one process."""
+    command = [sys.executable, "-m", "tests.run", "--only", "torch", "--group", "shared", "--", *pytest_arguments]
     answer = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     return answer.returncode, answer.stdout.splitlines()[-1]
 

@@ -1,7 +1,8 @@
 """roi_align, nms and deform_conv2d in PyTorch, each in the fastest way that is at hand.
 
-On the CPU that is this project's own kernel, which sums in a fixed order too; on a GPU it is torchvision where that
-loads. Elsewhere, and in other types than float32 on the CPU, operations of PyTorch do it.
+On the CPU that is this project's own kernel, which sums in a fixed order too; on a GPU roi_align and deform_conv2d are
+torchvision's where that loads. Elsewhere, and in other types than float32 on the CPU, operations of PyTorch do it. So
+they do NMS on a GPU: torchvision's lets the compiler fuse products and sums, has no offset, and goes class by class.
 """
 
 import ctypes
@@ -16,6 +17,10 @@ from torch.autograd.function import once_differentiable
 
 from common import kernels
 
+# NMS in operations of PyTorch: boxes of several classes up to so many are held against each other at once, so many
+# rows at a time, and so many rounds are made before it is asked whether anything has changed.
+_MOST_TOGETHER, _ROWS, _ROUNDS = 4096, 1024, 4
+
 
 def roi_align(
     x: Tensor, rois: Tensor, output_size: Sequence[int], scale: float, sampling_ratio: int, aligned: bool
@@ -24,9 +29,13 @@ def roi_align(
     library = _library(x)
     if library is not None:
         return _RoiAlign.apply(library, x, rois, tuple(output_size), float(scale), int(sampling_ratio), bool(aligned))
-    vision = _torchvision()
+    vision = torchvision_ops()
     if vision is not None:
-        return vision.roi_align(x, rois, tuple(output_size), scale, sampling_ratio, aligned)
+        # Where a roi is not finite torchvision's loop over its samples has no end.
+        finite = torch.isfinite(rois).all(1)
+        rois = torch.where(finite[:, None], rois, 0)
+        pooled = vision.roi_align(x, rois, tuple(output_size), scale, sampling_ratio, aligned)
+        return pooled * finite[:, None, None, None]
     return _roi_align(x, rois, output_size, scale, sampling_ratio, aligned)
 
 
@@ -41,9 +50,6 @@ def nms(
         keep = torch.empty(len(boxes), dtype=torch.int32)
         library.triseg_nms(_address(boxes), _address(classes), len(boxes), iou_threshold, offset, _address(keep))
         return order[keep.to(torch.bool)].to(torch.int32)
-    vision = _torchvision()
-    if vision is not None:
-        return order[_torchvision_nms(vision, boxes, iou_threshold, classes, offset)].to(torch.int32)
     return order[_nms(boxes, iou_threshold, classes, offset)].to(torch.int32)
 
 
@@ -60,7 +66,7 @@ def deform_conv2d(
     library, kernel = _library(x), tuple(weight.shape[2:])
     if library is not None:
         columns = _DeformColumns.apply(library, x, offset, mask, kernel, stride, padding, dilation)
-    elif (vision := _torchvision()) is not None:
+    elif (vision := torchvision_ops()) is not None:
         return vision.deform_conv2d(x, offset, weight, bias, stride, padding, dilation, mask)
     else:
         columns = _deform_columns(x, offset, mask, kernel, stride, padding, dilation)
@@ -142,28 +148,14 @@ class _DeformColumns(torch.autograd.Function):
 
 
 @functools.cache
-def _torchvision() -> ModuleType | None:
+def torchvision_ops() -> ModuleType | None:
     """torchvision.ops; imported only where it is needed, for that takes a while."""
     try:
         from torchvision import ops
     except (ImportError, RuntimeError):  # a build for another PyTorch finds its operators missing
         return None
-    return ops
-
-
-def _torchvision_nms(
-    vision: ModuleType, boxes: Tensor, threshold: float, classes: Tensor | None, offset: float
-) -> Tensor:
-    """(N,) bool, which to keep of boxes in the order of consideration."""
-    boxes = torch.cat([boxes[:, :2], boxes[:, 2:] + offset], 1)
-    order = -torch.arange(len(boxes), dtype=torch.float32, device=boxes.device)
-    keep = torch.zeros(len(boxes), dtype=torch.bool, device=boxes.device)
-    # Class by class: torchvision's batched_nms moves the classes apart, which rounds the coordinates.
-    groups = torch.zeros_like(order, dtype=torch.int32) if classes is None else classes
-    for group in torch.unique(groups):
-        rows = torch.nonzero(groups == group)[:, 0]
-        keep[rows[vision.nms(boxes[rows], order[rows], threshold)]] = True
-    return keep
+    # Later releases say so when one is called.
+    return ops if hasattr(torch.ops.torchvision, "roi_align") else None
 
 
 # The same in operations of PyTorch
@@ -218,21 +210,38 @@ def _roi_samples(
 
 def _nms(boxes: Tensor, threshold: float, classes: Tensor | None, offset: float) -> Tensor:
     """(N,) bool, which to keep of boxes in the order of consideration."""
-    areas = (boxes[:, 2] - boxes[:, 0] + offset) * (boxes[:, 3] - boxes[:, 1] + offset)
-    sides = torch.minimum(boxes[:, None, 2:], boxes[:, 2:]) - torch.maximum(boxes[:, None, :2], boxes[:, :2]) + offset
-    overlap = sides.clamp(min=0).prod(2)
-    over = (overlap > 0) & (overlap / (areas[:, None] + areas - overlap) > threshold)
+    if classes is not None and len(boxes) > _MOST_TOGETHER:
+        keep = torch.empty_like(classes, dtype=torch.bool)
+        for label in torch.unique(classes):
+            rows = torch.nonzero(classes == label)[:, 0]
+            keep[rows] = _nms(boxes[rows], threshold, None, offset)
+        return keep
+    over = torch.empty(len(boxes), len(boxes), dtype=torch.bool, device=boxes.device)
+    for start in range(0, len(boxes), _ROWS):
+        over[start : start + _ROWS] = _overlapping(boxes, slice(start, start + _ROWS), threshold, offset)
     if classes is not None:
         over &= classes[:, None] == classes
-    over = torch.triu(over, diagonal=1)
+    over = over.triu_(diagonal=1)
     # A box stays when no box that stays suppresses it. Each round settles at least one box more, from the first on;
-    # what no longer changes is what the greedy pass over the boxes would find.
+    # what no longer changes is what the greedy pass over the boxes would find. To ask whether it does makes the
+    # processor wait for the GPU, so that several rounds are made at a time.
     keep = torch.ones(len(boxes), dtype=torch.bool, device=boxes.device)
     while True:
-        settled = ~torch.any(over & keep[:, None], 0)
-        if torch.equal(settled, keep):
+        before = keep
+        for _ in range(_ROUNDS):
+            keep = ~torch.any(over & keep[:, None], 0)
+        if torch.equal(before, keep):
             return keep
-        keep = settled
+
+
+def _overlapping(boxes: Tensor, rows: slice, threshold: float, offset: float) -> Tensor:
+    """(rows, N) bool: whether the IoU of two boxes is above the threshold, each operation rounded by itself."""
+    areas = (boxes[:, 2] - boxes[:, 0] + offset) * (boxes[:, 3] - boxes[:, 1] + offset)
+    some = boxes[rows]
+    sides = torch.minimum(some[:, None, 2:], boxes[:, 2:]) - torch.maximum(some[:, None, :2], boxes[:, :2]) + offset
+    sides = sides.clamp_(min=0)
+    overlap = sides[..., 0] * sides[..., 1]
+    return (overlap > 0) & (overlap / (areas[rows, None] + areas - overlap) > threshold)
 
 
 def _deform_columns(

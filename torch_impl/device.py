@@ -1,11 +1,13 @@
 """Where the PyTorch wing computes: choosing the device, and what the doctor says of it."""
 
 import os
+from importlib.metadata import version
 
 import torch
 
 from common import kernels
 from common.errors import UserError
+from torch_impl import _kernels
 
 
 def select(name: str = "auto") -> str:
@@ -25,11 +27,9 @@ def describe() -> dict:
     """version, device, `works` (a list), `lacks` (what is missing or slow -> the command or step that mends it)."""
     gpu = torch.cuda.is_available()
     works, lacks = [torch.cuda.get_device_name()] if gpu else [], {} if gpu else {"no GPU": ""}
-    try:
-        import torchvision  # a build that does not fit this PyTorch fails at its import
-
-        works.append(f"torchvision {torchvision.__version__}")
-    except (ImportError, RuntimeError):
+    if _kernels.torchvision_ops() is not None:
+        works.append(f"torchvision {version('torchvision')}")
+    else:
         lacks["no torchvision"] = "pip install torchvision" if gpu else ""
     if kernels.problem() is None:
         works.append("own kernels compiled")

@@ -138,8 +138,8 @@ def conv_norm(conv: Conv | DeformConv, norm: BatchNorm, x: Tensor) -> Tensor:
 def unfolded() -> Iterator[None]:
     """Within it every convolution and norm runs as itself, so that each can be observed."""
     global _folding
-    _folding = False
+    before, _folding = _folding, False
     try:
         yield
     finally:
-        _folding = True
+        _folding = before

@@ -1,5 +1,7 @@
 """One model in PyTorch as the commands and the trainer drive it: NumPy arrays in, NumPy arrays out."""
 
+import math
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -37,6 +39,7 @@ class Learner:
         self.network.train(training)
         self._state = dict(self.network.named_parameters()) | dict(self.network.named_buffers())
         self._trainable = {name: p for name, p in self.network.named_parameters() if p.requires_grad}
+        self._statistics = [] if frozen_norm else list(self.network.buffers())
         self._optimizer = _optimizer(settings.schedule, self._trainable) if training else None
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
@@ -50,8 +53,8 @@ class Learner:
     def weights(self) -> dict[str, np.ndarray]:
         return {name: value.detach().cpu().numpy().copy() for name, value in self._state.items()}
 
-    def load_weights(self, weights: dict[str, np.ndarray], origin: str = "weights") -> None:
-        check_fit(weights, self.shapes(), origin)
+    def load_weights(self, weights: dict[str, np.ndarray]) -> None:
+        check_fit(weights, self.shapes(), "weights")
         with torch.no_grad():
             for name, value in self._state.items():
                 value.copy_(torch.from_numpy(np.ascontiguousarray(weights[name])))
@@ -77,11 +80,23 @@ class Learner:
             self._optimizer.state[parameter][quantity] = memory
 
     def train_step(self, batch: dict[str, np.ndarray], learning_rate: float) -> dict[str, float]:
-        """One update on this rank's share of a batch; the losses are those of the whole batch."""
+        """One update on this rank's share of a batch; the losses are those of the whole batch.
+
+        Where one of them, or the gradient, is not finite nothing is changed: parameters, statistics and the optimizer's
+        memory stay. The gradient stands among the losses then: not every framework's ReLU lets a NaN through to them.
+        """
+        before = [statistic.clone() for statistic in self._statistics]
         losses = self._backward(batch)
         parameters = list(self._trainable.values())
+        norm = nn.utils.get_total_norm([parameter.grad for parameter in parameters])
+        if not math.isfinite(norm):
+            losses["gradient"] = norm.item()
+        if not all(map(math.isfinite, losses.values())):
+            for statistic, value in zip(self._statistics, before, strict=True):
+                statistic.copy_(value)
+            return losses
         if self.settings.schedule.clip_norm is not None:
-            nn.utils.clip_grad_norm_(parameters, self.settings.schedule.clip_norm)
+            nn.utils.clip_grads_with_norm_(parameters, self.settings.schedule.clip_norm, norm)
         for group in self._optimizer.param_groups:
             group["lr"] = learning_rate * group["rate"]
         self._optimizer.step()
@@ -91,6 +106,10 @@ class Learner:
         """The losses, and the gradient of their sum by parameter name; nothing is updated."""
         losses = self._backward(batch)
         return losses, {name: p.grad.detach().cpu().numpy().copy() for name, p in self._trainable.items()}
+
+    def sum_over_ranks(self, array: np.ndarray) -> np.ndarray:
+        """An array (N,) float32 of each rank, summed over all of them."""
+        return distributed.sum_over_ranks([torch.from_numpy(array).to(self._device)])[0].cpu().numpy()
 
     def predict(self, inputs: dict[str, np.ndarray], score_threshold: float = 0.0) -> list[Instances]:
         """A batch for prediction, as `common.data.samples` has it -> of each image its instances, in its own pixels."""

@@ -81,24 +81,17 @@ def tanh(x: Tensor) -> Tensor:
     return torch.tanh(x)
 
 
-def relu(x: Tensor) -> Tensor:
-    return torch.relu(x)
-
-
-def softplus(x: Tensor) -> Tensor:
-    return F.softplus(x)
-
-
-def isfinite(x: Tensor) -> Tensor:
-    return torch.isfinite(x)
-
-
 def maximum(a: Tensor, b: Tensor | float) -> Tensor:
-    return torch.maximum(a, torch.as_tensor(b, device=a.device).to(a.dtype))
+    return torch.maximum(a, _beside(a, b))
 
 
 def minimum(a: Tensor, b: Tensor | float) -> Tensor:
-    return torch.minimum(a, torch.as_tensor(b, device=a.device).to(a.dtype))
+    return torch.minimum(a, _beside(a, b))
+
+
+def _beside(a: Tensor, b: Tensor | float) -> Tensor:
+    """`b` in the type of `a`; a number is filled in where `a` lies, as a copy would make a GPU wait."""
+    return b.to(a.dtype) if isinstance(b, Tensor) else torch.full((), b, dtype=a.dtype, device=a.device)
 
 
 def clip(x: Tensor, low: float, high: float) -> Tensor:
@@ -118,10 +111,6 @@ def logical_or(a: Tensor, b: Tensor) -> Tensor:
     return torch.logical_or(a, b)
 
 
-def logical_not(a: Tensor) -> Tensor:
-    return torch.logical_not(a)
-
-
 def binary_cross_entropy_with_logits(logits: Tensor, targets: Tensor) -> Tensor:
     return F.binary_cross_entropy_with_logits(logits, targets.to(logits.dtype), reduction="none")
 
@@ -133,27 +122,16 @@ def sum(x: Tensor, axis: Axes = None, keepdims: bool = False) -> Tensor:
     return torch.sum(x, _axes(x, axis), keepdims, dtype=x.dtype if x.is_floating_point() else torch.int32)
 
 
-def mean(x: Tensor, axis: Axes = None, keepdims: bool = False) -> Tensor:
-    dtype = x.dtype if x.is_floating_point() else torch.float32
-    if x.numel() == 0:  # PyTorch answers NaN
-        return torch.sum(x, _axes(x, axis), keepdims, dtype=dtype)
-    return torch.mean(x, _axes(x, axis), keepdims, dtype=dtype)
-
-
 def max(x: Tensor, axis: int | None = None, keepdims: bool = False) -> Tensor:
-    return _extreme(torch.max, x, axis, keepdims)
-
-
-def min(x: Tensor, axis: int | None = None, keepdims: bool = False) -> Tensor:
-    return _extreme(torch.min, x, axis, keepdims)
+    if axis is not None:
+        return torch.max(x, axis, keepdim=keepdims).values
+    # Along an axis too: PyTorch would share the gradient out among equals otherwise.
+    out = torch.max(x.reshape(-1), 0).values
+    return out.reshape((1,) * x.ndim) if keepdims else out
 
 
 def any(x: Tensor, axis: int | None = None) -> Tensor:
     return torch.any(x) if axis is None else torch.any(x, axis)
-
-
-def all(x: Tensor, axis: int | None = None) -> Tensor:
-    return torch.all(x) if axis is None else torch.all(x, axis)
 
 
 def logsumexp(x: Tensor, axis: int) -> Tensor:
@@ -164,20 +142,8 @@ def argmax(x: Tensor, axis: int) -> Tensor:
     return torch.argmax(x, axis).to(torch.int32)
 
 
-def cumsum(x: Tensor, axis: int) -> Tensor:
-    return torch.cumsum(x, axis, dtype=x.dtype if x.is_floating_point() else torch.int32)
-
-
 def _axes(x: Tensor, axis: Axes) -> int | tuple[int, ...]:
     return tuple(range(x.ndim)) if axis is None else axis
-
-
-def _extreme(extreme: Callable, x: Tensor, axis: int | None, keepdims: bool) -> Tensor:
-    """Along an axis also where all is meant: PyTorch would share the gradient out among equals otherwise."""
-    if axis is not None:
-        return extreme(x, axis, keepdim=keepdims).values
-    out = extreme(x.reshape(-1), 0).values
-    return out.reshape((1,) * x.ndim) if keepdims else out
 
 
 # Shape
@@ -199,10 +165,6 @@ def concatenate(arrays: Sequence[Tensor], axis: int = 0) -> Tensor:
     return torch.cat(tuple(arrays), axis)
 
 
-def stack(arrays: Sequence[Tensor], axis: int = 0) -> Tensor:
-    return torch.stack(tuple(arrays), axis)
-
-
 # Indexing and order
 
 
@@ -214,17 +176,8 @@ def take_along_axis(x: Tensor, indices: Tensor, axis: int) -> Tensor:
     return torch.take_along_dim(x, indices.to(torch.int64), axis)
 
 
-def scatter_add(x: Tensor, indices: Tensor, values: Tensor) -> Tensor:
-    dtype = torch.promote_types(x.dtype, values.dtype)
-    return torch.index_add(x.to(dtype), 0, indices, values.to(dtype))
-
-
 def nonzero(mask: Tensor) -> Tensor:
     return torch.nonzero(mask)[:, 0].to(torch.int32)
-
-
-def one_hot(labels: Tensor, count: int) -> Tensor:
-    return (labels[..., None] == torch.arange(count, device=labels.device)).to(torch.float32)
 
 
 def argsort(x: Tensor, axis: int = -1, descending: bool = False) -> Tensor:

@@ -1,6 +1,6 @@
 """YOLACT and YOLACT++ (Bolya et al., 2019, 2020): prototypes and coefficients in one pass.
 
-The half that is not network (priors, targets, losses, detection) stands in `common/yolact.py`.
+The half that is not network (priors, targets, losses, detection) stands in `common/yolact`.
 """
 
 import numpy as np

@@ -1,5 +1,7 @@
 """The classes that published weights were trained on, in the order of their outputs."""
 
+from collections.abc import Sequence
+
 COCO = (
     *("person", "bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck", "boat", "traffic light"),
     *("fire hydrant", "stop sign", "parking meter", "bench", "bird", "cat", "dog", "horse", "sheep", "cow"),
@@ -29,6 +31,13 @@ def class_names(count: int) -> tuple[str, ...]:
         if len(names) == count:
             return names
     return tuple(unnamed(number) for number in range(1, count + 1))
+
+
+def category_ids(names: Sequence[str]) -> tuple[int, ...]:
+    """The ids of these classes in the data set that has them: COCO's own where they are COCO's, else from 1 on."""
+    if tuple(names) == COCO:
+        return tuple(number for number in range(1, 91) if number not in _UNUSED_IDS)
+    return tuple(range(1, len(names) + 1))
 
 
 def unnamed(number: int) -> str:

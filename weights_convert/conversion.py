@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,12 +11,12 @@ from types import ModuleType
 import numpy as np
 
 from common import weights as canonical
-from common.config import Settings, load_settings, model_names
+from common.config import Settings, load_settings, model_names, numerics
 from common.errors import UserError
 from common.weights import Card
 from weights_convert import mask_rcnn, mindspore_names, pose2seg, writers, yolact
 from weights_convert.caffe2 import from_caffe2, is_caffe2
-from weights_convert.class_names import PERSONS, class_names
+from weights_convert.class_names import PERSONS, category_ids, class_names
 from weights_convert.readers import read_foreign
 from weights_convert.state_dicts import Weights, without_prefix
 
@@ -113,7 +113,9 @@ def convert(
     # The names are checked by now, and all shapes but the heads'.
     shapes = {name: shape for name, shape in family_of(settings).canonical_shapes(settings).items() if name in weights}
     canonical.check_fit(weights, shapes, str(path))
-    return weights, card or _card(path, found_format, settings)
+    if card is None:
+        card = _card(path, found_format, settings).model_copy(update={"numerics": numerics(settings)})
+    return weights, card
 
 
 def open_weights(path: str | os.PathLike, settings: Settings) -> tuple[Weights, Card]:
@@ -210,7 +212,8 @@ def _canonical(arrays: Weights, source_format: str, settings: Settings, origin: 
         others = _fitting(arrays, source_format)
         if not others or settings.model in others:  # its own name: the settings were changed
             raise
-        raise UserError(f"{origin}: these are weights of {' or '.join(others)}, not of {settings.model}") from None
+        known = " or ".join(_different(others))
+        raise UserError(f"{origin}: these are weights of {known}, not of {settings.model}") from None
     return {name: _float32(array, f"{origin}: {name}") for name, array in weights.items()}
 
 
@@ -254,11 +257,21 @@ def _fitting(arrays: Weights, source_format: str) -> list[str]:
 
 
 def _only_fitting(arrays: Weights, source_format: str, path: Path) -> str:
-    fitting = _fitting(arrays, source_format)
+    fitting = _different(_fitting(arrays, source_format))
     if len(fitting) != 1:
         which = f"could be {', '.join(fitting)}" if fitting else "fits no model"
         raise UserError(f"{path}: {which}; say which with --model")
     return fitting[0]
+
+
+def _different(models: Sequence[str]) -> list[str]:
+    """The first of all models that differ in name and schedule alone: weights do not tell them apart."""
+    first = {}
+    for name in models:
+        settings = load_settings(name)
+        without = settings.model_dump_json(exclude={"model", "aliases", "schedule"})
+        first.setdefault(without, name)
+    return list(first.values())
 
 
 def _with_classes_of(arrays: Mapping[str, np.ndarray], settings: Settings) -> Settings:
@@ -268,12 +281,14 @@ def _with_classes_of(arrays: Mapping[str, np.ndarray], settings: Settings) -> Se
 
 
 def _card(path: Path, source_format: str, settings: Settings) -> Card:
+    classes = PERSONS if settings.family == "pose2seg" else class_names(settings.num_classes)
     return Card(
         model=settings.model,
         source=path.name,
         sha256=canonical.file_sha256(path),
         licence=_LICENCES.get(source_format, "unknown"),
         preprocessing=settings.preprocessing,
-        classes=PERSONS if settings.family == "pose2seg" else class_names(settings.num_classes),
+        classes=classes,
+        category_ids=category_ids(classes),
         iteration=_FileName.of(path).iteration,
     )

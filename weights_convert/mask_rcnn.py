@@ -12,6 +12,7 @@ from common.anchors import cell_anchors
 from common.config import MaskRcnnSettings
 from common.errors import UserError
 from weights_convert import state_dicts
+from weights_convert.finetuning import ClassRows
 from weights_convert.mask_rcnn_layouts import CELL_ANCHORS, SHARED_STAGE_AGAIN, layout
 from weights_convert.state_dicts import Shapes, Weights, check
 
@@ -35,6 +36,7 @@ _TORCHVISION_RENAMED = (
     (r"backbone\.fpn\.(inner|layer)_blocks\.(\d)\.(weight|bias)", r"backbone.fpn.\1_blocks.\2.0.\3"),
     (r"rpn\.head\.conv\.(weight|bias)", r"rpn.head.conv.0.0.\1"),
 )
+_TORCHVISION_EPS = np.float32(1e-5)
 _TORCHVISION_MASK = re.compile(r"roi_heads\.mask_head\.mask_fcn([1-4])\.(weight|bias)")
 
 
@@ -42,6 +44,17 @@ def classes_of(arrays: Mapping[str, np.ndarray]) -> int | None:
     """The number of classes, without the background, that a checkpoint of any kind was made for."""
     biases = [arrays[name] for name in _CLASS_BIASES if name in arrays]
     return len(biases[0]) - 1 if biases and biases[0].ndim == 1 and len(biases[0]) > 1 else None
+
+
+def class_heads(settings: MaskRcnnSettings) -> dict[str, ClassRows]:
+    """The heads whose rows belong to classes, by how the names of their arrays begin."""
+    background = settings.network.background
+    boxed = "first" if background == "first" else None  # one that stands last has no box offsets and no mask
+    return {
+        "box_head.classes.": ClassRows(background),
+        "box_head.deltas.": ClassRows(boxed, width=4),
+        "mask_head.logits.": ClassRows(boxed),
+    }
 
 
 def canonical_shapes(settings: MaskRcnnSettings) -> dict[str, tuple[int, ...]]:
@@ -76,14 +89,21 @@ def from_canonical(source: Mapping[str, np.ndarray], settings: MaskRcnnSettings,
 
 
 def from_backbone(source: Mapping[str, np.ndarray], settings: MaskRcnnSettings, origin: str) -> Weights:
-    """ImageNet weights of a residual network under torchvision's names; the classifier (fc) is left out."""
+    """ImageNet weights of a residual network under torchvision's names; the classifier (fc) is left out.
+
+    torchvision's fixed norms have an epsilon of 1e-5 when it trains from ImageNet, and of 0 with its published weights,
+    as its variant here does: the result's running variances contain that epsilon.
+    """
     source = {
         name: array for name, array in source.items() if not name.startswith("fc.") and not name.endswith(_COUNTER)
     }
     shapes = {name: shape for name, shape in canonical_shapes(settings).items() if is_backbone(name)}
     wanted = {_plain_name(name): shape for name, shape in shapes.items()}
     check(source, wanted, settings.model, f"{origin} as a backbone")
-    return {name: source[_plain_name(name)] for name in shapes}
+    weights = {name: source[_plain_name(name)] for name in shapes}
+    if settings.convention == "torchvision" and settings.network.backbone.norm_eps == 0:
+        weights |= {name: x + _TORCHVISION_EPS for name, x in weights.items() if name.endswith(".running_var")}
+    return weights
 
 
 def to_original(weights: Mapping[str, np.ndarray], settings: MaskRcnnSettings, origin: str) -> Weights:

@@ -11,6 +11,7 @@ import numpy as np
 from common.config import Pose2SegSettings
 from common.errors import UserError
 from weights_convert import state_dicts
+from weights_convert.finetuning import ClassRows
 from weights_convert.state_dicts import Entry, Shapes, Weights, check, conv
 
 _COUNTER = "num_batches_tracked"  # BatchNorm's, of which the canonical form has none
@@ -30,6 +31,11 @@ def layout(settings: Pose2SegSettings) -> list[Entry]:
 def classes_of(arrays: Mapping[str, np.ndarray]) -> None:
     """Persons are the one class of all checkpoints."""
     return None
+
+
+def class_heads(settings: Pose2SegSettings) -> dict[str, ClassRows]:
+    """No head has rows of classes."""
+    return {}
 
 
 def canonical_shapes(settings: Pose2SegSettings) -> dict[str, tuple[int, ...]]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from common.config import DarknetSettings, ResNetSettings, YolactSettings
 from weights_convert import state_dicts
+from weights_convert.finetuning import ClassRows
 from weights_convert.state_dicts import Entry, Weights, check, conv
 
 _COUNTER = "num_batches_tracked"  # BatchNorm's, of which the canonical form has none
@@ -51,6 +52,16 @@ def classes_of(arrays: Mapping[str, np.ndarray]) -> int | None:
     """The number of classes that a checkpoint was made for."""
     biases = (arrays.get("semantic_seg_conv.bias"), arrays.get("semantic.bias"))
     return next((len(bias) for bias in biases if bias is not None and bias.ndim == 1), None)
+
+
+def class_heads(settings: YolactSettings) -> dict[str, ClassRows]:
+    """The heads whose rows belong to classes, by how the names of their arrays begin."""
+    priors = len(settings.network.prior_scales[0]) * len(settings.network.prior_ratios)
+    return {
+        "head.classes.": ClassRows(background="first", groups=priors),
+        "semantic.": ClassRows(),
+        "mask_iou_net.conv6.": ClassRows(),
+    }
 
 
 def canonical_shapes(settings: YolactSettings) -> dict[str, tuple[int, ...]]:

@@ -9,7 +9,7 @@ import numpy as np
 from benchmarks.parity.case import WEIGHTS, Case
 from common import weights as weight_files
 from common.array import Array, namespace
-from common.config import Settings
+from common.config import Settings, numerics
 from common.config.sections import DataKind
 from common.data.coco import locate
 from common.data.shapes import write_shapes
@@ -37,8 +37,8 @@ def prepare(
     folder.mkdir(parents=True, exist_ok=True)
     kind = settings.data_kind
     if data is None:
-        counts, persons = (IMAGES["train"], IMAGES["val"]), kind == "person_keypoints"
-        root = write_shapes(folder / "shapes", counts[0], seed, (240, 320), counts[1], persons)
+        persons = kind == "person_keypoints"
+        root = write_shapes(folder / "shapes", IMAGES["train"], seed, (240, 320), IMAGES["val"], persons)
         _excerpt(root, folder / "data", kind, settings.num_classes)
     else:
         _excerpt(data, folder / "data", kind)
@@ -87,15 +87,17 @@ def draw_missing_weights(case: Case, learner_class: type, folder: Path) -> None:
         if found:
             weights[layer] = weights[layer] * np.float32(spread / np.mean(found))
     if "segnet.pred_small.bias" in weights:  # half of the persons' cells are theirs; of fresh weights all or none
-        bias = weights["segnet.pred_small.bias"]
-        background, person = np.moveaxis(stages["logits"], 1, 0) - bias[:, None, None, None]
-        weights["segnet.pred_small.bias"] = np.array([np.median(person - background), 0.0], np.float32)
+        background, person = np.moveaxis(stages["logits"], 1, 0)
+        shift = np.array([np.median(person - background), 0.0], np.float32)
+        weights["segnet.pred_small.bias"] = weights["segnet.pred_small.bias"] + shift
     card = Card(
         model=case.settings.model,
         source=f"drawn for a comparison (seed {case.seed})",
         licence="none",
         preprocessing=case.settings.preprocessing,
         classes=tuple(case.validation().class_names),
+        category_ids=tuple(case.validation().category_ids),
+        numerics=numerics(case.settings),
     )
     weight_files.save(folder / WEIGHTS, weights | settling.statistics, card)
 

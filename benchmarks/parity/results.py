@@ -65,17 +65,19 @@ def _detected(case: Case, learner: Any) -> Results:
 
 def _pairs(case: Case, reference: Results, other: Results) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """name -> the reference's and the other's array: of detections that have a partner, and COCO's figures."""
+    # A model that is told of its objects finds no boxes, and has the objects in their order.
     boxes = "box" in reference
-    # A model that is told of its objects has them in their order.
     counts = [len(found["mask"]) for found in (reference, other)]
     rows, partners = _matched(reference["box"], other["box"]) if boxes else [range(min(counts))] * 2
+
+    def of_both(kind: str) -> tuple[list[dict], list[dict]]:
+        return [reference[kind][i] for i in rows], [other[kind][i] for i in partners]
+
     pairs = {"detections": (np.array([max(counts)]), np.array([len(rows)]))}
     if boxes:
-        first, second = ([found["box"][i] for i in chosen] for found, chosen in ((reference, rows), (other, partners)))
-        pairs["scores"] = tuple(np.array([entry["score"] for entry in entries]) for entries in (first, second))
-        pairs["boxes"] = tuple(_corners(entries) for entries in (first, second))
-    first, second = ([found["mask"][i] for i in chosen] for found, chosen in ((reference, rows), (other, partners)))
-    pairs["mask scores"] = tuple(np.array([entry["score"] for entry in entries]) for entries in (first, second))
+        pairs["scores"], pairs["boxes"] = (tuple(map(part, of_both("box"))) for part in (_scores, _corners))
+    first, second = of_both("mask")
+    pairs["mask scores"] = _scores(first), _scores(second)
     overlaps = [_mask_iou(a, b) for a, b in zip(first, second, strict=True)]
     pairs["mask IoU"] = np.ones(len(overlaps)), np.array(overlaps)
     rating = CocoAP(case.validation().annotations)
@@ -104,6 +106,10 @@ def _matched(reference: list[dict], other: list[dict]) -> tuple[list[int], list[
             partners.append(near[best])
             taken.add(near[best])
     return rows, partners
+
+
+def _scores(entries: list[dict]) -> np.ndarray:
+    return np.array([entry["score"] for entry in entries])
 
 
 def _corners(entries: list[dict]) -> np.ndarray:

@@ -8,6 +8,7 @@ import statistics
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import repeat
+from typing import Any
 
 import cv2
 import numpy as np
@@ -53,7 +54,7 @@ class Work(_Model):
 
     @property
     def title(self) -> str:
-        height, width = _inputs(self.settings, made_up.IMAGE_SIZE, self.seed)["image"].shape[2:]
+        height, width = inputs(self.settings, 1, self.seed)["image"].shape[2:]
         return f"{height} x {width} pixels"
 
     def tasks(self, framework: str) -> dict[str, Task]:
@@ -65,10 +66,10 @@ class Work(_Model):
         masks = cv2.GaussianBlur(rng.uniform(0, 1, (side, side, count)), (5, 5), 0).transpose(2, 0, 1)
         masks = np.ascontiguousarray(masks, np.float32)
         tasks = {
-            "whole inference, batch 1": Task(learner.predict, repeat(_inputs(settings, size, self.seed))),
+            "whole inference, batch 1": Task(learner.predict, repeat(inputs(settings, 1, self.seed))),
             # With rate 0 the weights stay what they are, at the same cost.
             "training step, batch 1": Task(
-                lambda batch: trained.train_step(batch, 0.0), repeat(_batch(settings, size, self.seed))
+                lambda given: trained.train_step(given, 0.0), repeat(batch(settings, 1, self.seed))
             ),
         }
         return tasks | {
@@ -97,14 +98,14 @@ class SizesWork(_Model):
         areas = np.array([height * width for height, width in self.sizes])
         middle = self.sizes[np.abs(areas - areas.mean()).argmin()]
 
-        def train(batch: Sample) -> None:
-            trained.train_step(batch, 0.0)
+        def train(given: Sample) -> None:
+            trained.train_step(given, 0.0)
 
         return {
-            f"inference, {EQUAL}": Task(learner.predict, repeat(self._of_size(_inputs, middle))),
-            f"inference, {VARIED}": Task(learner.predict, self._of_sizes(_inputs)),
-            f"training, {EQUAL}": Task(train, repeat(self._of_size(_batch, middle))),
-            f"training, {VARIED}": Task(train, self._of_sizes(_batch)),
+            f"inference, {EQUAL}": Task(learner.predict, repeat(self._of_size(inputs, middle))),
+            f"inference, {VARIED}": Task(learner.predict, self._of_sizes(inputs)),
+            f"training, {EQUAL}": Task(train, repeat(self._of_size(batch, middle))),
+            f"training, {VARIED}": Task(train, self._of_sizes(batch)),
         }
 
     def _of_sizes(self, make: Callable[..., Sample]) -> Iterator[Sample]:
@@ -113,7 +114,7 @@ class SizesWork(_Model):
     def _of_size(self, make: Callable[..., Sample], size: tuple[int, int]) -> Sample:
         sides = {"short_side": min(size), "long_side": max(size)}
         preprocessing = self.settings.preprocessing.model_copy(update=sides)
-        return make(self.settings.model_copy(update={"preprocessing": preprocessing}), size, self.seed)
+        return make(self.settings.model_copy(update={"preprocessing": preprocessing}), 1, self.seed, size)
 
 
 def make_work(settings: MaskRcnnSettings, seed: int) -> Work:
@@ -151,20 +152,27 @@ def sizes_table(found: dict[str, Figures]) -> str:
     return "\n".join(lines)
 
 
-def _inputs(settings: MaskRcnnSettings, size: tuple[int, int], seed: int) -> Sample:
-    """A made-up image of this size, as a batch for prediction."""
-    image = made_up.picture(np.random.default_rng(seed), size)
-    return mask_rcnn_samples.join([mask_rcnn_samples.prepare(image, settings)], settings)
-
-
-def _batch(settings: MaskRcnnSettings, size: tuple[int, int], seed: int) -> Sample:
-    """The same image with objects, as a batch for training."""
+def inputs(settings: MaskRcnnSettings, images: int, seed: int, size: tuple[int, int] = made_up.IMAGE_SIZE) -> Sample:
+    """A batch for prediction of so many made-up images of this size."""
     rng = np.random.default_rng(seed)
+    pictures = [made_up.picture(rng, size) for _ in range(images)]
+    return mask_rcnn_samples.join([mask_rcnn_samples.prepare(each, settings) for each in pictures], settings)
+
+
+def batch(settings: MaskRcnnSettings, images: int, seed: int, size: tuple[int, int] = made_up.IMAGE_SIZE) -> Sample:
+    """A batch for training of so many made-up images of this size."""
+    rng = np.random.default_rng(seed)
+    return mask_rcnn_samples.collate([_training_sample(settings, size, rng, seed) for _ in range(images)], settings)
+
+
+def _training_sample(
+    settings: MaskRcnnSettings, size: tuple[int, int], rng: np.random.Generator, seed: int
+) -> dict[str, Any]:
     image = mask_rcnn_samples.prepare(made_up.picture(rng, size), settings)["image"]
     height, width = image.shape[1:]
     boxes = made_up.boxes(rng, made_up.OBJECTS) * np.float32([width, height, width, height])
     first = 1 if settings.network.background == "first" else 0
-    sample = {
+    return {
         "image": image,
         "image_id": np.int64(1),
         "boxes": boxes,
@@ -172,7 +180,6 @@ def _batch(settings: MaskRcnnSettings, size: tuple[int, int], seed: int) -> Samp
         "forms": [_ellipse(box, settings) for box in boxes],
         "seed": np.int64(seed),
     }
-    return mask_rcnn_samples.collate([sample], settings)
 
 
 def _ellipse(box: np.ndarray, settings: MaskRcnnSettings) -> Form:

@@ -51,13 +51,25 @@ def make_work(settings: Pose2SegSettings, seed: int) -> Work:
     """One image with persons, and a batch with as many as training takes of it."""
     rng = np.random.default_rng(seed)
     image, keypoints = made_up.picture(rng), _persons(rng, PERSONS)
-    images = settings.schedule.batch_size
-    share = settings.augmentation.persons // images
-    samples = [pose2seg_samples.prepare(made_up.picture(rng), _persons(rng, share), settings) for _ in range(images)]
-    batch = pose2seg_samples.join(samples, settings)
-    drawn = np.abs(batch["skeletons"]).max(axis=1) > 0.2
-    batch |= {"masks": drawn.astype(np.uint8), "normaliser.persons": np.array(len(drawn), np.float32)}
-    return Work(settings, seed, image, keypoints, batch)
+    return Work(settings, seed, image, keypoints, batch(settings, settings.schedule.batch_size, seed))
+
+
+def inputs(settings: Pose2SegSettings, images: int, seed: int) -> dict[str, np.ndarray]:
+    """A batch for prediction of so many made-up images with some persons in each."""
+    return _joined(settings, images, PERSONS, np.random.default_rng(seed))
+
+
+def batch(settings: Pose2SegSettings, images: int, seed: int) -> dict[str, np.ndarray]:
+    """A batch for training of so many made-up images, with as many persons as training takes at most."""
+    share = max(1, settings.augmentation.persons // images)
+    made = _joined(settings, images, share, np.random.default_rng(seed))
+    drawn = np.abs(made["skeletons"]).max(axis=1) > 0.2
+    return made | {"masks": drawn.astype(np.uint8), "normaliser.persons": np.array(len(drawn), np.float32)}
+
+
+def _joined(settings: Pose2SegSettings, images: int, persons: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    samples = [pose2seg_samples.prepare(made_up.picture(rng), _persons(rng, persons), settings) for _ in range(images)]
+    return pose2seg_samples.join(samples, settings)
 
 
 def _persons(rng: np.random.Generator, count: int) -> np.ndarray:

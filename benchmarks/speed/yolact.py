@@ -60,8 +60,6 @@ class Work:
 
 def make_work(settings: YolactSettings, seed: int) -> Work:
     rng = np.random.default_rng(seed)
-    inputs = yolact_samples.join([yolact_samples.prepare(made_up.picture(rng), settings)], settings)
-    samples = [_training_sample(settings, rng) for _ in range(BATCH)]
     grid, channels = yolact.Geometry.of(settings).prototypes, settings.network.prototypes
     prototypes = np.maximum(rng.standard_normal((*grid, channels), np.float32), 0)
     count = max(made_up.COUNTS)
@@ -71,7 +69,20 @@ def make_work(settings: YolactSettings, seed: int) -> Work:
         rng.integers(0, settings.num_classes, count),
         rng.uniform(-1, 1, (count, channels)).astype(np.float32),
     )
-    return Work(settings, seed, inputs, yolact.collate(samples), prototypes, detections)
+    return Work(settings, seed, inputs(settings, 1, seed), batch(settings, BATCH, seed), prototypes, detections)
+
+
+def inputs(settings: YolactSettings, images: int, seed: int) -> dict[str, np.ndarray]:
+    """A batch for prediction of so many made-up images."""
+    rng = np.random.default_rng(seed)
+    samples = [yolact_samples.prepare(made_up.picture(rng), settings) for _ in range(images)]
+    return yolact_samples.join(samples, settings)
+
+
+def batch(settings: YolactSettings, images: int, seed: int) -> dict[str, np.ndarray]:
+    """A batch for training of so many made-up images."""
+    rng = np.random.default_rng(seed)
+    return yolact.collate([_training_sample(settings, rng) for _ in range(images)])
 
 
 def _training_sample(settings: YolactSettings, rng: np.random.Generator) -> dict[str, np.ndarray]:

@@ -14,6 +14,7 @@ from common.commands.wing import Parser, nms_overrides, trained_model
 from common.config import Settings, load_settings
 from common.errors import UserError
 from common.files import atomic_path
+from common.maskrcnn_benchmark import is_config
 
 if TYPE_CHECKING:
     from common.data.coco import CocoDataset
@@ -24,6 +25,7 @@ EXAMPLES = """
 yolact_resnet50 --data datasets/coco --weights yolact_resnet50_54_800000.pth
 yolact_tiny --data datasets/shapes --weights runs/tiny/weights.safetensors --output results
 yolact_tiny --data datasets/shapes --weights runs/tiny/weights.safetensors detection.nms=exact
+yolact_base --data datasets/coco --split test --weights yolact_base_54_800000.pth --results-only --output results
 --data datasets/coco --trained_model=yolact_base_54_800000.pth --output_coco_json
 --config-file e2e_mask_rcnn_R_50_FPN_1x.yaml --ckpt model_final.pth TEST.IMS_PER_BATCH 1
 pose2seg --data data --weights last.pkl --coco --OCHuman
@@ -40,6 +42,11 @@ _PROTOCOLS = {
 _DETECTION_FILES = {"box": Path("results/bbox_detections.json"), "mask": Path("results/mask_detections.json")}
 
 
+# What results are called in a folder: those of a model by its name, and those of maskrcnn-benchmark's own file.
+_OWN_NAMES = {"box": "box_results.json", "mask": "mask_results.json"}
+_ORIGINAL_NAMES = {"box": "bbox.json", "mask": "segm.json"}
+
+
 def main(framework: str, argv: Sequence[str] | None = None) -> None:
     parser = _parser(framework)
     arguments = parser.read(argv)
@@ -48,19 +55,14 @@ def main(framework: str, argv: Sequence[str] | None = None) -> None:
     if chosen.data_kind != "person_keypoints" and (arguments.keypoints or arguments.coco or arguments.OCHuman):
         parser.error("--keypoints, --coco and --OCHuman are for models that find persons by their key points")
 
-    from common.evaluation.coco import CocoAP
-
-    datasets = {name: _chosen_images(each, arguments) for name, each in _datasets(arguments, chosen).items()}
+    found = _datasets(arguments, chosen)
+    datasets = {name: _chosen_images(each, arguments) for name, each in found.items()}
     if len(datasets) > 1 and (arguments.output_coco_json or arguments.bbox_det_file or arguments.mask_det_file):
         parser.error(f"results of {' and '.join(datasets)} do not go into one file: write them with --output DIR")
-    ratings = (
-        {}
-        if arguments.benchmark
-        else {
-            name: CocoAP(dataset.annotations, arguments.pycocotools, dataset.image_ids)
-            for name, dataset in datasets.items()
-        }
-    )
+    _check_images(arguments, chosen, datasets)
+    ratings = {}
+    if not arguments.benchmark:
+        ratings = {name: _rating(parser, arguments, dataset) for name, dataset in datasets.items()}
     keypoints = _keypoints(arguments, chosen, list(datasets.values()))
     learner, settings, card = trained_model(framework, arguments)
     for name, dataset in datasets.items():
@@ -95,6 +97,33 @@ def _chosen_images(dataset: "CocoDataset", arguments: Namespace) -> "CocoDataset
     return chosen_images(dataset, arguments.max_images, order, arguments.seed)
 
 
+def _check_images(arguments: Namespace, settings: Settings, datasets: dict[str, "CocoDataset"]) -> None:
+    """Says what the annotation files have that is left out, and refuses images that cannot be read."""
+    from common.data.check import require_images
+    from common.evaluation.inference import evaluated_positions
+
+    for dataset in datasets.values():
+        for fault in dataset.faults:
+            print(f"{dataset.annotations}: {fault}", flush=True)
+        if not arguments.no_image_check:
+            require_images(dataset, evaluated_positions(dataset, settings))
+
+
+def _rating(parser: Parser, arguments: Namespace, dataset: "CocoDataset") -> "CocoAP | None":
+    """What rates the results; None where they are to be written alone."""
+    from common.evaluation.coco import CocoAP
+
+    writes = arguments.output or arguments.output_coco_json or arguments.bbox_det_file or arguments.mask_det_file
+    if arguments.results_only and not writes:
+        parser.error("--results-only writes the results: say where with --output DIR or --output_coco_json")
+    # YOLACT's option never rates; here it does where there is something to rate on.
+    if arguments.results_only or (arguments.output_coco_json and dataset.annotation_count == 0):
+        return None
+    if dataset.annotation_count == 0 and not dataset.faults:
+        parser.error(f"{dataset.annotations}: there are no annotations to evaluate against; give --results-only")
+    return CocoAP(dataset, judge=arguments.pycocotools)
+
+
 def _keypoints(arguments: Namespace, settings: Settings, datasets: Sequence["CocoDataset"]) -> "KeypointResults | None":
     """Those of the results file, if one is given; refused here where they are of other images."""
     if arguments.keypoints is None:
@@ -115,10 +144,11 @@ def _results(
     keypoints: "KeypointResults | None",
     arguments: Namespace,
 ) -> dict[str, list[dict[str, Any]]]:
-    from common.evaluation.inference import predict_dataset
+    from common.evaluation.inference import evaluated_positions, predict_dataset
 
     samples = _samples(learner, settings, dataset, keypoints)
-    batch_size, limits = min(arguments.batch_size, len(dataset)), (arguments.score_threshold, arguments.top_k)
+    batch_size = min(arguments.batch_size, len(evaluated_positions(dataset, settings)))
+    limits = (arguments.score_threshold, arguments.top_k)
     return predict_dataset(learner, settings, dataset, batch_size, arguments.workers, categories, samples, *limits)
 
 
@@ -126,18 +156,22 @@ def _time(
     learner: Any, settings: Settings, dataset: "CocoDataset", keypoints: "KeypointResults | None", arguments: Namespace
 ) -> None:
     """Prints how fast the images are worked on; none is rated."""
+    from common.evaluation.inference import evaluated_positions
     from common.evaluation.speed import speed_lines, time_images
 
     samples = _samples(learner, settings, dataset, keypoints)
-    seconds = time_images(learner, samples, arguments.score_threshold, arguments.top_k)
+    limits = (arguments.score_threshold, arguments.top_k)
+    seconds = time_images(learner, samples, evaluated_positions(dataset, settings), *limits)
     print("\n".join(speed_lines(seconds, learner.device)))
 
 
 def _samples(learner: Any, settings: Settings, dataset: "CocoDataset", keypoints: "KeypointResults | None") -> Any:
     """The family's samples of the images for prediction; says what is about to be done with them."""
     from common.data.samples import samples_for
+    from common.evaluation.inference import evaluated_positions
 
-    where, samples = f"{len(dataset)} images of {dataset.annotations}", samples_for(settings)
+    count = len(evaluated_positions(dataset, settings))
+    where, samples = f"{count} images of {dataset.annotations}", samples_for(settings)
     if settings.data_kind == "person_keypoints":
         found = samples.Inference(dataset, settings, keypoints)
         where += f", persons by {found.origin}"
@@ -148,12 +182,12 @@ def _samples(learner: Any, settings: Settings, dataset: "CocoDataset", keypoints
 
 
 def _report(
-    results: dict[str, list[dict[str, Any]]], rating: "CocoAP", arguments: Namespace, output: Path | None
+    results: dict[str, list[dict[str, Any]]], rating: "CocoAP | None", arguments: Namespace, output: Path | None
 ) -> None:
-    """Prints the figures, and writes what is to be written."""
+    """Prints the figures, where there are any, and writes what is to be written."""
     from common.evaluation.coco import lines
 
-    figures = {kind: rating.rate(found, kind) for kind, found in results.items()}
+    figures = {kind: rating.rate(found, kind) for kind, found in results.items()} if rating else {}
     for kind in figures:
         print("\n".join(lines(figures[kind], kind)))
     files = _files(arguments, output, results, figures)
@@ -173,7 +207,9 @@ def categories_of(known: Sequence[str], dataset: "CocoDataset", weights: str) ->
     by_name = dict(zip(dataset.class_names, dataset.category_ids, strict=True))
     if len(known) > len(by_name) and by_name.keys() <= set(known):
         return np.array([by_name.get(name, -1) for name in known])
-    check_classes(known, dataset.class_names, weights, str(dataset.annotations))
+    from common.evaluation.coco import describe
+
+    check_classes(known, dataset.class_names, weights, describe(dataset))
     return np.array(dataset.category_ids)
 
 
@@ -200,7 +236,10 @@ def _files(
         chosen = {kind: path or _DETECTION_FILES[kind] for kind, path in chosen.items()}
     files = {path: results[kind] for kind, path in chosen.items() if path and kind in results}
     if output:
-        files |= {output / f"{kind}_results.json": found for kind, found in results.items()}
+        is_of_original = arguments.config_file and is_config(arguments.config_file)
+        names = _ORIGINAL_NAMES if is_of_original else _OWN_NAMES
+        files |= {output / names[kind]: found for kind, found in results.items()}
+    if output and figures:
         files[output / "metrics.json"] = {
             kind: {name: None if math.isnan(value) else value for name, value in each.items()}
             for kind, each in figures.items()
@@ -235,6 +274,10 @@ def _parser(framework: str) -> Parser:
     add("--mask_det_file", type=Path, metavar="FILE", help="write the masks' results here")
     add("--batch-size", "--batch_size", type=at_least(1), default=8, metavar="N", help="images at once (default 8)")
     add("--workers", type=at_least(0), default=default_workers(), metavar="N", help="processes that read images")
+    add("--results-only", action="store_true", help="write the results and rate nothing, as of test-dev, without truth")
+    add(
+        "--no-image-check", action="store_true", help="do not decode every image once before the first one is predicted"
+    )
     add("--pycocotools", action="store_true", help="rate by pycocotools itself: the same figures, slower")
     add(
         "--keypoints",

@@ -10,6 +10,8 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from common import opencv
+from common.data.coco import decode
 from common.errors import UserError
 from common.files import atomic_path
 from common.predictions import IMAGE_SUFFIXES
@@ -17,17 +19,19 @@ from common.predictions import IMAGE_SUFFIXES
 VIDEO_SUFFIXES = {".mp4": "mp4v", ".mov": "mp4v", ".mkv": "mp4v", ".avi": "MJPG"}
 # How far the count that a container tells may be above the frames that are there.
 _MISCOUNT = 0.02
+# How many broken images a line names.
+_NAMED = 10
 
 # The one line that says what is wrong with a broken file comes from here, not from OpenCV and FFmpeg.
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-cv2.setLogLevel(0)
+opencv.silence()
 
 
-def read_image(path: Path) -> np.ndarray:
-    """(H, W, 3) uint8 RGB."""
+def read_image(path: Path, upright: bool = True) -> np.ndarray:
+    """(H, W, 3) uint8 RGB; `upright` as its EXIF data says, or as it is stored."""
     try:
-        pixels = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
-    except (OSError, cv2.error):
+        pixels = decode(np.fromfile(path, np.uint8), upright)
+    except OSError:
         pixels = None
     if pixels is None:
         reason = "cannot be decoded; it is broken or no image" if path.is_file() else "not found"
@@ -36,18 +40,35 @@ def read_image(path: Path) -> np.ndarray:
 
 
 class Images:
-    """An image, or those of a folder by name; all are decoded once, so that a broken one shows before the work."""
+    """An image, or those of a folder by name; of a folder those that cannot be decoded are left out.
 
-    def __init__(self, source: Path):
-        self._paths = [source]
+    All are decoded once, so that a folder of nothing but `broken` images shows before the work.
+    """
+
+    def __init__(self, source: Path, upright: bool):
+        self._upright = upright
+        paths = [source]
         if source.is_dir():
-            self._paths = sorted(path for path in source.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
-        if not self._paths:
+            paths = sorted(path for path in source.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+        if not paths:
             raise UserError(f"{source}: the folder holds no images ({', '.join(IMAGE_SUFFIXES)})")
         with ThreadPoolExecutor(2) as pool:
-            decoded = pool.map(read_image, self._paths)
-            for _ in tqdm(decoded, total=len(self._paths), desc="checking images", disable=None, leave=False):
-                pass
+            reasons = tqdm(
+                pool.map(_reason, paths), total=len(paths), desc="checking images", disable=None, leave=False
+            )
+            self._reasons = dict(zip(paths, reasons, strict=True))
+        self._paths = [path for path, reason in self._reasons.items() if reason is None]
+        if not self._paths:
+            self.check()
+
+    def check(self) -> None:
+        """Refuses the images that were left out, by name and in one line."""
+        broken = [reason for reason in self._reasons.values() if reason is not None]
+        if len(self._reasons) == len(broken) == 1:
+            raise UserError(broken[0])
+        if broken:
+            named = "; ".join(broken[:_NAMED]) + ("; ..." if len(broken) > _NAMED else "")
+            raise UserError(f"{len(broken)} of {len(self._reasons)} images were left out: {named}")
 
     @property
     def names(self) -> list[str]:
@@ -55,7 +76,16 @@ class Images:
 
     def __iter__(self) -> Iterator[tuple[str, np.ndarray]]:
         for path in tqdm(self._paths, desc="predicting", unit="image", disable=None):
-            yield path.name, read_image(path)
+            yield path.name, read_image(path, self._upright)
+
+
+def _reason(path: Path) -> str | None:
+    """Why an image cannot be read; None of one that can."""
+    try:
+        read_image(path)
+    except UserError as error:
+        return str(error)
+    return None
 
 
 class Video:

@@ -12,8 +12,10 @@ from common.config import Settings, load_settings
 
 if TYPE_CHECKING:
     from common.commands.media import Images, Video
+    from common.commands.sinks import Classes
     from common.data.keypoints_by_name import Keypoints
     from common.visualize import Parts
+    from common.weights import Card
 
 EXAMPLES = """
 yolact_resnet50 --weights yolact_resnet50_54_800000.pth street.jpg --output out.png --score-threshold 0.15
@@ -52,13 +54,13 @@ def main(framework: str, argv: Sequence[str] | None = None) -> None:
     is_folder = not is_video and source.is_dir()
     sink = sinks.choose_sink(output, forms, is_video or is_folder, is_video, _parts(arguments))
     # Opened before the model: what is wrong with the input shows at once.
-    frames = media.Video(source) if is_video else media.Images(source)
+    frames = media.Video(source) if is_video else media.Images(source, chosen.reads_upright)
     keypoints = _keypoints(parser, arguments, chosen, frames) if by_keypoints else None
     learner, settings, card = trained_model(framework, arguments)
     samples, count = samples_for(settings), 0
     # Ctrl-C is how one stops a camera; what was seen until then is kept.
     ending = suppress(KeyboardInterrupt) if isinstance(source, int) else nullcontext()
-    with sink(card.classes, frames.rate if is_video else 0.0) as write, ending:
+    with sink(_classes(card), frames.rate if is_video else 0.0) as write, ending:
         for name, image in frames:
             if keypoints is None:
                 sample = samples.prepare(image, settings)
@@ -68,8 +70,18 @@ def main(framework: str, argv: Sequence[str] | None = None) -> None:
             batch = samples.join([sample], settings)
             (found,) = learner.predict(batch, arguments.score_threshold)
             count += 1
-            write(name, count, image, found[: arguments.top_k])
+            write(name, count, image, found.ranked(arguments.score_threshold, arguments.top_k))
     print(f"{count} {'frame' if is_video else 'image'}{'s' if count > 1 else ''}: {output}")
+    if not is_video:
+        frames.check()
+
+
+def _classes(card: "Card") -> "Classes":
+    """The card's; of one that does not tell their ids those of the data set that is known to have such classes."""
+    from common.commands.sinks import Classes
+    from weights_convert.class_names import category_ids
+
+    return Classes(card.classes, card.category_ids or category_ids(card.classes))
 
 
 def _parts(arguments: Namespace) -> "Parts":

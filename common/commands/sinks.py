@@ -4,10 +4,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
-from common import predictions
+from common import predictions, visualize
 from common.commands.media import VIDEO_SUFFIXES, video_writer
 from common.errors import UserError
 from common.predictions import IMAGE_SUFFIXES
@@ -18,14 +19,23 @@ FORMS = ("overlay", "masks", "npz", "json")
 
 # Called with an image's name, its number from 1, the image (H, W, 3) uint8 RGB, and what was found in it.
 Write = Callable[[str, int, np.ndarray, Instances], None]
-# Opened with the class names and the frames a second; leaves a file in its place only when all went well.
-Sink = Callable[[Sequence[str], float], AbstractContextManager[Write]]
+# Opened with the classes and the frames a second; leaves a file in its place only when all went well.
+Sink = Callable[["Classes", float], AbstractContextManager[Write]]
+
+
+class Classes(NamedTuple):
+    """What a model's labels count: the names, and each one's id in the data set that they are from."""
+
+    names: Sequence[str]
+    category_ids: Sequence[int]
 
 
 def choose_sink(output: Path, forms: Sequence[str], has_many: bool, is_video: bool, parts: Parts = ALL_PARTS) -> Sink:
     """The way to write `output`, for one image or many; `forms` are those that a folder gets of each image, `parts`
     what is drawn of an instance."""
     suffix = output.suffix.lower()
+    if suffix in (*VIDEO_SUFFIXES, *IMAGE_SUFFIXES) or (suffix == "" and "overlay" in forms):
+        visualize.require()  # now, and not when the first image has been predicted
     if suffix == "" or output.is_dir():
         return partial(_folder, output, forms, parts)
     if suffix == ".json":
@@ -39,9 +49,7 @@ def choose_sink(output: Path, forms: Sequence[str], has_many: bool, is_video: bo
 
 
 @contextmanager
-def _folder(
-    folder: Path, forms: Sequence[str], parts: Parts, class_names: Sequence[str], rate: float
-) -> Iterator[Write]:
+def _folder(folder: Path, forms: Sequence[str], parts: Parts, classes: Classes, rate: float) -> Iterator[Write]:
     taken: dict[str, str] = {}
 
     def write(name: str, number: int, image: np.ndarray, found: Instances) -> None:
@@ -49,44 +57,44 @@ def _folder(
         if taken.setdefault(stem, name) != name:  # a.jpg and a.png in one folder
             stem = name
         if "overlay" in forms:
-            predictions.save_overlay(folder / f"{stem}.png", image, found, class_names, parts)
+            predictions.save_overlay(folder / f"{stem}.png", image, found, classes.names, parts)
         if "masks" in forms:
-            predictions.save_masks(folder / f"{stem}_masks", found, class_names)
+            predictions.save_masks(folder / f"{stem}_masks", found, classes.names)
         if "npz" in forms:
-            predictions.save_arrays(folder / f"{stem}.npz", found, class_names)
+            predictions.save_arrays(folder / f"{stem}.npz", found, classes.names)
         if "json" in forms:
-            predictions.save_coco(folder / f"{stem}.json", predictions.named_results(name, number, found, class_names))
+            predictions.save_coco(folder / f"{stem}.json", predictions.named_results(name, number, found, *classes))
 
     yield write
 
 
 @contextmanager
-def _coco_file(path: Path, class_names: Sequence[str], rate: float) -> Iterator[Write]:
+def _coco_file(path: Path, classes: Classes, rate: float) -> Iterator[Write]:
     entries = []
 
     def write(name: str, number: int, image: np.ndarray, found: Instances) -> None:
-        entries.extend(predictions.named_results(name, number, found, class_names))
+        entries.extend(predictions.named_results(name, number, found, *classes))
 
     yield write
     predictions.save_coco(path, entries)
 
 
 @contextmanager
-def _one_file(path: Path, parts: Parts, class_names: Sequence[str], rate: float) -> Iterator[Write]:
+def _one_file(path: Path, parts: Parts, classes: Classes, rate: float) -> Iterator[Write]:
     def write(name: str, number: int, image: np.ndarray, found: Instances) -> None:
         if path.suffix.lower() == ".npz":
-            predictions.save_arrays(path, found, class_names)
+            predictions.save_arrays(path, found, classes.names)
         else:
-            predictions.save_overlay(path, image, found, class_names, parts)
+            predictions.save_overlay(path, image, found, classes.names, parts)
 
     yield write
 
 
 @contextmanager
-def _video_file(path: Path, parts: Parts, class_names: Sequence[str], rate: float) -> Iterator[Write]:
+def _video_file(path: Path, parts: Parts, classes: Classes, rate: float) -> Iterator[Write]:
     with video_writer(path, rate) as writer:
 
         def write(name: str, number: int, image: np.ndarray, found: Instances) -> None:
-            writer.write(predictions.draw(image, found, class_names, parts))
+            writer.write(predictions.draw(image, found, classes.names, parts))
 
         yield write

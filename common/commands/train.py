@@ -6,6 +6,7 @@ from argparse import Namespace
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from common.commands import originals
 from common.commands.arguments import at_least, default_workers
 from common.commands.evaluate import check_classes
 from common.commands.wing import Parser, learner_class
-from common.config import Settings, load_settings
+from common.config import Settings, load_settings, numerics
 from common.errors import UserError
 from common.weights import Card
 
@@ -54,13 +55,19 @@ def main(framework: str, argv: Sequence[str] | None = None) -> None:
     check_output(arguments.output, arguments.resume)
     if arguments.log_folder and not arguments.resume:
         check_new(arguments.log_folder)
-    dataset = resolve(arguments.data, "train", chosen.data_kind)
-    settings = _settings(arguments, dataset)
+    dataset = resolve(_root(arguments.data, chosen), "train", chosen.data_kind)
+    settings = _settings(chosen, arguments, dataset)
     learner = learner_class(framework)(settings, arguments.device, training=True)
     say = print if learner.rank == 0 else _silent
-    beginning = None if arguments.resume else _beginning(learner, settings, arguments)
+    beginning = None if arguments.resume else _beginning(learner, settings, arguments, dataset.class_names)
     evaluation = None if arguments.skip_test else _evaluation(learner, settings, dataset, arguments, say)
-    report = check(dataset, images=not arguments.no_image_check, empty_images=settings.trains_on_empty_images)
+    report = check(
+        dataset,
+        images=not arguments.no_image_check,
+        empty_images=settings.trains_on_empty_images,
+        upright=settings.reads_upright,
+        broken_images=partial(_broken_images, learner),
+    )
     if len(report.usable) == 0:
         raise UserError(f"{dataset.annotations}: there is no image to train on")
     say(report)
@@ -80,7 +87,8 @@ def main(framework: str, argv: Sequence[str] | None = None) -> None:
     else:
         trainer.begin(beginning.weights, beginning.step)
     origin = beginning.origin if beginning else f"the checkpoint of step {trainer.step}"
-    say(_introduction(learner, settings, origin, arguments.seed), flush=True)
+    details = beginning.details if beginning else ()
+    say("\n".join([_introduction(learner, settings, origin, arguments.seed), *details]), flush=True)
     samples = samples_for(settings).Training(dataset, settings, report.usable)
     batch_size, workers = settings.schedule.batch_size, arguments.workers
     place = {"rank": learner.rank, "world": learner.world, "start_step": trainer.step}
@@ -89,18 +97,34 @@ def main(framework: str, argv: Sequence[str] | None = None) -> None:
     say(f"weights: {arguments.output / 'weights.safetensors'}")
 
 
+def _broken_images(learner: Any, dataset: "CocoDataset", positions: np.ndarray) -> dict[int, str]:
+    """Which images cannot be read, and why: each rank decodes a share of them."""
+    from common.data.check import find_broken
+    from common.training.ranks import gathered, shared_out
+
+    found = find_broken(dataset, shared_out(learner, positions))
+    parts = gathered(learner, [[int(position), why] for position, why in found.items()])
+    return dict(sorted((position, why) for part in parts for position, why in part))
+
+
 def _silent(*_: Any, **__: Any) -> None:
     """What the ranks but the first one say."""
 
 
-def _settings(arguments: Namespace, dataset: "CocoDataset") -> Settings:
-    """The variant's settings for this data set and this batch size."""
+def _root(data: Path, settings: Settings) -> Path:
+    """The folder to train on: DATA, or coco2017 in it where it is laid out as Pose2Seg's."""
+    is_of_persons = settings.data_kind == "person_keypoints" and (data / "coco2017").is_dir()
+    return data / "coco2017" if is_of_persons else data
+
+
+def _settings(settings: Settings, arguments: Namespace, dataset: "CocoDataset") -> Settings:
+    """The variant's settings for this data set and this batch size, which scales what is not given."""
     from common.training.schedules import with_batch_size
 
-    settings = load_settings(arguments.model, arguments.overrides)
     schedule = settings.schedule
     if arguments.batch_size:
-        schedule = with_batch_size(schedule, arguments.batch_size)
+        given = {override.partition("=")[0].removeprefix("schedule.") for override in arguments.overrides}
+        schedule = with_batch_size(schedule, arguments.batch_size, given - {"batch_size"})
     if arguments.iterations:
         schedule = schedule.model_copy(update={"iterations": arguments.iterations})
     return settings.model_copy(update={"schedule": schedule, "num_classes": len(dataset.class_names)})
@@ -108,17 +132,22 @@ def _settings(arguments: Namespace, dataset: "CocoDataset") -> Settings:
 
 @dataclass
 class _Beginning:
-    """What a new run starts with: its weights, its first step, and in words whence the weights and under what terms."""
+    """What a new run starts with: its weights, its first step, and in words whence the weights and under what terms.
+
+    details: lines on what was kept of other weights.
+    """
 
     weights: dict[str, np.ndarray]
     step: int
     origin: str
     licence: str
+    details: Sequence[str] = ()
 
 
-def _beginning(learner: Any, settings: Settings, arguments: Namespace) -> _Beginning:
+def _beginning(learner: Any, settings: Settings, arguments: Namespace, classes: Sequence[str]) -> _Beginning:
     from common.training.initial_weights import initial_weights
     from weights_convert import family_of, open_weights
+    from weights_convert.finetuning import start_from
 
     shapes = learner.shapes()
     drawn = initial_weights(shapes, settings, arguments.seed)
@@ -126,15 +155,16 @@ def _beginning(learner: Any, settings: Settings, arguments: Namespace) -> _Begin
     if path is None:
         return _Beginning(drawn, 0, f"scratch (seed {arguments.seed})", "not stated")
     weights, card = open_weights(path, settings)
-    kept, skipped = family_of(settings).fit_for_finetuning(weights, shapes, str(path))
-    origin = f"{path.name} ({card.source})"
-    if skipped:
-        origin += f"; of another size and drawn afresh: {', '.join(skipped)}"
-    missing = [name for name in shapes if name not in kept and name not in skipped]
+    family = family_of(settings)
+    family.fit_for_finetuning(weights, shapes, str(path))
+    start = start_from(weights, drawn, family.class_heads(settings), card.classes, classes)
+    origin = "; ".join(filter(None, [f"{path.name} ({card.source})", start.summary()]))
+    missing = [name for name in shapes if name not in weights]
     if missing:
         parts = sorted({name.partition(".")[0] for name in missing})
         origin += f"; not in it and drawn afresh: {len(missing)} arrays of {', '.join(parts)}"
-    return _Beginning(drawn | kept, _start_step(arguments), origin, f"derived from weights under: {card.licence}")
+    licence = f"derived from weights under: {card.licence}"
+    return _Beginning(drawn | start.weights, _start_step(arguments), origin, licence, start.lines())
 
 
 def _card(settings: Settings, dataset: "CocoDataset", arguments: Namespace, beginning: _Beginning) -> Card:
@@ -144,6 +174,8 @@ def _card(settings: Settings, dataset: "CocoDataset", arguments: Namespace, begi
         licence=beginning.licence,
         preprocessing=settings.preprocessing,
         classes=tuple(dataset.class_names),
+        category_ids=tuple(dataset.category_ids),
+        numerics=numerics(settings),
     )
 
 
@@ -163,29 +195,67 @@ def _start_step(arguments: Namespace) -> int:
 def _evaluation(
     learner: Any, settings: Settings, trained_on: "CocoDataset", arguments: Namespace, say: Callable
 ) -> Callable[[], dict[str, float]] | None:
-    """What rates the weights in training: the main figures on the validation part; None where there is none."""
-    from common.data.choosing import chosen_images
-    from common.data.coco import resolve
-    from common.evaluation.coco import CocoAP, full_name
-    from common.evaluation.inference import predict_dataset
+    """What rates the weights in training: the main figures on the validation part; None where there is none.
 
-    try:
-        dataset = chosen_images(resolve(arguments.data, "val", settings.data_kind), arguments.validation_size)
-    except UserError as error:
-        say(f"no evaluation: {error}")
-        return None
-    check_classes(trained_on.class_names, dataset.class_names, str(trained_on.annotations), str(dataset.annotations))
-    rating = CocoAP(dataset.annotations, image_ids=dataset.image_ids)
+    Every rank calls it and predicts a share of the images; the first one rates what all have found.
+    """
+    from common.data.check import require_images
+    from common.data.choosing import chosen_images
+    from common.evaluation.coco import CocoAP, full_name
+    from common.evaluation.inference import evaluated_positions
+
+    datasets = _validation_sets(arguments.data, settings, say)
+    if arguments.validation_size:
+        datasets = {name: chosen_images(each, arguments.validation_size) for name, each in datasets.items()}
+    for dataset in datasets.values():
+        names = (trained_on.class_names, dataset.class_names)
+        check_classes(*names, str(trained_on.annotations), str(dataset.annotations))
+        if not arguments.no_image_check:
+            require_images(dataset, evaluated_positions(dataset, settings), partial(_broken_images, learner))
+    ratings = {name: CocoAP(dataset) for name, dataset in datasets.items() if learner.rank == 0}
 
     def evaluate() -> dict[str, float]:
-        results = predict_dataset(learner, settings, dataset, min(8, len(dataset)), arguments.workers)
         figures = {}
-        for kind in reversed(settings.result_kinds):
-            rated = rating.rate(results[kind], kind)
-            figures |= {full_name(kind, name): rated[name] for name in ("AP", "AP50")}
+        for name, dataset in datasets.items():
+            results = _shared_results(learner, settings, dataset, arguments.workers)
+            for kind in reversed(settings.result_kinds) if ratings else ():
+                rated = ratings[name].rate(results[kind], kind)
+                figures |= {f"{name} {full_name(kind, key)}".strip(): rated[key] for key in ("AP", "AP50")}
         return {name: value for name, value in figures.items() if not math.isnan(value)}
 
-    return evaluate
+    return evaluate if datasets else None
+
+
+def _validation_sets(root: Path, settings: Settings, say: Callable) -> dict[str, "CocoDataset"]:
+    """By name what the weights are rated on; of Pose2Seg's data OCHuman, too, where it is there."""
+    from common.data.coco import resolve
+
+    found = {}
+    try:
+        found[""] = resolve(_root(root, settings), "val", settings.data_kind)
+    except UserError as error:
+        say(f"no evaluation: {error}")
+    ochuman = root / "OCHuman"
+    if settings.data_kind == "person_keypoints" and ochuman.is_dir():
+        found["OCHumanVal"] = resolve(ochuman, "val", settings.data_kind)
+    return found
+
+
+def _shared_results(
+    learner: Any, settings: Settings, dataset: "CocoDataset", workers: int
+) -> dict[str, list[dict[str, Any]]]:
+    """COCO results of the whole data set, of which each rank predicts a share, in the order of one process."""
+    from common.evaluation.inference import evaluated_positions, predict_dataset
+    from common.training.ranks import gathered, shared_out
+
+    positions = shared_out(learner, evaluated_positions(dataset, settings))
+    batch_size = min(8, len(dataset))
+    parts = gathered(learner, predict_dataset(learner, settings, dataset, batch_size, workers, positions=positions))
+    place = {image_id: place for place, image_id in enumerate(dataset.image_ids.tolist())}
+    return {
+        kind: sorted((entry for part in parts for entry in part[kind]), key=lambda entry: place[entry["image_id"]])
+        for kind in settings.result_kinds
+    }
 
 
 def _introduction(learner: Any, settings: Settings, origin: str, seed: int) -> str:
@@ -241,7 +311,8 @@ def _parser(framework: str) -> Parser:
         "--batch_size",
         type=at_least(1),
         metavar="N",
-        help="images a step, over all processes; scales rate and iterations where schedule.autoscale is true",
+        help="images a step, over all processes; where schedule.autoscale is true it scales what is not given of"
+        " the rate, the iterations and the steps",
     )
     add("--seed", type=int, default=0, metavar="N", help="of order, augmentation and initial weights (default 0)")
     add("--workers", "--num_workers", type=at_least(0), default=default_workers(), metavar="N", help="loader processes")

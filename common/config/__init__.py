@@ -14,6 +14,7 @@ from common.config.mask_rcnn import (
     RcnnPreprocessing,
     RpnSettings,
 )
+from common.config.numerics import numerics
 from common.config.pose2seg import (
     FEATURE_STRIDE,
     SKELETON_CHANNELS,
@@ -63,5 +64,6 @@ __all__ = [
     "YolactSettings",
     "load_settings",
     "model_names",
+    "numerics",
     "settings_from",
 ]

@@ -109,16 +109,29 @@ class MaskRcnnSettings(Section):
     model: str = ""  # the file's name; set on loading
     data_kind: ClassVar[DataKind] = "instances"
     result_kinds: ClassVar[tuple[str, ...]] = ("box", "mask")
+    results_have_area: ClassVar[bool] = False
+    rates_empty_images: ClassVar[bool] = True
 
     @property
     def trains_on_empty_images(self) -> bool:
         """Whether images without an object are trained on."""
         return self.augmentation.empty_images
 
+    @property
+    def reads_upright(self) -> bool:
+        """Whether images are turned as their EXIF data says; else they are taken as they are stored."""
+        return self.convention == "detectron2"
+
     def terms(self) -> dict[str, tuple[str, float]]:
         """The losses by their names: in words, and with which weight."""
         of_each = {"objectness": "anchors", "rpn_boxes": "anchors", "classes": "regions", "boxes": "regions"}
         return {name: (f"of {what}", 1.0) for name, what in (of_each | {"masks": "objects"}).items()}
+
+    @model_validator(mode="after")
+    def _images_are_found_alone(self) -> Self:
+        if self.rpn.inference.over_batch:
+            raise ValueError("rpn.inference.over_batch: what is found in an image would depend on the batch it is in")
+        return self
 
     @model_validator(mode="after")
     def _norms_can_learn(self) -> Self:

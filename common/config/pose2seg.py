@@ -62,8 +62,11 @@ class Pose2SegSettings(Section):
     detection: Pose2SegDetection = Pose2SegDetection()
     model: str = ""  # the file's name; set on loading
     trains_on_empty_images: ClassVar[bool] = False
+    reads_upright: ClassVar[bool] = True  # images, as their EXIF data says
     data_kind: ClassVar[DataKind] = "person_keypoints"
     result_kinds: ClassVar[tuple[str, ...]] = ("mask",)
+    results_have_area: ClassVar[bool] = False
+    rates_empty_images: ClassVar[bool] = True
 
     @property
     def feature_size(self) -> int:

@@ -32,15 +32,20 @@ class Schedule(Section):
     weight_decay: float = 0.0
     bias_rate: float = 1.0  # the biases' rate, as a multiple of the others'
     bias_decay: bool = True  # whether weight_decay takes hold of biases, too
+    norm_decay: bool = True  # whether it takes hold of the scale and shift of norms
     decay: Literal["steps", "cosine"] = "steps"
     steps: tuple[int, ...] = ()
     gamma: float = 0.1
     warmup: Literal["linear", "constant"] = "linear"  # constant: the rate stays what it is at step 0 until its end
     warmup_iterations: int = 0
     warmup_start: float = 0.0  # the rate at step 0, as a share of learning_rate
+    warmup_rate: float | None = None  # the rate at step 0 itself, in place of a share
+    first_step: Literal[0, 1] = 0  # what the first update's step counts as for the rate
     clip_norm: float | None = None  # of the whole gradient
     # Another batch size b scales the rate by b / batch_size and the iterations and steps by batch_size / b.
     autoscale: bool = False
+    # How many updates in a row may have a loss that is not finite before the run stops; those before are left out.
+    nonfinite_losses: int = Field(1, ge=1)
     evaluate_every: int = Field(0, ge=0)  # steps; 0: as evaluate_epochs says
     evaluate_epochs: int = Field(0, ge=0)  # where evaluate_every is 0; 0: at the end only
     checkpoint_every: int = Field(10000, ge=1)

@@ -14,7 +14,8 @@ class YolactAugmentation(Section):
     expand: bool = True
     sample_crop: bool = True
     mirror: bool = True
-    # Objects under this share of a side after resizing are dropped (the original: 4 pixels of 550).
+    # Objects with a side of at most so many pixels after resizing are dropped. The original's 4 / 550 looks like a
+    # share of the image's side, but is compared with pixels, so that almost nothing is dropped.
     smallest_side: float = 4 / 550
 
 
@@ -55,6 +56,7 @@ class YolactDetection(Section):
     max_detections: int = 100  # an image
     nms: Literal["fast", "cross_class", "exact"] = "fast"
     crop: bool = True  # masks end a little outside of their boxes
+    empty_images: bool = False  # rate on images without annotations, too, which the original leaves out
 
 
 # Five 3x3 convolutions of stride 2 without padding need prototypes of 63 x 63, at a quarter of the image's size.
@@ -73,8 +75,15 @@ class YolactSettings(Section):
     detection: YolactDetection = YolactDetection()
     model: str = ""  # the file's name; set on loading
     trains_on_empty_images: ClassVar[bool] = False
+    reads_upright: ClassVar[bool] = True  # images, as their EXIF data says
     data_kind: ClassVar[DataKind] = "instances"
     result_kinds: ClassVar[tuple[str, ...]] = ("box", "mask")
+    results_have_area: ClassVar[bool] = True  # boxes of no width or height are left out of evaluation
+
+    @property
+    def rates_empty_images(self) -> bool:
+        """Whether images without annotations are evaluated on."""
+        return self.detection.empty_images
 
     @model_validator(mode="after")
     def _mask_iou_has_room(self) -> Self:

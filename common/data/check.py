@@ -7,7 +7,7 @@ exits with 0 when there is something to train on, else with 2.
 
 import argparse
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,12 +15,18 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from common.data import segmentations
 from common.data.coco import CocoDataset, clipped, has_area, locate
 from common.data.faults import Fault, collect
 from common.errors import UserError, run_command
 
 _BORDER = 1.0  # pixels by which rounding may push a box over the border
 _BLOCK = 256  # images
+_NAMED = 10  # broken images in one line
+
+
+# A data set and positions (K,) -> of each image among them that cannot be read its position and why.
+FindBroken = Callable[[CocoDataset, np.ndarray], dict[int, str]]
 
 
 @dataclass
@@ -40,10 +46,20 @@ class Report:
         return "\n".join([head, *(f"  {fault}" for fault in self.faults)])
 
 
-def check(dataset: CocoDataset, images: bool = True, masks: bool = True, empty_images: bool = False) -> Report:
+def check(
+    dataset: CocoDataset,
+    images: bool = True,
+    masks: bool = True,
+    empty_images: bool = False,
+    upright: bool = True,
+    broken_images: FindBroken | None = None,
+) -> Report:
     """Goes through all annotations, and decodes every image unless told not to.
 
-    With `empty_images` those without an object are to be trained on, as of Mask R-CNN.
+    With `empty_images` those without an object are to be trained on, as of Mask R-CNN; `upright`: images are read as
+    their EXIF data says, which counts where the annotations do not tell an image's size. broken_images(dataset,
+    positions): which images cannot be read, and why, where several processes share the work; if not given it is done
+    here.
 
     The time goes into decoding the images; drawing the masks takes about half a minute for COCO's 860,001. Without
     `masks` only what the columns tell is checked, which takes a second.
@@ -52,25 +68,36 @@ def check(dataset: CocoDataset, images: bool = True, masks: bool = True, empty_i
     found = [("images whose file is missing, not trained on", dataset.image_ids[missing].tolist())]
     with_objects = dataset.positions_with_objects()
     if masks:
-        annotation_faults, with_objects = _check_annotations(dataset)
+        annotation_faults, with_objects = _check_annotations(dataset, upright)
         found += annotation_faults
     without = np.setdiff1d(np.arange(len(dataset)), with_objects)
     what = "trained on as such" if empty_images else "not trained on"
     found.append((f"images without an object, {what}", dataset.image_ids[without].tolist()))
     usable = np.setdiff1d(np.arange(len(dataset)) if empty_images else with_objects, missing)
     if images:
-        broken = _broken_images(dataset, np.setdiff1d(np.arange(len(dataset)), missing))
+        broken = (broken_images or find_broken)(dataset, np.setdiff1d(np.arange(len(dataset)), missing))
         found.append(("images that cannot be read, not to be trained on", list(broken.values())))
         usable = np.setdiff1d(usable, list(broken))
     return Report(dataset, dataset.faults + collect(found), usable)
 
 
-def _check_annotations(dataset: CocoDataset) -> tuple[list[tuple[str, list]], np.ndarray]:
+def require_images(dataset: CocoDataset, positions: np.ndarray, broken_images: FindBroken | None = None) -> None:
+    """Refuses a data set of whose images at `positions` one is missing or cannot be decoded, and names them.
+
+    broken_images: as in `check`.
+    """
+    broken = list((broken_images or find_broken)(dataset, positions).values())
+    if broken:
+        named = "; ".join(broken[:_NAMED]) + ("; ..." if len(broken) > _NAMED else "")
+        raise UserError(f"{dataset.annotations}: {len(broken)} of {len(positions)} images cannot be read: {named}")
+
+
+def _check_annotations(dataset: CocoDataset, upright: bool) -> tuple[list[tuple[str, list]], np.ndarray]:
     """What is wrong with single annotations, and the images that keep an object which is no crowd."""
     found: dict[str, list[int]] = {}
     with_objects = []
     for position in tqdm(range(len(dataset)), desc="checking annotations", unit="image", disable=None):
-        size = _size(dataset, position)
+        size = _size(dataset, position, upright)
         if size is None:
             continue
         objects = dataset.objects(position, size)
@@ -81,14 +108,21 @@ def _check_annotations(dataset: CocoDataset) -> tuple[list[tuple[str, list]], np
                 found.setdefault(what, []).append(identity)
             fault = objects.mask_faults[row]
             if fault is not None:
-                kept = "that polygon left out" if objects.rles[row] is not None else "left out"
-                found.setdefault(f"annotations {fault}, {kept}", []).append(identity)
+                outcome = _outcome(fault, objects.rles[row])
+                found.setdefault(f"annotations {fault}, {outcome}", []).append(identity)
             if not objects.keypoints_sound[row]:
                 found.setdefault("annotations with unreadable key points, taken as unlabelled", []).append(identity)
             sound[row] &= objects.rles[row] is not None
         if (sound & ~objects.crowd).any():
             with_objects.append(position)
     return list(found.items()), np.array(with_objects, np.int64)
+
+
+def _outcome(fault: str, packed: dict | None) -> str:
+    """What becomes of an annotation whose segmentation has a fault."""
+    if packed is None:
+        return "left out"
+    return "trained on by its box" if fault == segmentations.EMPTY else "that polygon left out"
 
 
 def _annotation_faults(box: np.ndarray, cut: np.ndarray, sound: bool, crowd: bool) -> Iterator[str]:
@@ -102,18 +136,18 @@ def _annotation_faults(box: np.ndarray, cut: np.ndarray, sound: bool, crowd: boo
         yield "annotations with a box across the image's border, cut"
 
 
-def _size(dataset: CocoDataset, position: int) -> tuple[int, int] | None:
+def _size(dataset: CocoDataset, position: int, upright: bool) -> tuple[int, int] | None:
     """The image's size, from the image itself where the annotations do not tell it."""
     size = dataset.image_size(position)
     if 0 not in size:
         return size
     try:
-        return dataset.image(position).shape[:2]
+        return dataset.image(position, upright).shape[:2]
     except UserError:
         return None
 
 
-def _broken_images(dataset: CocoDataset, positions: np.ndarray) -> dict[int, str]:
+def find_broken(dataset: CocoDataset, positions: np.ndarray) -> dict[int, str]:
     """What is wrong with each image that cannot be decoded or has another size than the annotations say."""
 
     def reason(position: int) -> str | None:

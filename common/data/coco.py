@@ -14,14 +14,15 @@ import msgspec
 import numpy as np
 from pycocotools import mask as rle
 
+from common import opencv
 from common.config.sections import DataKind
 from common.data import segmentations
 from common.data.coco_index import map_file, read_index
 from common.data.shared import SharedArrays
 from common.errors import UserError
 
-# The one line that says what is wrong with a broken image comes from here, in the loader's workers too.
-cv2.setLogLevel(0)
+# In the loader's workers too.
+opencv.silence()
 
 Split = Literal["train", "val", "test"]
 
@@ -31,8 +32,7 @@ class Sample:
     """One image with its objects.
 
     image: (H, W, 3), RGB uint8 as read, float32 in the course of the transforms; boxes: (M, 4) xyxy float32;
-    labels: (M,) int32; crowd: (M,) bool; masks: (M, H, W) uint8 of 0 and 1; annotation_ids: (M,) int64;
-    keypoints: (M, K, 3) float32 x, y, visibility, where the data set has key points.
+    labels: (M,) int32; crowd: (M,) bool; masks: (M, H, W) uint8 of 0 and 1; annotation_ids: (M,) int64.
     """
 
     image_id: int
@@ -42,7 +42,6 @@ class Sample:
     crowd: np.ndarray
     masks: np.ndarray
     annotation_ids: np.ndarray
-    keypoints: np.ndarray | None = None
 
 
 @dataclass
@@ -56,7 +55,7 @@ class Objects:
     ignored: np.ndarray  # (M,) bool; marked so, or without area
     rles: list[dict | None]  # packed; None where nothing of a segmentation can be used
     mask_faults: list[str | None]
-    keypoints: np.ndarray | None
+    keypoints: np.ndarray | None  # (M, K, 3) float32 x, y, visibility, where the data set has key points
     keypoints_sound: np.ndarray  # (M,) bool; False where they cannot be read
 
     def __len__(self) -> int:
@@ -91,7 +90,7 @@ class CocoDataset:
         starts, ends = columns["first"][:-1][positions], columns["first"][1:][positions]
         rows = np.concatenate([np.arange(0), *map(np.arange, starts, ends)])
         per_image = ("image_id", "image_size", "first_annotation")
-        per_annotation = ("annotation_id", "label", "box", "crowd", "ignored", "segmentation", "keypoints")
+        per_annotation = ("annotation_id", "label", "box", "area", "crowd", "ignored", "segmentation", "keypoints")
         names = [self.file_name(position).encode() for position in positions]
         chosen = copy.copy(self)
         chosen._columns = SharedArrays(
@@ -138,20 +137,20 @@ class CocoDataset:
     def path(self, position: int) -> Path:
         return self.images / self.file_name(position)
 
-    def image(self, position: int) -> np.ndarray:
-        """(H, W, 3) uint8 RGB, of the size that the annotations tell."""
+    def image(self, position: int, upright: bool = True) -> np.ndarray:
+        """(H, W, 3) uint8 RGB; `upright` or as it is stored, but always of the size that the annotations tell."""
         what = f"image {self.image_ids[position]} ({self.path(position)})"
         try:
             encoded = np.fromfile(self.path(position), np.uint8)
-        except OSError as error:
-            raise UserError(f"{what}: {error.strerror}") from None
+        except (OSError, ValueError) as error:  # ValueError: a name that no file can have
+            raise UserError(f"{what}: {getattr(error, 'strerror', None) or error}") from None
         expected = self.image_size(position)
-        pixels = _decoded(encoded, cv2.IMREAD_COLOR)
+        pixels = decode(encoded, upright)
         if pixels is None:
             raise UserError(f"{what}: cannot be decoded; the file is broken or no image")
         if 0 not in expected and pixels.shape[:2] != expected:
             # Some annotations were drawn on an image as it is stored, some as its EXIF data says to turn it.
-            pixels = _decoded(encoded, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+            pixels = decode(encoded, not upright)
             if pixels.shape[:2] != expected:
                 raise UserError(f"{what}: is {_by(pixels.shape)}, while the annotations say {_by(expected)}")
         return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
@@ -162,7 +161,7 @@ class CocoDataset:
         Without `masks`, whose reading takes most of the time, `rles` and `mask_faults` are empty.
         """
         rows = slice(*self._columns["first"][position : position + 2].tolist())
-        boxes = self._columns["box"][rows].copy()
+        boxes = self._columns["box"][rows].astype(np.float32)
         boxes[:, 2:] += boxes[:, :2]
         keypoints, keypoints_sound = self._keypoints(rows)
         encoded = [
@@ -186,8 +185,35 @@ class CocoDataset:
         begin, end = self._columns["segmentation"][self._columns["first"][position] + row].tolist()
         return segmentations.polygons(self._text[begin:end])
 
+    def truth(self, position: int) -> list[dict]:
+        """The annotations of an image as the COCO tools have them, but by label; where no mask can be read it is empty.
+
+        The size of an image that the annotations do not tell is read from the image itself.
+        """
+        rows = slice(*self._columns["first"][position : position + 2].tolist())
+        if rows.start == rows.stop:
+            return []
+        size = self.image_size(position)
+        size = self.image(position).shape[:2] if 0 in size else size
+        objects = self.objects(position, size)
+        boxes, areas = self._columns["box"][rows], self._columns["area"][rows]
+        areas = np.where(np.isnan(areas), boxes[:, 2] * boxes[:, 3], areas)
+        return [
+            {
+                "label": int(objects.labels[row]),
+                "iscrowd": int(objects.crowd[row]),
+                "bbox": boxes[row].tolist(),
+                "area": float(areas[row]),
+                "segmentation": objects.rles[row]
+                or rle.frPyObjects({"size": size, "counts": [size[0] * size[1]]}, *size),
+            }
+            for row in range(len(objects))
+        ]
+
     def load(self, position: int) -> Sample:
-        """The image with the objects that can be trained on: box and mask hold a part of the image; boxes cut to it."""
+        """The image with the objects that can be trained on: there is a mask, if one without a pixel, and the box holds
+        a part of the image, to which it is cut.
+        """
         image = self.image(position)
         size = image.shape[:2]
         objects = self.objects(position, size)
@@ -203,7 +229,6 @@ class CocoDataset:
             crowd=objects.crowd[sound],
             masks=masks,
             annotation_ids=objects.annotation_ids[sound],
-            keypoints=None if objects.keypoints is None else objects.keypoints[sound],
         )
 
     def positions_with_objects(self) -> np.ndarray:
@@ -216,6 +241,10 @@ class CocoDataset:
         sound = (boxes[:, :2] < size[:, ::-1]).all(axis=1) & (boxes[:, 2:] > 0).all(axis=1)
         sound &= (column["box"][:, 2:] > 0).all(axis=1) & ~column["crowd"]
         return np.unique(image[sound])
+
+    def positions_with_annotations(self) -> np.ndarray:
+        """The images that have an annotation of any kind."""
+        return np.flatnonzero(np.diff(self._columns["first"]))
 
     def missing_images(self) -> np.ndarray:
         """The positions whose file is not there; lists each folder once instead of asking for every file."""
@@ -272,9 +301,10 @@ def has_area(boxes: np.ndarray) -> np.ndarray:
     return (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
 
 
-def _decoded(encoded: np.ndarray, flags: int) -> np.ndarray | None:
+def decode(encoded: np.ndarray, upright: bool) -> np.ndarray | None:
+    """A file's bytes (N,) uint8 -> (H, W, 3) uint8 BGR, `upright` as its EXIF data says or as it is stored; or None."""
     try:
-        return cv2.imdecode(encoded, flags)
+        return cv2.imdecode(encoded, cv2.IMREAD_COLOR if upright else cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     except cv2.error:  # an empty file, or a header that promises an impossible size
         return None
 
@@ -292,7 +322,8 @@ def locate(root: str | os.PathLike, split: Split, kind: DataKind = "instances") 
     """The annotation file and the folder of images of a split.
 
     ROOT/annotations/instances_train2017.json with ROOT/train2017; ROOT/annotations/[instances_]train.json with
-    ROOT/train; either with ROOT/images; ROOT/annotations.json, for all splits, with ROOT/images. Of persons with key
+    ROOT/train; either with ROOT/images; ROOT/annotations/image_info_test-dev2017.json with ROOT/test2017;
+    ROOT/annotations.json, for all splits, with ROOT/images. Of persons with key
     points first COCOPersons, ROOT/annotations/person_keypoints_train2017_pose2seg.json, and OCHuman,
     ROOT/annotations/ochuman_coco_format_val_range_0.00_1.00.json with ROOT/images.
     """
@@ -308,6 +339,7 @@ def locate(root: str | os.PathLike, split: Split, kind: DataKind = "instances") 
         (f"annotations/{kind}_{split}2017.json", (f"{split}2017", f"images/{split}2017", "images")),
         (f"annotations/{kind}_{split}.json", (split, f"images/{split}", "images")),
         (f"annotations/{split}.json", (split, f"images/{split}", "images")),
+        *((f"annotations/image_info_{split}{part}2017.json", (f"{split}2017",)) for part in ("-dev", "")),
         ("annotations.json", ("images",)),
     )
     for annotations, folders in layouts:

@@ -61,8 +61,8 @@ class Index:
     Images in the file's order: `image_id`, `image_size` (I, 2) height and width, `name_end` into the bytes `names`,
     and `first_annotation`, the place in the file of the first of its annotations, or -1.
     Annotations by image, in the file's order within one: image i has rows first[i] to first[i + 1] of `annotation_id`,
-    `label`, `box` (N, 4) x, y, width, height, `crowd`, `ignored` (marked so, or without area), and `segmentation` and
-    `keypoints` (N, 2), begin and end in the file's bytes.
+    `label`, `box` (N, 4) x, y, width, height, `area` (NaN where it is not told), `crowd`, `ignored` (marked so, or
+    without area), and `segmentation` and `keypoints` (N, 2), begin and end in the file's bytes.
     """
 
     columns: dict[str, np.ndarray]
@@ -170,7 +170,7 @@ def _annotation_columns(
     decoder = msgspec.json.Decoder(_Annotation)
     start = _address(whole)
     # Packed arrays: as Python objects the numbers of COCO's 860,001 annotations would take over a gigabyte.
-    numbers, boxes, spans = array("q"), array("d"), array("q")
+    numbers, boxes, areas, spans = array("q"), array("d"), array("d"), array("q")
     malformed = []
     for position, text in enumerate(texts):
         try:
@@ -181,6 +181,7 @@ def _annotation_columns(
         ignored = bool(record.ignore) or (record.area is not None and not record.area > 0)
         numbers.extend((record.id, record.image_id, record.category_id, bool(record.iscrowd), ignored))
         boxes.extend(record.bbox)
+        areas.append(np.nan if record.area is None else record.area)
         for part in (record.segmentation, record.keypoints):
             length = len(memoryview(part))
             begin = _address(part) - start if length else 0
@@ -195,6 +196,7 @@ def _annotation_columns(
         "crowd": table[:, 3] != 0,
         "ignored": table[:, 4] != 0,
         "box": np.array(boxes, np.float64).reshape(-1, 4),
+        "area": np.array(areas, np.float64),
         "segmentation": span[:, :2],
         "keypoints": span[:, 2:],
     }
@@ -215,8 +217,7 @@ def _joined(
     repeated = np.ones(len(ids), bool)
     repeated[np.unique(ids, return_index=True)[1]] = False
     with np.errstate(over="ignore"):
-        columns["box"] = columns["box"].astype(np.float32)
-    finite = np.isfinite(columns["box"]).all(axis=1)
+        finite = np.isfinite(columns["box"].astype(np.float32)).all(axis=1)
     found.append(("annotations of an image that is not listed, left out", ids[~image_known].tolist()))
     found.append(("annotations of a category that is not listed, left out", ids[~label_known].tolist()))
     found.append(("annotations whose id stands before them already, left out", ids[repeated].tolist()))

@@ -60,12 +60,12 @@ class Training:
         chosen, preprocessing = settings.augmentation, settings.preprocessing
         short_side = int(rng.choice(chosen.short_sides)) if chosen.short_sides else preprocessing.short_side
         flip, vertical_flip = maybe(rng, chosen.flip), maybe(rng, chosen.vertical_flip)
-        image = jitter_colours(self.dataset.image(position), chosen, rng)
+        image = jitter_colours(self.dataset.image(position, settings.reads_upright), chosen, rng)
         original = image.shape[:2]
         long_side = chosen.long_side or preprocessing.long_side
         size = resized_size(original, short_side, long_side, settings.convention)
         pixels = resize(image, size, preprocessing, settings.convention)
-        objects = _resized(_objects(self.dataset, position, original, size, settings.convention), original, size)
+        objects = _resized(_objects(self.dataset, position, original, size, flip, settings.convention), original, size)
         objects = _kept(objects, size, settings.convention)
         if flip:
             pixels = np.ascontiguousarray(pixels[:, :, ::-1])
@@ -145,20 +145,25 @@ def _padded(images: list[np.ndarray], multiple: int) -> tuple[np.ndarray, np.nda
 
 
 def _objects(
-    dataset: CocoDataset, position: int, original: tuple[int, int], size: tuple[int, int], family: Family
+    dataset: CocoDataset, position: int, original: tuple[int, int], size: tuple[int, int], flip: bool, family: Family
 ) -> _Objects:
     """Boxes and polygons in pixels of the original, bitmaps already resized; crowds and what has no mask are left out.
 
-    torchvision's mask targets come from bitmaps, the others' from polygons where an object has them.
+    torchvision's mask targets come from bitmaps, the others' from polygons where an object has them. flip: whether all
+    of it is going to be mirrored.
     """
     found = dataset.objects(position, original)
     boxes = _boxes(found, original, family)
     sound = has_area(boxes) & ~found.crowd & np.array([packed is not None for packed in found.rles], bool)
-    forms = []
+    kept, forms = [], []
     for row in np.flatnonzero(sound).tolist():
         polygons = () if family == "torchvision" else dataset.polygons(position, row)
-        forms.append(Form(polygons) if polygons else _window(found.rles[row], size, family))
-    return _Objects(boxes[sound], found.labels[sound], forms)
+        form = Form(polygons) if polygons else _window(found.rles[row], size, flip, family)
+        # detectron2 alone drops a bitmap without a pixel; of polygons no original asks what they cover.
+        if family != "detectron2" or form.bitmap is None or form.bitmap.any():
+            kept.append(row)
+            forms.append(form)
+    return _Objects(boxes[kept], found.labels[kept], forms)
 
 
 def _boxes(objects: Objects, size: tuple[int, int], family: Family) -> np.ndarray:
@@ -170,10 +175,12 @@ def _boxes(objects: Objects, size: tuple[int, int], family: Family) -> np.ndarra
     return clipped(boxes, (size[0] - 1, size[1] - 1))
 
 
-def _window(packed: dict, size: tuple[int, int], family: Family) -> Form:
-    """A mask, resized to `size` by the nearest pixel, where it is not empty."""
+def _window(packed: dict, size: tuple[int, int], flip: bool, family: Family) -> Form:
+    """A mask, resized to `size` by the nearest pixel, where it is not empty; `flip`: it will then be mirrored."""
     height, width = packed["size"]
     rows, columns = nearest(height, size[0], family), nearest(width, size[1], family)
+    if flip and family == "torchvision":  # mirrors before it resizes, and its nearest pixel lies to the left
+        columns = width - 1 - columns[::-1]
     left, top, wide, high = rle.toBbox(packed)
     x, y = (
         _span(places, start, start + length) for places, start, length in ((columns, left, wide), (rows, top, high))

@@ -13,9 +13,7 @@ def resized_size(size: tuple[int, int], short_side: int, long_side: int, family:
     """The size (H, W) with this short side, or less where the long side would exceed `long_side`."""
     short, long = min(size), max(size)
     if family == "torchvision":
-        # In float32, and by the reciprocal: rounding makes some sides a pixel less than they should be.
-        shrunk = np.float32(1) / np.float32(short), np.float32(1) / np.float32(long)
-        scale = float(min(shrunk[0] * np.float32(short_side), shrunk[1] * np.float32(long_side)))
+        scale = min(short_side / short, long_side / long)
         found = size[0] * scale, size[1] * scale
     elif family == "detectron2":
         scale = short_side / short

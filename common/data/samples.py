@@ -39,7 +39,8 @@ class Inference:
         return len(self.dataset)
 
     def __call__(self, index: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
-        sample = samples_for(self.settings).prepare(self.dataset.image(index), self.settings)
+        image = self.dataset.image(index, self.settings.reads_upright)
+        sample = samples_for(self.settings).prepare(image, self.settings)
         return sample | {"image_id": self.dataset.image_ids[index]}
 
     def collate(self, samples: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:

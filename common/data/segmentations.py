@@ -26,7 +26,7 @@ _decoder = msgspec.json.Decoder(list[list[float]] | _Rle | None)
 def encode(text: bytes | memoryview, size: tuple[int, int]) -> tuple[dict | None, str | None]:
     """The packed RLE of one segmentation in an image of `size` (H, W), and what is wrong with it.
 
-    Polygons that are no polygons are left out; there is no RLE when nothing remains.
+    Polygons that are no polygons are left out; there is no RLE when nothing remains. One without a pixel is a mask too.
     """
     try:
         segmentation = _decoder.decode(text) if text else None
@@ -37,7 +37,7 @@ def encode(text: bytes | memoryview, size: tuple[int, int]) -> tuple[dict | None
     from_either = _from_rle if isinstance(segmentation, _Rle) else _from_polygons
     packed, fault = from_either(segmentation, size)
     if packed is not None and not rle.area(packed):
-        return None, fault or EMPTY
+        fault = fault or EMPTY
     return packed, fault
 
 
@@ -63,7 +63,7 @@ def _sound(polygons: list[list[float]]) -> tuple[list[list[float]], str | None]:
         elif max(polygon) > _FARTHEST or min(polygon) < -_FARTHEST:
             fault = FAR_POLYGON
         else:
-            kept.append(polygon)
+            kept.append(polygon[: len(polygon) // 2 * 2])  # pycocotools passes over half a point, too
     return kept, fault
 
 

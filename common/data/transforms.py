@@ -1,4 +1,4 @@
-"""Transforms of an image with its boxes, masks and key points; none changes what it is given.
+"""Transforms of an image with its boxes and masks; none changes what it is given.
 
 A rectangle is xyxy in whole pixels. What is random draws from the generator that it is given, and from nothing else.
 """
@@ -26,7 +26,6 @@ def keep(sample: Sample, chosen: np.ndarray) -> Sample:
         crowd=sample.crowd[chosen],
         masks=sample.masks[chosen],
         annotation_ids=sample.annotation_ids[chosen],
-        keypoints=None if sample.keypoints is None else sample.keypoints[chosen],
     )
 
 
@@ -42,7 +41,6 @@ def resize(sample: Sample, size: tuple[int, int]) -> Sample:
         image=resize_image(sample.image, size),
         boxes=sample.boxes * np.tile(scale, 2),
         masks=masks,
-        keypoints=None if sample.keypoints is None else sample.keypoints * np.append(scale, np.float32(1)),
     )
 
 
@@ -59,30 +57,22 @@ def flip_order(keypoint_names: Sequence[str]) -> np.ndarray:
     return np.array([list(keypoint_names).index(other[name]) for name in keypoint_names], np.int64)
 
 
-def flip(sample: Sample, keypoint_order: np.ndarray | None = None) -> Sample:
-    """Mirrored left to right: a box's x becomes W - x; a key point, the index of a pixel, W - 1 - x.
-
-    keypoint_order: of `flip_order`, where the sample has key points. The unlabelled ones stay at zero.
-    """
+def flip(sample: Sample) -> Sample:
+    """Mirrored left to right: a box's x becomes W - x."""
     width = sample.image.shape[1]
-    keypoints = sample.keypoints
-    if keypoints is not None:
-        keypoints = keypoints[:, keypoint_order]
-        keypoints[..., 0] = np.where(keypoints[..., 2] > 0, width - 1 - keypoints[..., 0], 0)
     x1, y1, x2, y2 = sample.boxes.T
     return replace(
         sample,
         image=cv2.flip(sample.image, 1),
         boxes=np.stack([width - x2, y1, width - x1, y2], axis=1),
         masks=np.ascontiguousarray(sample.masks[:, :, ::-1]),
-        keypoints=keypoints,
     )
 
 
 def window(sample: Sample, rectangle: Rectangle, fill: Sequence[float]) -> Sample:
     """What is seen through the rectangle, with `fill` where it lies outside the image; boxes are cut to it.
 
-    Key points outside become unlabelled. Objects that are not seen any more stay, with empty boxes.
+    Objects that are not seen any more stay, with empty boxes.
     """
     left, top, right, bottom = rectangle
     width, height = right - left, bottom - top
@@ -98,12 +88,7 @@ def window(sample: Sample, rectangle: Rectangle, fill: Sequence[float]) -> Sampl
     masks[:, y1 - top : y2 - top, x1 - left : x2 - left] = sample.masks[:, y1:y2, x1:x2]
     limit = np.array([width, height, width, height], np.float32)
     boxes = np.clip(sample.boxes - np.array([left, top, left, top], np.float32), 0, limit)
-    keypoints = sample.keypoints
-    if keypoints is not None:
-        keypoints = keypoints - np.array([left, top, 0], np.float32)
-        inside = (keypoints[..., :2] >= 0).all(axis=-1) & (keypoints[..., :2] < limit[:2]).all(axis=-1)
-        keypoints *= (inside & (keypoints[..., 2] > 0))[..., None]
-    return replace(sample, image=image, boxes=boxes, masks=masks, keypoints=keypoints)
+    return replace(sample, image=image, boxes=boxes, masks=masks)
 
 
 def normalise(image: np.ndarray, settings: Preprocessing | RcnnPreprocessing) -> np.ndarray:
@@ -149,7 +134,11 @@ def saturation_and_hue(image: np.ndarray, rng: np.random.Generator) -> np.ndarra
     if maybe(rng):
         colours[..., 1] *= np.float32(rng.uniform(0.5, 1.5))
     if maybe(rng):
-        colours[..., 0] += np.float32(rng.uniform(-18, 18))  # OpenCV brings it back to 0..360
+        hue = colours[..., 0]
+        hue += np.float32(rng.uniform(-18, 18))
+        # OpenCV takes some hues below 0 for others, depending on the image's width.
+        hue[hue > 360] -= 360
+        hue[hue < 0] += 360
     return cv2.cvtColor(colours, cv2.COLOR_HSV2RGB)
 
 
@@ -177,9 +166,14 @@ def sample_crop(
             w, h = rng.uniform(0.3 * width, width), rng.uniform(0.3 * height, height)
             if not 0.5 <= h / w <= 2:
                 continue
-            left, top = rng.uniform(0, width - w), rng.uniform(0, height - h)
+            left, top = _towards_one(width - w, rng), _towards_one(height - h, rng)
             rectangle = int(left), int(top), int(left + w), int(top + h)
             kept = (centres > rectangle[:2]).all(axis=1) & (centres < rectangle[2:]).all(axis=1)
             if (kept & ~crowd).any():
                 return rectangle, kept
     return (0, 0, width, height), np.ones(len(boxes), bool)
+
+
+def _towards_one(bound: float, rng: np.random.Generator) -> float:
+    """A number between `bound` and 1: the original writes uniform(bound), whose one argument NumPy takes for `low`."""
+    return bound + (1 - bound) * rng.random()

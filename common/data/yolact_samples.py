@@ -81,17 +81,19 @@ def join(samples: list[dict[str, np.ndarray]], settings: YolactSettings) -> dict
 
 
 def augment(sample: Sample, settings: YolactSettings, rng: np.random.Generator) -> Sample:
-    """The original's augmentation in its order; the image comes out square, as float32, not yet normalised."""
+    """The original's augmentation, which asks for its random numbers in the original's order too.
+
+    The image comes out square, as float32, not yet normalised.
+    """
     chosen, size = settings.augmentation, settings.preprocessing.size
     image = transforms.photometric(sample.image, rng) if chosen.photometric else sample.image.astype(np.float32)
-    sample = replace(sample, image=image, keypoints=None)
-    sample = _reframe(sample, chosen.expand and transforms.maybe(rng), chosen.sample_crop, rng)
-    # The original mirrors first, which comes to the same and costs more.
-    sample = transforms.resize(sample, (size, size))
+    sample = replace(sample, image=image)
+    sample = _reframe(sample, chosen.expand and not transforms.maybe(rng), chosen.sample_crop, rng)
     if chosen.mirror and transforms.maybe(rng):
         sample = transforms.flip(sample)
+    sample = transforms.resize(sample, (size, size))
     sides = sample.boxes[:, 2:] - sample.boxes[:, :2]
-    return transforms.keep(sample, (sides > chosen.smallest_side * size).all(axis=1))
+    return transforms.keep(sample, (sides > chosen.smallest_side).all(axis=1))
 
 
 def _reframe(sample: Sample, expand: bool, crop: bool, rng: np.random.Generator) -> Sample:

@@ -5,19 +5,18 @@ faster-coco-eval computes the same figures in less time; `judge=True` asks pycoc
 
 import contextlib
 import io
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import faster_coco_eval
 import numpy as np
 from pycocotools import mask as rle_tools
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from common.data.coco import CocoDataset
 from common.errors import UserError
-from common.files import existing_file
+from common.packages import needed
 from common.results import Instances
 
 Kind = Literal["box", "mask"]
@@ -79,25 +78,31 @@ def encode(masks: np.ndarray) -> list[dict[str, Any]]:
 
 
 class CocoAP:
-    """Rates results against one annotation file, on these of its images or on all."""
+    """Rates results against one annotation file, which is read as for training: what is left out there is here, too.
 
-    def __init__(self, annotations: str | Path, judge: bool = False, image_ids: np.ndarray | None = None):
-        self._origin = str(annotations)
-        self._image_ids = None if image_ids is None else sorted(image_ids.tolist())
-        self._coco, self._evaluation = (
-            (COCO, COCOeval) if judge else (faster_coco_eval.COCO, faster_coco_eval.COCOeval_faster)
-        )
-        self._truth = self._indexed(_complete(_read(Path(annotations)), self._origin))
+    annotations: the file, or the data set that was opened with it.
+    """
+
+    def __init__(self, annotations: str | Path | CocoDataset, judge: bool = False):
+        is_open = isinstance(annotations, CocoDataset)
+        dataset = annotations if is_open else CocoDataset(annotations, Path(annotations).parent)
+        self._origin = str(dataset.annotations)
+        self._coco, self._evaluation = COCO, COCOeval
+        if not judge:
+            faster = needed("faster_coco_eval", "faster-coco-eval", "rating results")
+            self._coco, self._evaluation = faster.COCO, faster.COCOeval_faster
+        # The tools are told of ranks instead of ids: the fast one takes small ids alone, the other matches no id 0.
+        self._images = {int(image_id): rank for rank, image_id in enumerate(np.sort(dataset.image_ids), start=1)}
+        self._categories = {category: rank for rank, category in enumerate(dataset.category_ids, start=1)}
+        self._truth = self._indexed(_truth(dataset, self._images))
 
     def rate(self, results: list[dict[str, Any]], kind: Kind) -> dict[str, float]:
         """The twelve figures in percent, "AP" first; NaN where the file has no object that would count."""
-        unknown = {result["image_id"] for result in results} - set(self._truth.imgs)
+        unknown = {result["image_id"] for result in results} - self._images.keys()
         if unknown:
             raise UserError(f"{self._origin}: no image {min(unknown)}, for which there are results")
         with contextlib.redirect_stdout(io.StringIO()):
             evaluation = self._evaluation(self._truth, self._found(results), _COCO_KIND[kind])
-            if self._image_ids is not None:
-                evaluation.params.imgIds = self._image_ids
             evaluation.evaluate()
             evaluation.accumulate()
             evaluation.summarize()
@@ -106,8 +111,13 @@ class CocoAP:
         return dict(zip(_STATISTICS, percent, strict=True))
 
     def _found(self, results: list[dict[str, Any]]) -> Any:
-        if results:
-            return self._truth.loadRes([dict(result) for result in results])
+        known = [
+            result | {"image_id": self._images[result["image_id"]], "category_id": self._categories[category]}
+            for result in results
+            if (category := result["category_id"]) in self._categories
+        ]
+        if known:
+            return self._truth.loadRes(known)
         return self._indexed(self._truth.dataset | {"annotations": []})
 
     def _indexed(self, dataset: dict[str, Any]) -> Any:
@@ -118,31 +128,25 @@ class CocoAP:
         return coco
 
 
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(existing_file(path, "annotations").read_bytes())
-    except ValueError as error:
-        raise UserError(f"{path}: not valid JSON: {error}") from None
-    if not isinstance(content, dict) or not isinstance(content.get("images"), list):
-        raise UserError(f"{path}: not a COCO annotation file: it lists no images")
-    if not content.get("annotations"):
-        raise UserError(f"{path}: there are no annotations to evaluate against")
-    return content
+def describe(dataset: CocoDataset) -> str:
+    """An annotation file by its path, with what of it was left out."""
+    left_out = f" ({'; '.join(map(str, dataset.faults))})" if dataset.faults else ""
+    return f"{dataset.annotations}{left_out}"
 
 
-def _complete(content: dict[str, Any], origin: str) -> dict[str, Any]:
-    """Gives each object what the COCO tools take for granted; a missing or empty outline is an empty mask."""
-    sizes = {image["id"]: (image.get("height"), image.get("width")) for image in content["images"]}
-    annotations = []
-    for annotation in content["annotations"]:
-        if annotation.get("image_id") not in sizes:
-            raise UserError(f"{origin}: annotation {annotation.get('id')} is of an image that is not listed")
-        height, width = sizes[annotation["image_id"]]
-        filled = {"iscrowd": 0, "bbox": [0, 0, 0, 0]} | annotation
-        outline = filled.get("segmentation")
-        if isinstance(outline, list):  # a polygon needs three points
-            outline = [polygon for polygon in outline if len(polygon) >= 6]
-        filled["segmentation"] = outline or encode(np.zeros((1, height, width), bool))[0]
-        filled.setdefault("area", filled["bbox"][2] * filled["bbox"][3])
-        annotations.append(filled)
-    return content | {"annotations": annotations}
+def _truth(dataset: CocoDataset, ranks: dict[int, int]) -> dict[str, Any]:
+    """The whole annotation file as the COCO tools take it, with ranks from 1 for the ids of images and categories."""
+    if dataset.annotation_count == 0:
+        raise UserError(f"{describe(dataset)}: there are no annotations to evaluate against")
+    images, annotations = [], []
+    for position, image_id in enumerate(dataset.image_ids.tolist()):
+        objects = dataset.truth(position)
+        height, width = objects[0]["segmentation"]["size"] if objects else dataset.image_size(position)
+        images.append({"id": ranks[image_id], "height": height, "width": width})
+        for found in objects:
+            mask, category = found["segmentation"], found.pop("label") + 1
+            text = {"size": list(mask["size"]), "counts": mask["counts"].decode("ascii")}
+            ids = {"id": len(annotations) + 1, "image_id": ranks[image_id], "category_id": category}
+            annotations.append(found | ids | {"segmentation": text})
+    categories = [{"id": rank, "name": name} for rank, name in enumerate(dataset.class_names, start=1)]
+    return {"images": images, "annotations": annotations, "categories": categories}

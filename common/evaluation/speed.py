@@ -4,6 +4,7 @@ import statistics
 import time
 from typing import Any
 
+import numpy as np
 from tqdm import tqdm
 
 from common.training.randomness import stream
@@ -17,10 +18,12 @@ INSIDE = (
 )
 
 
-def time_images(learner: Any, samples: Any, score_threshold: float = 0.0, top_k: int | None = None) -> list[float]:
-    """Seconds that each image of a family's `Inference` takes alone, those that are not counted left out."""
+def time_images(
+    learner: Any, samples: Any, positions: np.ndarray, score_threshold: float = 0.0, top_k: int | None = None
+) -> list[float]:
+    """Seconds that each of these images of a family's `Inference` takes alone, without those that are not counted."""
     seconds = []
-    for index in tqdm(range(len(samples)), desc="timing", unit="image", disable=None, leave=False):
+    for index in tqdm(positions.tolist(), desc="timing", unit="image", disable=None, leave=False):
         batch = samples.collate([samples(index, stream(0, index, "evaluation"))])
         batch.pop("image_id")
         began = time.perf_counter()

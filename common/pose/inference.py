@@ -96,10 +96,11 @@ def _foreground(logits: Array) -> np.ndarray:
 def _in_images(
     foreground: np.ndarray, inputs: Mapping[str, np.ndarray], settings: Pose2SegSettings, score_threshold: float = 0.0
 ) -> list[Instances]:
-    """Probabilities (P, s, s) -> each image's persons in its own pixels."""
+    """Probabilities (P, s, s) -> each image's persons in its own pixels; a threshold of 0 keeps all of them."""
     found = []
+    wanted = inputs["person_score"] > score_threshold if score_threshold > 0 else np.bool_(True)
     for image, size in enumerate(inputs["original_size"].astype(int).tolist()):
-        rows = np.flatnonzero((inputs["person_image"] == image) & (inputs["person_score"] >= score_threshold))
+        rows = np.flatnonzero((inputs["person_image"] == image) & wanted)
         masks = paste(foreground[rows], inputs["mask_matrices"][rows], tuple(size), settings.detection.mask_threshold)
         scores, labels = inputs["person_score"][rows], np.zeros(len(rows), np.int64)
         found.append(Instances(tuple(size), _boxes(masks), scores, labels, masks))

@@ -2,15 +2,15 @@
 
 from collections.abc import Sequence
 
-import cv2
 import numpy as np
 
+from common import opencv
 from common.pose import affine
 
 
 def warp(image: np.ndarray, matrix: np.ndarray, side: int) -> np.ndarray:
     """(H, W) or (H, W, 3) moved by (2, 3) into a square of `side`: bilinear, zeros around; bytes are rounded."""
-    return cv2.warpAffine(np.ascontiguousarray(image), matrix.astype(np.float64), (side, side))
+    return opencv.warp_affine(np.ascontiguousarray(image), affine.inverse(matrix), (side, side))
 
 
 def mask_targets(masks: Sequence[np.ndarray], matrices: np.ndarray, side: int) -> np.ndarray:
@@ -35,8 +35,7 @@ def paste(foreground: np.ndarray, matrices: np.ndarray, size: tuple[int, int], t
             continue
         # The rest of the image lies outside the square.
         shifted = affine.compose(matrix.astype(np.float64), np.array([[1, 0, left], [0, 1, top]], np.float64))
-        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        moved = cv2.warpAffine(probability.astype(np.float32), shifted, (right - left, bottom - top), flags=flags)
+        moved = opencv.warp_affine(probability.astype(np.float32), shifted, (bottom - top, right - left))
         mask[top:bottom, left:right] = moved > threshold
     return masks
 

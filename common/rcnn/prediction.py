@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from common.array import Array
+from common.boxes import with_border
 from common.config import MaskRcnnSettings
 from common.masks import paste_binary
 from common.rcnn.detection import Detections, to_original
@@ -33,7 +34,7 @@ def predict(
     # Not all that was found need be left in the image as it was.
     found = [_chosen(each, left.rows) for each, left in zip(found, there, strict=True)]
     masks = find_masks(network, maps, found)
-    return [_instances(*each, settings) for each in zip(there, masks, originals, strict=True)]
+    return [instances_of(*each, settings) for each in zip(there, masks, originals, strict=True)]
 
 
 def _best_first(found: Detections, score_threshold: float) -> Detections:
@@ -47,10 +48,13 @@ def _chosen(found: Detections, keep: np.ndarray) -> Detections:
     return Detections(found.boxes[keep], found.scores[keep], found.labels[keep], found.rows[keep])
 
 
-def _instances(
+def instances_of(
     found: Detections, masks: np.ndarray, image_size: tuple[int, int], settings: MaskRcnnSettings
 ) -> Instances:
+    """Detections in an image (height, width) as it was, and their masks (K, m, m) -> instances."""
     first = 1 if settings.network.background == "first" else 0
     pasted = paste_binary(masks, found.boxes, image_size, settings.convention)
     labels = found.labels.astype(np.int64) - first
-    return Instances(image_size, found.boxes, found.scores, labels, pasted, probabilities=masks)
+    boxes = with_border(found.boxes, settings.convention)
+    whole = Instances(image_size, boxes, found.scores, labels, pasted)
+    return replace(whole, probabilities=masks, probability_boxes=found.boxes)

@@ -31,6 +31,7 @@ class RunState:
     framework: str
     settings: dict[str, Any]
     data: dict[str, Any]  # what the training data were: a run on other data is another run
+    left_out: int = 0  # updates in a row whose loss was not finite, up to this step
 
 
 @dataclass(frozen=True)

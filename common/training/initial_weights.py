@@ -11,6 +11,9 @@ from common.training.randomness import stream
 Shapes = dict[str, tuple[int, ...]]
 Weights = dict[str, np.ndarray]
 
+# Of layers whose weights torchvision draws itself.
+_PYTORCHS_BIASES = ("mask_head.deconv.bias", "mask_head.logits.bias")
+
 
 def initial_weights(shapes: Shapes, settings: Settings, seed: int) -> Weights:
     """A value for every name. Each name has its own stream, so that a model's other parts never shift its numbers."""
@@ -31,11 +34,11 @@ def _yolact(name: str, shape: tuple[int, ...], settings: YolactSettings, seed: i
 
 
 def _mask_rcnn(name: str, shape: tuple[int, ...], settings: MaskRcnnSettings, seed: int) -> np.ndarray:
-    """As the three originals do it, which agree but for torchvision's linear layers and detectron2's last one."""
+    """As the three originals do it, which agree but for what torchvision leaves to PyTorch and detectron2's masks."""
     convention = settings.convention
-    is_linear = name.startswith(("box_head.fc", "box_head.classes.", "box_head.deltas."))
-    if is_linear and convention == "torchvision":  # PyTorch's own rule, for which a bias needs its layer's inputs
-        return _uniform(name, shape, 1 / math.sqrt(_linear_inputs(name, settings)), seed)
+    is_pytorchs = name.startswith(("box_head.fc", "box_head.classes.", "box_head.deltas.")) or name in _PYTORCHS_BIASES
+    if is_pytorchs and convention == "torchvision":  # PyTorch's own rule, for which a bias needs its layer's inputs
+        return _uniform(name, shape, 1 / math.sqrt(_inputs(name, settings)), seed)
     if len(shape) < 2:
         return _constant(name, shape)
     fan_in, fan_out = _fans(shape)
@@ -61,8 +64,11 @@ def _pose2seg(shapes: Shapes, name: str, shape: tuple[int, ...], settings: Pose2
     return _uniform(name, shape, 1 / math.sqrt(fan_in), seed)
 
 
-def _linear_inputs(name: str, settings: MaskRcnnSettings) -> int:
+def _inputs(name: str, settings: MaskRcnnSettings) -> int:
+    """A layer's inputs as PyTorch counts them: those of a transposed convolution are its outputs times its taps."""
     network = settings.network
+    if name.startswith("mask_head."):
+        return network.channels * (4 if name.startswith("mask_head.deconv.") else 1)
     return network.channels * network.box_size**2 if name.startswith("box_head.fc1.") else network.box_channels
 
 

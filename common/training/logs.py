@@ -7,11 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tensorboardX import SummaryWriter
 from tqdm import tqdm
 
 from common.errors import UserError
 from common.files import atomic_path
+from common.packages import needed
+
+SummaryWriter = needed("tensorboardX", "tensorboardX", "training").SummaryWriter
 
 LOG = "log.jsonl"
 # Between two progress lines where stderr is no terminal, in seconds.
@@ -27,8 +29,9 @@ def check_new(folder: Path) -> None:
 class RunLog:
     """`log.jsonl` and TensorBoard's files of a run, continued from `start_step`; without a folder nothing is written.
 
-    A training line's `step` is the number of the update, from 0; an evaluation's is how many were done. What a killed
-    run logged beyond its last checkpoint is dropped, since those steps are taken again.
+    A training line's `step` is the number of the update, from 0, and so is that of a line about an update that was left
+    out, where the losses are text; an evaluation's is how many were done. What a killed run logged beyond its last
+    checkpoint is dropped, since those steps are taken again.
     """
 
     def __init__(self, folder: Path | None, start_step: int):
@@ -39,6 +42,7 @@ class RunLog:
         self._path = folder / LOG
         lines = [line for line in _lines(self._path) if _is_before(line, start_step)]
         self._evaluated = {line["step"] for line in lines if "evaluation" in line}
+        self.count_left_out = sum("left_out" in line for line in lines)
         with atomic_path(self._path) as temporary:
             temporary.write_text("".join(json.dumps(line) + "\n" for line in lines))
         self._file = self._path.open("a")
@@ -51,6 +55,13 @@ class RunLog:
         self._curves.add_scalar("learning_rate", learning_rate, step)
         for name, value in {**losses, "total": sum(losses.values())}.items():
             self._curves.add_scalar(f"loss/{name}", value, step)
+
+    def left_out(self, step: int, losses: dict[str, float], images: list[int]) -> None:
+        """An update that was not made, since its loss was not finite."""
+        self.count_left_out += 1
+        self._write(
+            {"step": step, "left_out": {name: f"{value:g}" for name, value in losses.items()}, "images": images}
+        )
 
     def evaluation(self, step: int, figures: dict[str, float]) -> None:
         self._evaluated.add(step)

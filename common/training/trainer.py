@@ -16,12 +16,22 @@ from common.config import Settings
 from common.errors import UserError
 from common.training import checkpoints
 from common.training.logs import Progress, RunLog
-from common.training.schedules import learning_rate
+from common.training.ranks import gathered, on_any_rank
+from common.training.schedules import is_evaluated, learning_rate
 
 # A resumed run may go on longer, log and save otherwise; anything else would make it another run.
 FREE_TO_CHANGE = {
     f"schedule.{key}"
-    for key in ("iterations", "evaluate_every", "checkpoint_every", "checkpoints_kept", "keep_every", "log_every")
+    for key in (
+        "iterations",
+        "evaluate_every",
+        "evaluate_epochs",
+        "checkpoint_every",
+        "checkpoints_kept",
+        "keep_every",
+        "log_every",
+        "nonfinite_losses",
+    )
 }
 
 
@@ -42,9 +52,14 @@ def check_output(output: Path, is_resumed: bool) -> None:
 class Trainer:
     """One run in the folder `output`: `begin` or `resume` it, then `run` it over the loader's batches.
 
-    learner: a wing's Learner, made for training. data: what tells these training data from others, for resuming.
-    card: the facts of the weights to come; a resumed run takes those that it began with from its checkpoint.
-    evaluate: the figures of the weights as they are, by name; every `schedule.evaluate_every` steps and at the end.
+    learner: a wing's Learner, made for training. data: what tells these training data from others, for resuming, with
+    the number of their `images`. card: the facts of the weights to come; a resumed run takes those that it began with
+    from its checkpoint. evaluate: the figures of the weights as they are, by name, when the schedule says so and at the
+    end; every rank calls it, and what it returns counts on the first.
+
+    A step whose loss is not finite changes no weights. Where there are `schedule.nonfinite_losses` of them in a row the
+    run stops; those before are left out and counted.
+
     log_folder: where the log goes, if not into `output`; `logs`: whether one is written.
     """
 
@@ -58,6 +73,7 @@ class Trainer:
     log_folder: Path | None = None
     logs: bool = True
     step: int = 0
+    left_out: int = 0  # updates in a row, up to this step
 
     @property
     def folder(self) -> Path:
@@ -77,7 +93,7 @@ class Trainer:
         self._check_same_run(checkpoint.state, last)
         self.learner.load_weights(checkpoint.weights)
         self.learner.load_optimizer_state(checkpoint.optimizer)
-        self.card, self.step = checkpoint.card, checkpoint.state.step
+        self.card, self.step, self.left_out = checkpoint.card, checkpoint.state.step, checkpoint.state.left_out
 
     def run(self, batches: Iterable[tuple[int, dict[str, np.ndarray]]]) -> None:
         """Trains to the schedule's end. `batches` starts at `self.step` and has no end of its own."""
@@ -106,27 +122,43 @@ class Trainer:
             waited = time.perf_counter() - began
             rate = learning_rate(schedule, step)
             losses = self.learner.train_step(batch, rate)
-            self._check_finite(losses, batch)
+            is_finite = self._is_finite(losses, batch, log, progress)
             self.step += 1
             progress.step(losses, rate)
             is_last = self.step == schedule.iterations
-            if log and (step % schedule.log_every == 0 or is_last):
+            if log and is_finite and (step % schedule.log_every == 0 or is_last):
                 log.training(step, rate, losses, seconds=time.perf_counter() - began, data_seconds=waited)
-            if self.step % schedule.checkpoint_every == 0 or is_last or stop:
+            # A request reaches one rank alone, or each at another step.
+            stops = on_any_rank(self.learner, bool(stop))
+            if self.step % schedule.checkpoint_every == 0 or is_last or stops:
                 self._save(is_last)
-            if stop:
+            if stops:
+                on_any_rank(self.learner, False)  # the others wait for the first, which has to save
                 progress.say(f"stopped after step {self.step}; continue with --resume")
                 raise KeyboardInterrupt
             self._evaluate_if_due(log, progress)
 
-    def _check_finite(self, losses: dict[str, float], batch: dict[str, np.ndarray]) -> None:
+    def _is_finite(
+        self, losses: dict[str, float], batch: dict[str, np.ndarray], log: RunLog | None, progress: Progress
+    ) -> bool:
+        """Whether the step's update was made; every rank has the same losses. Stops the run at one too many."""
         if all(math.isfinite(value) for value in losses.values()):
-            return
+            self.left_out = 0
+            return True
+        self.left_out += 1
         terms = ", ".join(f"{name} {value:g}" for name, value in losses.items())
-        images = ", ".join(str(image_id) for image_id in batch["image_id"])
-        last = checkpoints.existing(self.folder)
-        good = f"the last checkpoint before it is {last[-1]}" if last else "there is no checkpoint before it"
-        raise NonFiniteLoss(f"the loss at step {self.step} is not finite ({terms}); image ids {images}; {good}")
+        images = [image for part in gathered(self.learner, np.array(batch["image_id"]).tolist()) for image in part]
+        line = f"the loss at step {self.step} is not finite ({terms}); image ids {', '.join(map(str, images))}"
+        patience = self.settings.schedule.nonfinite_losses
+        if self.left_out >= patience:
+            last = checkpoints.existing(self.folder)
+            good = f"the last checkpoint before it is {last[-1]}" if last else "there is no checkpoint before it"
+            row = f"; {self.left_out} of them in a row" if patience > 1 else ""
+            raise NonFiniteLoss(f"{line}{row}; {good}")
+        if log:
+            log.left_out(self.step, losses, images)
+            progress.say(f"left out: {line}; {log.count_left_out} left out so far")
+        return False
 
     def _save(self, is_last: bool) -> None:
         if self.learner.rank != 0:
@@ -134,7 +166,12 @@ class Trainer:
         weights = self.learner.weights()
         card = self.card.model_copy(update={"iteration": self.step})
         state = checkpoints.RunState(
-            self.step, self.seed, self.learner.framework, self.settings.model_dump(mode="json"), self.data
+            self.step,
+            self.seed,
+            self.learner.framework,
+            self.settings.model_dump(mode="json"),
+            self.data,
+            self.left_out,
         )
         checkpoint = checkpoints.Checkpoint(state, weights, card, self.learner.optimizer_state())
         schedule = self.settings.schedule
@@ -144,13 +181,14 @@ class Trainer:
 
     def _evaluate_if_due(self, log: RunLog | None, progress: Progress) -> None:
         """After the checkpoint of its step; a run killed between the two does it on resuming."""
-        schedule = self.settings.schedule
-        is_due = self.step == schedule.iterations or (
-            schedule.evaluate_every > 0 and self.step > 0 and self.step % schedule.evaluate_every == 0
-        )
-        if log is None or self.evaluate is None or not is_due or log.has_evaluation(self.step):
+        if self.evaluate is None or not is_evaluated(self.settings.schedule, self.step, self.data["images"]):
+            return
+        # The first rank alone has the log; all of them evaluate together.
+        if not on_any_rank(self.learner, log is not None and not log.has_evaluation(self.step)):
             return
         figures = self.evaluate()
+        if log is None:
+            return
         log.evaluation(self.step, figures)
         for name, value in figures.items():
             progress.say(f"step {self.step}: {name} {value:.1f}")

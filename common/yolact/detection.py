@@ -111,13 +111,18 @@ def _unsuppressed(boxes: np.ndarray, labels: np.ndarray, rules: YolactDetection)
 def _exact_nms(
     boxes: np.ndarray, scores: np.ndarray, settings: YolactSettings, like: Array
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """As `_fast_nms`, with the NMS of the framework of `like`; the original's sides count one pixel more here."""
+    """As `_fast_nms`, with the NMS of the framework of `like`.
+
+    The original's sides count one pixel more here, and an IoU of exactly the threshold suppresses.
+    """
     xp = namespace(like)
     rules = settings.detection
     labels, rows = np.nonzero(scores > rules.score_threshold)
     values = scores[labels, rows]
     pixels = boxes[rows] * settings.preprocessing.size
-    found = (xp.asarray(pixels, like), xp.asarray(values, like), rules.iou_threshold)
+    # An IoU in float32 that is at least the threshold is above the number before it.
+    below = float(np.nextafter(np.float32(rules.iou_threshold), np.float32(0)))
+    found = (xp.asarray(pixels, like), xp.asarray(values, like), below)
     kept = xp.to_numpy(xp.nms(*found, classes=xp.asarray(labels.astype(np.int32), like), offset=1.0))
     kept = kept[: rules.max_detections]
     return rows[kept], labels[kept], values[kept]

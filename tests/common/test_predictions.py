@@ -11,6 +11,7 @@ from common.results import Instances
 from common.visualize import draw
 
 CLASSES = ["person", "traffic light", "dog"]
+IDS = [1, 10, 18]
 
 
 @pytest.fixture
@@ -77,14 +78,14 @@ def test_arrays_come_back_from_their_file(tmp_path, found):
 
 
 def test_coco_results_of_a_plain_image(tmp_path, found):
-    entries = predictions.named_results("street.jpg", 4, found, CLASSES)
+    entries = predictions.named_results("street.jpg", 4, found, CLASSES, IDS)
     predictions.save_coco(tmp_path / "out.json", entries)
     first, second = json.loads((tmp_path / "out.json").read_text())
     assert first["bbox"] == [10, 10, 30, 20]
-    assert (first["image_id"], first["category_id"], first["category"]) == (4, 2, "traffic light")
+    assert (first["image_id"], first["category_id"], first["category"]) == (4, 10, "traffic light")
     assert second["file_name"] == "street.jpg"
     assert np.array_equal(rle_tools.decode(second["segmentation"]), found.masks[1])
-    assert predictions.named_results("000000397133.jpg", 4, found, CLASSES)[0]["image_id"] == 397133
+    assert predictions.named_results("000000397133.jpg", 4, found, CLASSES, IDS)[0]["image_id"] == 397133
 
 
 def test_an_unknown_format_is_refused_and_leaves_nothing(tmp_path, image, found):

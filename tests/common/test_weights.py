@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from common.config import load_settings
+from common.config import load_settings, numerics
 from common.errors import UserError
 from common.weights import Card, card_path, check_card, check_fit, load, load_card, save, with_card
 
@@ -119,6 +119,54 @@ def test_check_card():
         check_card(CARD.model_copy(update={"model": "somebodys"}), SETTINGS, "w")
     with pytest.raises(UserError, match="the weights know 4 classes, the settings 7"):
         check_card(CARD, load_settings("yolact_tiny", ["num_classes=7"]), "w")
+
+
+MASK_RCNN = load_settings("mask_rcnn_tiny")
+COPIES = {
+    "convention": ["convention=detectron2"],
+    "rpn.anchor_ratios": ["rpn.anchor_ratios=[1.0, 2.0, 3.0]"],
+    "network.sampling_ratio": ["network.sampling_ratio=0"],
+    "network.aligned": ["network.aligned=true"],
+    "network.backbone.norm_eps": ["network.backbone.norm_eps=0.001"],
+    "network.backbone.stride_in": ["network.backbone.stride_in=3x3"],
+}
+
+
+def _card_of(settings, **facts):
+    known = {"source": "test", "licence": "none", "preprocessing": settings.preprocessing}
+    return Card(model=settings.model, classes=[f"{n}" for n in range(settings.num_classes)], **known, **facts)
+
+
+@pytest.mark.parametrize("key", COPIES)
+@pytest.mark.parametrize("old", [False, True], ids=["", "a card without numerics"])
+@pytest.mark.parametrize("name", ["mask_rcnn_tiny", "my_copy"])
+def test_settings_that_change_numbers_but_no_shape_are_compared(key, old, name):
+    card = _card_of(MASK_RCNN, numerics=None if old else json.loads(json.dumps(numerics(MASK_RCNN))))
+    with_card(MASK_RCNN.model_copy(update={"model": name}), card, "w")
+    changed = load_settings("mask_rcnn_tiny", COPIES[key]).model_copy(update={"model": name})
+    with pytest.raises(UserError, match=f"^w: these (are weights of|weights were not).*: {key} is .*, theirs is "):
+        with_card(changed, card, "w")
+
+
+def test_numerics_of_a_card_stand_before_those_of_its_variant():
+    changed = load_settings("mask_rcnn_tiny", COPIES["convention"])
+    card = _card_of(changed, numerics=numerics(changed))
+    check_card(card, changed, "w")
+    with pytest.raises(UserError, match="convention is maskrcnn_benchmark, theirs is detectron2"):
+        check_card(card, MASK_RCNN, "w")
+    # One that does not tell was trained, for all that is known, with what is given again.
+    check_card(_card_of(changed), changed, "w", COPIES["convention"])
+
+
+def test_what_training_alone_reads_is_no_difference():
+    card = _card_of(MASK_RCNN, numerics=numerics(MASK_RCNN))
+    other = load_settings("mask_rcnn_tiny", ["network.frozen_stages=1"]).model_copy(update={"model": "mine"})
+    check_card(card, other, "w")
+
+
+def test_a_card_has_an_id_of_every_class_or_none():
+    with pytest.raises(ValueError, match="category_ids: 1 ids of 4 classes"):
+        Card(**CARD.model_dump() | {"category_ids": (1,)})
 
 
 def test_a_cards_preprocessing_stands_but_for_what_is_overridden():

@@ -48,7 +48,7 @@ def test_targets_carry_the_matching(case):
 
 def test_ranks_that_sum_the_normalisers_see_what_one_worker_sees():
     case = loss_case(LOSS_CASES[1])
-    net = mask_iou_net(LOSS_CASES[1], "numpy", case.settings)
+    net = mask_iou_net(LOSS_CASES[1], "numpy", "cpu", case.settings)
     whole = yolact.collate(case.samples)
     parts = [slice(0, 1), slice(1, 3)]
     shared = {name: whole[name] for name in whole if name.startswith("normaliser.")}
@@ -67,7 +67,7 @@ def test_ranks_that_sum_the_normalisers_see_what_one_worker_sees():
 
 def test_more_padding_changes_no_loss():
     case = loss_case(LOSS_CASES[1])
-    net = mask_iou_net(LOSS_CASES[1], "numpy", case.settings)
+    net = mask_iou_net(LOSS_CASES[1], "numpy", "cpu", case.settings)
     batch = yolact.collate(case.samples)
     padded = dict(batch)
     for name in batch:

@@ -16,7 +16,7 @@ DOUBLE = {"rtol": 1e-12, "atol": 1e-12}
 @pytest.fixture
 def no_kernels(monkeypatch):
     monkeypatch.setattr(kernels, "library", lambda: None)
-    monkeypatch.setattr(_kernels, "_torchvision", lambda: None)
+    monkeypatch.setattr(_kernels, "torchvision_ops", lambda: None)
 
 
 def gradients(function, *arrays: np.ndarray) -> list[np.ndarray]:
@@ -77,20 +77,23 @@ def crowd(count: int = 300) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
 def test_nms_without_kernels(no_kernels, monkeypatch, threshold, offset):
     boxes, scores, classes = crowd()
     for labels in (None, classes):
-        plain = ops.nms(boxes, scores, threshold, labels, offset)
-        with monkeypatch.context() as patch:
-            patch.setattr(_kernels, "_torchvision", lambda: SimpleNamespace(nms=torchvision_nms))
-            vision = ops.nms(boxes, scores, threshold, labels, offset)
         reference = numpy_ops.nms(
             boxes.numpy(), scores.numpy(), threshold, None if labels is None else labels.numpy(), offset
         )
-        np.testing.assert_array_equal(plain, reference)
-        np.testing.assert_array_equal(vision, reference)
+        assert 0 < len(reference) < len(boxes)
+        np.testing.assert_array_equal(ops.nms(boxes, scores, threshold, labels, offset), reference)
+        with monkeypatch.context() as patch:  # as with very many boxes: class by class, and few rows at a time
+            patch.setattr(_kernels, "_MOST_TOGETHER", 20)
+            patch.setattr(_kernels, "_ROWS", 7)
+            np.testing.assert_array_equal(ops.nms(boxes, scores, threshold, labels, offset), reference)
 
 
-def torchvision_nms(boxes, scores, threshold):
-    """torchvision.ops.nms: kept indices by descending score."""
-    return torch.tensor(numpy_ops.nms(boxes.numpy(), scores.numpy(), threshold), dtype=torch.int64)
+def test_nms_without_kernels_of_a_long_chain(no_kernels):
+    """Each box covers the next one alone, so that every second stays: which is known of the last at the very end."""
+    starts = torch.arange(99, dtype=torch.float32) * 4
+    boxes = torch.stack([starts, torch.zeros(99), starts + 10, torch.ones(99)], 1)
+    kept = ops.nms(boxes, -starts, 0.4)
+    np.testing.assert_array_equal(kept, np.arange(0, 99, 2))
 
 
 def test_torchvision_is_called_as_it_wants_to_be(no_kernels, monkeypatch):
@@ -106,7 +109,23 @@ def test_torchvision_is_called_as_it_wants_to_be(no_kernels, monkeypatch):
 
     plain = ops.deform_conv2d(x, offset, mask, weight, bias, 2, 1, 1), roi_align(x, 0, True)
     stand_in = SimpleNamespace(roi_align=vision_roi_align, deform_conv2d=vision_deform)
-    monkeypatch.setattr(_kernels, "_torchvision", lambda: stand_in)
+    monkeypatch.setattr(_kernels, "torchvision_ops", lambda: stand_in)
     vision = ops.deform_conv2d(x, offset, mask, weight, bias, 2, 1, 1), roi_align(x, 0, True)
     for answer, reference in zip(vision, plain, strict=True):
         torch.testing.assert_close(answer, reference, rtol=1e-5, atol=1e-5)
+
+
+def test_torchvision_is_spared_rois_that_are_not_finite(no_kernels, monkeypatch):
+    """On a GPU its loop over the samples of such a roi would not end."""
+    given = []
+
+    def vision_roi_align(input, boxes, *rule):
+        given.append(boxes.numpy())
+        return torch.tensor(numpy_ops.roi_align(input.numpy(), boxes.numpy(), *rule))
+
+    monkeypatch.setattr(_kernels, "torchvision_ops", lambda: SimpleNamespace(roi_align=vision_roi_align))
+    rois = torch.tensor([[0, 0.5, 0.5, 4, 3], [1, 0, 0, np.inf, 2], [0, np.nan, 0, 1, 1]], dtype=torch.float32)
+    answer = ops.roi_align(torch.tensor(IMAGES), rois, (3, 2), 1.0, 0, True)
+    assert np.isfinite(given[0]).all()
+    reference = numpy_ops.roi_align(IMAGES, rois.numpy(), (3, 2), 1.0, 0, True)
+    np.testing.assert_allclose(answer, reference, rtol=1e-5, atol=1e-5)

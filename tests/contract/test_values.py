@@ -58,18 +58,13 @@ def test_logic(xp, like):
     a, b = xp.asarray([True, True, False], like), xp.asarray([True, False, False], like)
     assert_same(xp, xp.logical_and(a, b), np.array([True, False, False]), "and")
     assert_same(xp, xp.logical_or(a, b), np.array([True, True, False]), "or")
-    assert_same(xp, xp.logical_not(a), np.array([False, False, True]), "not")
     assert_same(xp, xp.any(a), np.array(True), "any")
-    assert_same(xp, xp.all(a), np.array(False), "all")
-    both = xp.stack([a, b])
+    both = xp.concatenate([a[None], b[None]])
     assert_same(xp, xp.any(both, axis=0), np.array([True, True, False]), "any over an axis")
-    assert_same(xp, xp.all(both, axis=1), np.array([False, False]), "all over an axis")
     assert_same(xp, xp.sum(both), np.int32(3), "how many")
     assert_same(xp, xp.sum(both, axis=1), np.int32([2, 1]), "how many in each row")
     assert_same(xp, xp.nonzero(a), np.int32([0, 1]), "nonzero")
     assert_same(xp, xp.where(a, 1, 2), np.int32([1, 1, 2]), "of two numbers")
-    x = xp.asarray([np.inf, -np.inf, np.nan, 3e38], like)
-    assert_same(xp, xp.isfinite(x), np.array([False, False, False, True]), "isfinite")
 
 
 def test_ties_go_to_the_first(xp, like):
@@ -107,27 +102,13 @@ def test_large_integers_stay_exact(xp, like):
     assert_same(xp, xp.argmax(x, 0), np.int32(0), "argmax")
     assert_same(xp, xp.argsort(x), np.int32([1, 4, 2, 3, 0]), "argsort")
     assert_same(xp, xp.sum(x[2:]), np.int32(33554441), "sum")
-    assert_same(xp, xp.cumsum(x[2:], 0), np.int32([16777217, 33554436, 33554441]), "cumsum")
     assert_same(xp, x == int(values[2]), values == values[2], "comparison")
-
-
-def test_one_hot(xp, like):
-    labels = xp.asarray([[0, 2], [-1, 3]], like)
-    assert_same(xp, xp.one_hot(labels, 3), np.float32([[[1, 0, 0], [0, 0, 1]], [[0, 0, 0], [0, 0, 0]]]))
-
-
-def test_scatter_add_leaves_its_input(xp, like):
-    x = xp.zeros((3, 2), like)
-    out = xp.scatter_add(x, xp.asarray([2, 0, 2], like), xp.asarray([[1, 2], [3, 4], [5, 6]], like, "float32"))
-    assert_same(xp, out, np.float32([[3, 4], [0, 0], [6, 8]]), "repeats add up")
-    assert_same(xp, x, np.zeros((3, 2), np.float32), "the input")
 
 
 def test_extreme_logits(xp, like):
     x = xp.asarray([[-200.0, 0.0, 200.0]], like)
     tolerance = {"rtol": 1e-6, "atol": 1e-6}
     np.testing.assert_allclose(xp.to_numpy(xp.sigmoid(x)), [[0, 0.5, 1]], **tolerance)
-    np.testing.assert_allclose(xp.to_numpy(xp.softplus(x)), [[0, np.log(2), 200]], **tolerance)
     entropy = xp.binary_cross_entropy_with_logits(x, xp.asarray([[1.0, 0.5, 1.0]], like))
     np.testing.assert_allclose(xp.to_numpy(entropy), [[200, np.log(2), 0]], **tolerance)
     np.testing.assert_allclose(xp.to_numpy(xp.log_softmax(x, 1)), [[-400, -200, 0]], **tolerance)
@@ -140,15 +121,11 @@ def test_empty_arrays(xp, like):
     assert_same(xp, xp.sum(rows), np.float32(0), "sum")
     assert_same(xp, xp.sum(rows, axis=0), np.zeros(4, np.float32), "sum over no rows")
     assert_same(xp, xp.sum(rows, axis=1), np.zeros(0, np.float32), "sum in no rows")
-    assert_same(xp, xp.mean(rows), np.float32(0), "mean")
-    assert_same(xp, xp.mean(rows, axis=0), np.zeros(4, np.float32), "mean over no rows")
     assert_same(xp, xp.sum(none), np.int32(0), "sum of no integers")
     assert_same(xp, xp.any(rows > 0), np.array(False), "any")
-    assert_same(xp, xp.all(rows > 0), np.array(True), "all")
     full = xp.full((2, 4), 3, like)
     assert_same(xp, xp.concatenate([rows, full, rows]), np.full((2, 4), 3, np.float32), "concatenate")
     assert_same(xp, xp.take(full, none), np.zeros((0, 4), np.float32), "take")
-    assert_same(xp, xp.scatter_add(full, none, rows), np.full((2, 4), 3, np.float32), "scatter_add")
     assert_same(xp, xp.nonzero(numbers > 0), np.zeros(0, np.int32), "nonzero of nothing")
     assert_same(xp, xp.nonzero(full[:, 0] > 5), np.zeros(0, np.int32), "nonzero that finds nothing")
     assert_same(xp, xp.argsort(numbers, descending=True), np.zeros(0, np.int32), "argsort")
@@ -156,7 +133,6 @@ def test_empty_arrays(xp, like):
     assert_same(xp, xp.topk(full, 0)[0], np.zeros((2, 0), np.float32), "topk of none")
     assert_same(xp, xp.argmax(rows, 1), np.zeros(0, np.int32), "argmax")
     assert_same(xp, xp.max(rows, axis=1), np.zeros(0, np.float32), "max in no rows")
-    assert_same(xp, xp.one_hot(none, 3), np.zeros((0, 3), np.float32), "one_hot")
     assert_same(xp, xp.softmax(rows, 1), np.zeros((0, 4), np.float32), "softmax")
     assert_same(xp, xp.matmul(rows, xp.zeros((4, 3), like)), np.zeros((0, 3), np.float32), "matmul")
     assert_same(xp, xp.sigmoid(rows) * 2 + rows, np.zeros((0, 4), np.float32), "elementwise")

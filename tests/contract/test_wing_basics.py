@@ -20,8 +20,6 @@ def elementwise(xp, x, other, positive):
         "floor": xp.floor(x * 3),
         "sigmoid": xp.sigmoid(x * 4),
         "tanh": xp.tanh(x),
-        "relu": xp.relu(x),
-        "softplus": xp.softplus(x * 4),
         "maximum": xp.maximum(x, other),
         "maximum of a number": xp.maximum(x, 0.25),
         "minimum": xp.minimum(x, other),
@@ -41,16 +39,10 @@ def reductions(xp, x):
         "sum over an axis": xp.sum(x, axis=1),
         "sum over two": xp.sum(x, axis=(0, 2)),
         "sum kept": xp.sum(x, axis=-1, keepdims=True),
-        "mean": xp.mean(x),
-        "mean over an axis": xp.mean(x, axis=0),
-        "mean over two": xp.mean(x, axis=(1, 2)),
         "max": xp.max(x),
         "max over an axis": xp.max(x, axis=1),
         "max kept": xp.max(x, axis=-1, keepdims=True),
-        "min": xp.min(x),
-        "min over an axis": xp.min(x, axis=0),
         "logsumexp": xp.logsumexp(x, axis=1),
-        "cumsum": xp.cumsum(x, axis=1),
         "softmax": xp.softmax(x, axis=1),
         "softmax over the last": xp.softmax(x, axis=-1),
         "log softmax": xp.log_softmax(x, axis=-1),
@@ -64,21 +56,19 @@ def shapes(xp, x, other):
         "transpose": xp.transpose(x, (2, 0, 1)),
         "broadcast": xp.broadcast_to(other[None, :, None], (2, 3, 2, 4)),
         "concatenate": xp.concatenate([x[:, :1], x, x[:, 1:]], axis=1),
-        "stack": xp.stack([x[0], other], axis=1),
         "slices": x[1, :, 1:3] * other[:, None, 0],
         "matmul": xp.matmul(other, xp.transpose(other, (1, 0))),
         "matmul of batches": xp.matmul(x, xp.transpose(x, (0, 2, 1))),
     }
 
 
-def indexing(xp, x, values):
+def indexing(xp, x):
     rows = xp.asarray([2, 0, 2], x)
     each = xp.asarray([[0, 2, 1, 0], [2, 2, 0, 1]], x)
     return {
         "take": xp.take(x, rows),
         "take along axis 1": xp.take(x, rows, axis=1),
         "take_along_axis": xp.take_along_axis(x, each, 0),
-        "scatter_add": xp.scatter_add(x, rows, values),
         "topk": xp.topk(x, 2)[0],
     }
 
@@ -96,23 +86,23 @@ def test_shapes_and_products(xp, like):
 
 
 def test_indexing(xp, like):
-    assert_agrees(xp, like, indexing, X, OTHER)
+    assert_agrees(xp, like, indexing, X)
 
 
 def test_gradients_at_ties(xp, like):
     """As in PyTorch: see the end of common/array.py's list."""
 
     def tied(x):
-        return xp.sum(xp.max(x, axis=1)) + xp.max(x * 10) + xp.sum(xp.min(x, axis=1)) * 100
+        return xp.sum(xp.max(x, axis=1)) + xp.max(x * 10)
 
     _, (gradient,) = xp.value_and_grad(tied, xp.asarray([[1.0, 3.0, 3.0], [1.0, 1.0, 3.0]], like))
-    assert_same(xp, gradient, np.float32([[100, 11, 0], [100, 0, 1]]), "max and min")
+    assert_same(xp, gradient, np.float32([[0, 11, 0], [0, 0, 1]]), "max")
 
     def bent(x):
-        return xp.sum(xp.abs(x) + 10 * xp.relu(x) + 100 * xp.clip(x, 0.0, 1.0))
+        return xp.sum(xp.abs(x) + 100 * xp.clip(x, 0.0, 1.0))
 
     _, (gradient,) = xp.value_and_grad(bent, xp.asarray([-1.0, 0.0, 1.0, 2.0], like))
-    assert_same(xp, gradient, np.float32([-1, 100, 111, 11]), "abs, relu and clip")
+    assert_same(xp, gradient, np.float32([-1, 100, 101, 1]), "abs and clip")
 
     def halved(x):
         return xp.sum(xp.maximum(x, x[:1]) + 10 * xp.minimum(x, 2.0))
@@ -132,7 +122,6 @@ def test_gradients_of_extreme_logits(xp, like):
 
     check(xp.tanh, half * 2)
     check(xp.sigmoid, half / 2)
-    check(xp.softplus, half + (values > 0))
     check(lambda x: xp.binary_cross_entropy_with_logits(x, xp.full(values.shape, 0.5, like)), np.sign(values) / 2)
     check(lambda x: xp.logsumexp(xp.reshape(x, (7, 8)), 1), np.full(56, 0.125))
     check(lambda x: xp.softmax(xp.transpose(xp.reshape(x, (7, 8)), (1, 0)), 1)[:, 6], np.zeros(56))
@@ -155,7 +144,7 @@ def test_nothing_has_no_gradient(xp, like):
 
     def loss(x):
         chosen = xp.take(x, xp.asarray(np.zeros(0, np.int32), like))
-        return xp.sum(chosen) + xp.sum(xp.mean(chosen * chosen, axis=0))
+        return xp.sum(chosen) + xp.sum(xp.sum(chosen * chosen, axis=0))
 
     value, (gradient,) = xp.value_and_grad(loss, xp.asarray(X, like))
     assert xp.to_numpy(value).reshape(-1).tolist() == [0]

@@ -16,7 +16,7 @@ Answers = dict[str, np.ndarray]
 _THRESHOLD = 0.4
 
 
-def align(case: Path, framework: str, xp: ModuleType, like: Array, folder: Path) -> Answers:
+def align(case: Path, framework: str, device: str, xp: ModuleType, like: Array, folder: Path) -> Answers:
     """Each person's template and matrix, and the features sampled by the framework.
 
     The features are sampled with the reference's own matrices. Those come from a least-squares solution in float32 that
@@ -42,7 +42,7 @@ def align(case: Path, framework: str, xp: ModuleType, like: Array, folder: Path)
     }
 
 
-def skeleton(case: Path, framework: str, xp: ModuleType, like: Array, folder: Path) -> Answers:
+def skeleton(case: Path, framework: str, device: str, xp: ModuleType, like: Array, folder: Path) -> Answers:
     """Each person's 55 maps."""
     network = _settings(golden.manifest(case)).network
     keypoints = golden.arrays(case)["in.keypoints"]

@@ -31,7 +31,7 @@ _BLOCK = 16
 LOOSER = {"grad.segnet.conv1.weight": 5e-3, "grad.backbone.conv1.weight": 1e-2}
 
 
-def forward(case: Path, framework: str, xp: ModuleType, like: Array, folder: Path) -> Answers:
+def forward(case: Path, framework: str, device: str, xp: ModuleType, like: Array, folder: Path) -> Answers:
     """The checkpoint as the original wrote it, through the converter and the wing's trace command."""
     manifest = golden.manifest(case)
     settings = load_settings(manifest["model"])
@@ -39,13 +39,13 @@ def forward(case: Path, framework: str, xp: ModuleType, like: Array, folder: Pat
     np.savez(folder / "inputs.npz", **inputs)
     write_pth(folder / "last.pkl", golden.checkpoint(case))
     arguments = [manifest["model"], "--weights", folder / "last.pkl", "--inputs", folder / "inputs.npz"]
-    arguments += ["--outputs", folder / "outputs.npz", "--device", "cpu"]
+    arguments += ["--outputs", folder / "outputs.npz", "--device", device]
     trace.main(framework, list(map(str, arguments)))
     matrices = {name: _square(getattr(own, name)) for name in ("feature_matrices", "mask_matrices")}
     return dict(np.load(folder / "outputs.npz")) | {"input": inputs["image"]} | matrices
 
 
-def loss(case: Path, framework: str, xp: ModuleType, like: Array, folder: Path) -> Answers:
+def loss(case: Path, framework: str, device: str, xp: ModuleType, like: Array, folder: Path) -> Answers:
     """The loss with norms that stand still, and its gradients by the logits and by some of the weights."""
     manifest, arrays = golden.manifest(case), golden.arrays(case)
     settings = load_settings(manifest["model"])
@@ -57,7 +57,7 @@ def loss(case: Path, framework: str, xp: ModuleType, like: Array, folder: Path) 
     batch["masks"] = pose.mask_targets(masks, batch["mask_matrices"], settings.network.align_size)
     batch["normaliser.persons"] = np.array(len(masks), np.float32)
 
-    learner = learner_class(framework)(settings, "cpu")
+    learner = learner_class(framework)(settings, device)
     learner.load_weights(pose2seg.from_original(golden.checkpoint(case), settings, case.name))
     losses, gradients = learner.gradients(batch)
     answers = {"loss": np.float32(losses["mask"]), "logits": learner.trace(batch)["logits"]}

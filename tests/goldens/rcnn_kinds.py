@@ -39,7 +39,7 @@ _SETTINGS = {
 _NOTHING = 1e6
 
 
-def forward(case: Path, framework: str, xp: ModuleType, like: Array, folder: Path) -> Answers:
+def forward(case: Path, framework: str, device: str, xp: ModuleType, like: Array, folder: Path) -> Answers:
     """The checkpoint as the original wrote it, through the converter and the wing's trace command."""
     manifest, arrays = golden.manifest(case), golden.arrays(case)
     image = manifest["inputs"]["image"]
@@ -52,13 +52,13 @@ def forward(case: Path, framework: str, xp: ModuleType, like: Array, folder: Pat
         image_size=arrays["in.image_size"],
     )
     write_pth(weights, golden.checkpoint(case))
-    arguments = [manifest["model"], "--weights", weights, "--inputs", inputs, "--outputs", outputs, "--device", "cpu"]
+    arguments = [manifest["model"], "--weights", weights, "--inputs", inputs, "--outputs", outputs, "--device", device]
     changed = [f"{_SETTINGS[name]}={value}" for name, value in manifest["reference"]["settings"].items()]
     trace.main(framework, [*map(str, arguments), *changed])
     return dict(np.load(outputs))
 
 
-def proposals(case: Path, framework: str, xp: ModuleType, like: Array, folder: Path) -> Answers:
+def proposals(case: Path, framework: str, device: str, xp: ModuleType, like: Array, folder: Path) -> Answers:
     """The three families' proposals in the case's several settings, on a pyramid and on one map."""
     given, arrays = golden.manifest(case)["reference"]["settings"], golden.arrays(case)
     inputs = {name.removeprefix("in."): value for name, value in arrays.items() if name.startswith("in.")}
@@ -97,7 +97,7 @@ def proposals(case: Path, framework: str, xp: ModuleType, like: Array, folder: P
     return answers
 
 
-def detections(case: Path, framework: str, xp: ModuleType, like: Array, folder: Path) -> Answers:
+def detections(case: Path, framework: str, device: str, xp: ModuleType, like: Array, folder: Path) -> Answers:
     """The three families' detections, all of them and the best few."""
     given, arrays = golden.manifest(case)["reference"]["settings"], golden.arrays(case)
     sizes, originals = (
@@ -125,7 +125,7 @@ def detections(case: Path, framework: str, xp: ModuleType, like: Array, folder: 
     return answers
 
 
-def pasted(case: Path, framework: str, xp: ModuleType, like: Array, folder: Path) -> Answers:
+def pasted(case: Path, framework: str, device: str, xp: ModuleType, like: Array, folder: Path) -> Answers:
     """The three families' masks in the image."""
     arrays = golden.arrays(case)
     size = tuple(map(int, arrays["in.image_size"]))

@@ -55,7 +55,7 @@ class _Batch:
         return tuple(self.inputs[f"{self.prefix}_{part}_{sign}_{image}"].astype(np.int64) for sign in ("pos", "neg"))
 
 
-def losses(case: Path, framework: str, xp: ModuleType, like: Array, folder: Path) -> Answers:
+def losses(case: Path, framework: str, device: str, xp: ModuleType, like: Array, folder: Path) -> Answers:
     manifest, arrays = golden.manifest(case), golden.arrays(case)
     inputs = {name.removeprefix("in."): value for name, value in arrays.items() if name.startswith("in.")}
     crafted = {name: each for name, each in manifest["inputs"].items() if isinstance(each, dict)}

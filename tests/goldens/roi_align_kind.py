@@ -23,7 +23,9 @@ FAMILIES = {"mb": "maskrcnn_benchmark", "tv": "torchvision", "d2": "detectron2"}
 SCALES = [1 / 4, 1 / 8, 1 / 16, 1 / 32]
 
 
-def roi_align(case: Path, framework: str, xp: ModuleType, like: Array, folder: Path) -> dict[str, np.ndarray]:
+def roi_align(
+    case: Path, framework: str, device: str, xp: ModuleType, like: Array, folder: Path
+) -> dict[str, np.ndarray]:
     inputs, arrays = golden.manifest(case)["inputs"], golden.arrays(case)
 
     def image(name: str):

@@ -16,8 +16,8 @@ def pytest_generate_tests(metafunc):
         metafunc.parametrize("case", cases, ids=lambda case: case.name)
 
 
-def test_golden_case(case: Path, framework: str, xp, like, tmp_path: Path):
-    distances = runner.hold(case, framework, xp, like, tmp_path)
+def test_golden_case(case: Path, framework: str, device_name: str, xp, like, tmp_path: Path):
+    distances = runner.hold(case, framework, device_name, xp, like, tmp_path)
     assert distances, "the case holds no output"
 
 

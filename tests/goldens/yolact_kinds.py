@@ -21,22 +21,22 @@ from weights_convert.writers import write_pth
 Answers = dict[str, np.ndarray]
 
 
-def forward(case: Path, framework: str, xp: ModuleType, like: Array, folder: Path) -> Answers:
+def forward(case: Path, framework: str, device: str, xp: ModuleType, like: Array, folder: Path) -> Answers:
     """The checkpoint as the original wrote it, through the converter and the wing's trace command."""
     manifest = golden.manifest(case)
     image = manifest["inputs"]["image"]
     np.savez(folder / "inputs.npz", image=golden.image(image["seed"], image["shape"]))
     weights, inputs, outputs = _checkpoint(case, folder), folder / "inputs.npz", folder / "outputs.npz"
-    arguments = [manifest["model"], "--weights", weights, "--inputs", inputs, "--outputs", outputs, "--device", "cpu"]
+    arguments = [manifest["model"], "--weights", weights, "--inputs", inputs, "--outputs", outputs, "--device", device]
     trace.main(framework, list(map(str, arguments)))
     return dict(np.load(outputs))
 
 
-def detect(case: Path, framework: str, xp: ModuleType, like: Array, folder: Path) -> Answers:
+def detect(case: Path, framework: str, device: str, xp: ModuleType, like: Array, folder: Path) -> Answers:
     """Suppression and masks, in each of the case's settings; with a mask IoU net where the case has weights for it."""
     manifest, arrays = golden.manifest(case), golden.arrays(case)
     settings = load_settings(manifest["model"])
-    net = mask_iou_net(case, framework, settings) if manifest.get("keys") else None
+    net = mask_iou_net(case, framework, device, settings) if manifest.get("keys") else None
     prototypes = _squeezed(arrays["in.proto"], 3)
     if "repeated 3 times" in manifest["inputs"]["proto"]:
         prototypes = prototypes.repeat(3, axis=0).repeat(3, axis=1)
@@ -67,10 +67,10 @@ def detect(case: Path, framework: str, xp: ModuleType, like: Array, folder: Path
     return answers
 
 
-def loss(case: Path, framework: str, xp: ModuleType, like: Array, folder: Path) -> Answers:
+def loss(case: Path, framework: str, device: str, xp: ModuleType, like: Array, folder: Path) -> Answers:
     """The terms, the gradients of their sum, and the matching that they stand on."""
     given = loss_case(case)
-    net = mask_iou_net(case, framework, given.settings) if golden.manifest(case).get("keys") else None
+    net = mask_iou_net(case, framework, device, given.settings) if golden.manifest(case).get("keys") else None
     batch = {name: xp.asarray(value, like) for name, value in yolact.collate(given.samples).items()}
 
     def terms(*values: Array) -> dict[str, Array]:
@@ -119,12 +119,12 @@ def _checkpoint(case: Path, folder: Path) -> Path:
     return path
 
 
-def mask_iou_net(case: Path, framework: str, settings: YolactSettings) -> Callable[[Array], Array]:
+def mask_iou_net(case: Path, framework: str, device: str, settings: YolactSettings) -> Callable[[Array], Array]:
     """The network's mask IoU part with the case's weights; the case holds no others, so the rest are zeros."""
     given = golden.checkpoint(case)
     if framework == "numpy":
         return partial(_numpy_mask_iou, list(given.values()))
-    learner = learner_class(framework)(settings, "cpu")
+    learner = learner_class(framework)(settings, device)
     weights = {name: np.zeros(shape, np.float32) for name, shape in learner.shapes().items()}
     for key, value in given.items():
         _, position, leaf = key.removeprefix("maskiou_net.").split(".")

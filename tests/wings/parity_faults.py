@@ -61,9 +61,9 @@ def missing_relu(wing, patch, framework):
     def prototypes(self, x):
         xp = namespace(x)
         x = self.conv1(x)
-        x = xp.relu(self.conv3(xp.relu(self.conv2(x))))
+        x = xp.maximum(self.conv3(xp.maximum(self.conv2(x), 0.0)), 0.0)
         x = xp.resize(x, (2 * x.shape[2], 2 * x.shape[3]))
-        return xp.relu(self.conv5(xp.relu(self.conv4(x))))
+        return xp.maximum(self.conv5(xp.maximum(self.conv4(x), 0.0)), 0.0)
 
     patch.setattr(wing("yolact").ProtoNet, CALL[framework], prototypes)
 

@@ -1,16 +1,19 @@
-"""Two processes that share a batch see what one sees: the same losses, step by step."""
+"""Two processes that share a batch see what one sees, step by step, and stop together."""
 
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from common.data.shapes import write_shapes
+from common.training import checkpoints
 
 ROOT = Path(__file__).parents[2]
 STEPS = 4
@@ -33,24 +36,73 @@ def launcher(framework: str, logs: Path) -> list[str]:
     return ["mpirun", "--allow-run-as-root", "--oversubscribe", "-np", "2", sys.executable, "-m"]
 
 
-def losses(command: list[str], data: Path, output: Path) -> list[dict[str, float]]:
+def start(command: list[str], data: Path, output: Path, *more: object) -> subprocess.Popen:
     # Norms that stand still: those that train see only their own process's images.
     overrides = ["schedule.log_every=1", "schedule.batch_size=4", "schedule.learning_rate=0.001"]
-    command = [*command, "yolact_tiny", "--data", data, "--output", output, "--iterations", STEPS, "--device", "cpu"]
-    command = list(map(str, [*command, *overrides]))
+    command = [*command, "yolact_tiny", "--data", data, "--output", output, "--device", "cpu", *more, *overrides]
     environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=PATIENCE)
-    assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
-    lines = map(json.loads, (output / "log.jsonl").read_text().splitlines())
+    said = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    return subprocess.Popen(list(map(str, command)), cwd=ROOT, env=environment, **said)
+
+
+def losses(output: Path) -> list[dict[str, float]]:
+    path = output / "log.jsonl"
+    lines = map(json.loads, path.read_text().splitlines() if path.exists() else ())
     return [line["losses"] for line in lines if "losses" in line]
+
+
+def finished(command: list[str], data: Path, output: Path, *more: object) -> list[dict[str, float]]:
+    """The losses of a run that has come to its end."""
+    process = start(command, data, output, *more)
+    said, _ = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0, said[-3000:]
+    return losses(output)
+
+
+def ranks_of(launched: subprocess.Popen, module: str) -> list[int]:
+    """The processes below a launcher that run the module themselves, in the order in which they were started."""
+    found, family = [], {launched.pid}
+    for pid in sorted(int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()):
+        try:
+            words = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+            parent = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+        except OSError:
+            continue
+        if parent in family:
+            family.add(pid)
+            if module in words and Path(words[0]).name.startswith("python"):
+                found.append(pid)
+    return found
 
 
 @pytest.mark.slow
 def test_two_processes_see_what_one_sees(framework, tmp_path):
-    data = write_shapes(tmp_path / "shapes", images=16, seed=2, val_images=1)
+    data = write_shapes(tmp_path / "shapes", images=16, seed=2, val_images=3)
     module = f"{framework}_impl.train"
-    alone = losses([sys.executable, "-m", module], data, tmp_path / "alone")
-    together = losses([*launcher(framework, tmp_path / "logs"), module], data, tmp_path / "together")
+    count = ("--iterations", STEPS)
+    alone = finished([sys.executable, "-m", module], data, tmp_path / "alone", *count)
+    together = finished([*launcher(framework, tmp_path / "logs"), module], data, tmp_path / "together", *count)
     assert len(alone) == len(together) == STEPS
     for step, (one, two) in enumerate(zip(alone, together, strict=True)):
         assert two == pytest.approx(one, rel=1e-4, abs=1e-6), f"step {step}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("which", [0, -1], ids=["the first", "the last"])
+def test_a_request_to_one_process_stops_them_all(framework, tmp_path, which):
+    """None waits for the other: they stop after the same step, of which there is a checkpoint."""
+    data = write_shapes(tmp_path / "shapes", images=16, seed=2, val_images=1)
+    module, output = f"{framework}_impl.train", tmp_path / "run"
+    process = start([*launcher(framework, tmp_path / "logs"), module], data, output, "--skip-test")
+    until = time.monotonic() + PATIENCE
+    while len(losses(output)) < 2:
+        assert process.poll() is None and time.monotonic() < until
+        time.sleep(0.1)
+    ranks = ranks_of(process, module)[-2:]  # MindSpore's scheduler, which trains nothing, is started before them
+    assert len(ranks) == 2
+    os.kill(ranks[which], signal.SIGTERM)
+    said, _ = process.communicate(timeout=120)
+    steps = len(losses(output))
+    assert checkpoints.existing(output / "checkpoints")[-1].name == f"step_{steps:06d}", said[-3000:]
+    more = ("--skip-test", "--iterations", steps + 1, "--resume")
+    assert len(finished([*launcher(framework, tmp_path / "more"), module], data, output, *more)) == steps + 1

@@ -33,13 +33,13 @@ def hold_with(change, monkeypatch, *arguments):
 # An output behind the change, and one that it does not reach.
 @pytest.mark.parametrize(("change", "hit", "spared"), [(one_weight, "p5", "priors"), (two_channels, "loc", "p3")])
 def test_a_changed_weight_is_named_by_the_outputs_behind_it(
-    change, hit, spared, monkeypatch, framework, xp, like, tmp_path
+    change, hit, spared, monkeypatch, framework, device_name, xp, like, tmp_path
 ):
     with pytest.raises(AssertionError, match=rf"yolact_tiny in {framework}: .*\b{hit}: ") as caught:
-        hold_with(change, monkeypatch, framework, xp, like, tmp_path)
+        hold_with(change, monkeypatch, framework, device_name, xp, like, tmp_path)
     assert f"{spared}: " not in str(caught.value)
 
 
-def test_a_dropped_key_is_named(monkeypatch, framework, xp, like, tmp_path):
+def test_a_dropped_key_is_named(monkeypatch, framework, device_name, xp, like, tmp_path):
     with pytest.raises(UserError, match=r"proto_net\.8\.bias"):
-        hold_with(one_key, monkeypatch, framework, xp, like, tmp_path)
+        hold_with(one_key, monkeypatch, framework, device_name, xp, like, tmp_path)

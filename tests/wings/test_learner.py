@@ -104,6 +104,24 @@ def test_norms_move_from_six_images_on(wing, samples):
         assert not np.array_equal(before[name], after[name]), name
 
 
+def test_a_loss_that_is_not_finite_changes_nothing(wing, samples):
+    """Neither parameters nor statistics nor memory, so that the next step is that of a run without such a batch."""
+    batch = collate(samples)
+    learner, other = learner_for(wing), learner_for(wing)
+    for each in (learner, other):
+        each.train_step(batch, 1e-3)
+    image = batch["image"].copy()
+    image[2, 0, 50, 60] = np.inf
+    assert not all(map(np.isfinite, learner.train_step(batch | {"image": image}, 1e-3).values()))
+    for mine, theirs in (
+        (learner.weights(), other.weights()),
+        (learner.optimizer_state(), other.optimizer_state()),
+    ):
+        for name, value in mine.items():
+            assert np.array_equal(value, theirs[name]), name
+    assert learner.train_step(batch, 1e-3) == other.train_step(batch, 1e-3)
+
+
 def test_weights_that_do_not_fit_are_refused_by_name(wing):
     learner = learner_for(wing)
     weights = learner.weights()

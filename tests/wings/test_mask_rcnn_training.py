@@ -173,3 +173,17 @@ def test_a_state_of_the_optimizer_goes_on(wing):
     learner.train_step(batch, 0.001)
     for name, value in learner.weights().items():
         assert np.array_equal(value, expected[name]), name
+
+
+@pytest.mark.parametrize("variant", ["maskrcnn-benchmark", "torchvision"])
+@pytest.mark.parametrize(("broken", "value"), [("rpn.objectness.bias", np.nan), ("box_head.classes.bias", np.inf)])
+def test_a_loss_that_is_not_finite_changes_nothing(wing, variant, broken, value):
+    """A network that has burst: proposals, samples and losses come of numbers that are none."""
+    learner = learner_for(wing, variant)
+    before = learner.weights()
+    before[broken][1] = value
+    learner.load_weights(before)
+    losses = learner.train_step(training_batch(learner.settings, (0, 1)), 1e-3)
+    assert not np.isfinite(losses["objectness" if broken.startswith("rpn") else "classes"])
+    for name, array in learner.weights().items():
+        assert np.array_equal(array, before[name], equal_nan=True), name

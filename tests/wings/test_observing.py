@@ -1,6 +1,7 @@
 """What an observer sees of a network that runs, and what it can change."""
 
 import importlib
+import os
 
 import numpy as np
 import pytest
@@ -92,3 +93,17 @@ def test_a_module_may_be_called_by_name_and_answer_with_more_than_arrays(framewo
         "part/2/half": [[0.5] * 3] * 2,
     }
     assert seen.kinds == dict.fromkeys(seen.arrays, "Part")
+
+
+def test_modules_run_as_themselves_within_nested_blocks_and_settings_come_back(wing, monkeypatch):
+    """MindSpore's switch MS_JIT, which the user may have set, is as it was."""
+    layers = wing("layers")
+    for setting in (None, "1", "0"):
+        monkeypatch.delenv("MS_JIT", raising=False)
+        if setting is not None:
+            monkeypatch.setenv("MS_JIT", setting)
+        with layers.unfolded():
+            with layers.unfolded():
+                assert not layers._folding
+            assert not layers._folding
+        assert layers._folding and os.environ.get("MS_JIT") == setting

@@ -64,7 +64,9 @@ def test_images_of_a_batch_do_not_touch_each_other(learner):
     assert golden.distance(learner.trace(together)["logits"], np.concatenate(alone)) < 1e-4
     found = learner.predict(together)
     assert [each.scores.tolist() for each in found] == [[0.25, 0.75], [], [0.5]]
-    assert [each.scores.tolist() for each in learner.predict(together, 0.5)] == [[0.75], [], [0.5]]
+    assert [each.scores.tolist() for each in learner.predict(together, 0.5)] == [[0.75], [], []]
+    unrated = together | {"person_score": np.float32([0, 0, 0])}
+    assert [each.scores.tolist() for each in learner.predict(unrated)] == [[0, 0], [], [0]]
     for each in found:
         assert each.masks.shape[1:] == each.image_size
         for mask, box in zip(each.masks, each.boxes, strict=True):
@@ -103,6 +105,17 @@ def test_a_batch_without_persons_trains_nothing(wing):
     after = learner.weights()
     for name in learner.trainable():
         np.testing.assert_array_equal(after[name], before[name], err_msg=name)
+
+
+def test_a_loss_that_is_not_finite_changes_nothing(wing):
+    learner = wing("learner").Learner(SETTINGS, "cpu", training=True)
+    learner.load_weights({name: golden.weight(name, shape) for name, shape in learner.shapes().items()})
+    batch, before = training_batch(batch_of(2, 1)), learner.weights()
+    image = batch["image"].copy()
+    image[0] = np.inf
+    assert not all(map(np.isfinite, learner.train_step(batch | {"image": image}, 0.1).values()))
+    for name, value in learner.weights().items():
+        assert np.array_equal(value, before[name]), name
 
 
 def test_training_lowers_the_loss(wing):

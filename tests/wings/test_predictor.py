@@ -134,3 +134,25 @@ def test_what_is_no_image_or_no_model_is_refused(model, weights, wing, predictor
         make(None, "absent.pth")
     with pytest.raises(UserError, match="these are weights of"):
         make("yolact_base" if model == "yolact_tiny" else "mask_rcnn_r50_c4", weights)
+
+
+def test_yolact_plus_shows_instances_by_the_scores_of_their_masks(wing, tmp_path, image):
+    overrides = [f"num_classes={len(CLASSES)}", "network.mask_iou=true", "preprocessing.size=256"]
+    settings = load_settings("yolact_tiny", overrides)
+    learner = wing("learner").Learner(settings, "cpu")
+    arrays = {name: golden.weight(name, shape) for name, shape in learner.shapes().items()}
+    arrays["mask_iou_net.conv6.bias"] = np.float32([0.4, 0.6, 0.8, 1.0])
+    facts = {"source": "a test", "licence": "none", "preprocessing": settings.preprocessing}
+    save(tmp_path / "w.safetensors", arrays, Card(model="yolact_tiny", classes=CLASSES, **facts))
+    learner.load_weights(arrays)
+    samples = samples_for(settings)
+    (everything,) = learner.predict(samples.join([samples.prepare(image, settings)], settings), 0.1)
+    rated = np.sort(everything.mask_scores)[::-1]
+    threshold = float(rated[3] + rated[4]) / 2
+    given = {"device": "cpu", "confidence_threshold": threshold, "overrides": overrides}
+    found = wing("predictor").Predictor("yolact_tiny", tmp_path / "w.safetensors", **given).predict(image)
+    confident = everything[everything.scores > threshold]
+    expected = np.sort(confident.mask_scores[confident.mask_scores >= threshold])[::-1]
+    assert 0 < len(found) < len(confident)
+    assert np.any(np.diff(confident.mask_scores) > 0)  # another order than the boxes'
+    np.testing.assert_allclose(found.scores, expected, rtol=1e-5)

@@ -1,4 +1,4 @@
-"""A run that is killed at any moment and resumed logs the losses of a run that never stopped, bit for bit."""
+"""A run that is killed at any moment and resumed ends, bit for bit, as one that never stopped."""
 
 import json
 import random
@@ -8,7 +8,9 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 from common.data.shapes import write_shapes
 
@@ -43,6 +45,12 @@ def losses(output):
     return {line["step"]: line["losses"] for line in map(json.loads, lines) if "losses" in line}
 
 
+def arrays(output):
+    """What the run has learned: its weights with the norms' statistics, and the optimizer's memory."""
+    last = output / "checkpoints" / f"step_{STEPS:06d}"
+    return load_file(output / "weights.safetensors") | load_file(last / "optimizer.safetensors")
+
+
 @pytest.mark.slow
 def test_killed_and_resumed(framework, data, tmp_path):
     finish(start(framework, data, tmp_path / "whole"))
@@ -61,3 +69,7 @@ def test_killed_and_resumed(framework, data, tmp_path):
     expected = losses(tmp_path / "whole")
     assert list(expected) == list(range(STEPS))
     assert losses(tmp_path / "killed") == expected
+    whole, resumed = arrays(tmp_path / "whole"), arrays(tmp_path / "killed")
+    assert whole.keys() == resumed.keys()
+    assert any(name.endswith("running_var") and value.std() > 0 for name, value in whole.items()), "no norm has moved"
+    assert [name for name, value in whole.items() if not np.array_equal(resumed[name], value)] == []

@@ -161,13 +161,21 @@ def test_training_takes_images_without_objects_where_it_is_to(tmp_path, capsys):
     assert sorted(FakeLearner.batches[1]["host.counts"]) == [1, 1]
 
 
-def test_finetuning_draws_the_heads_of_other_classes_afresh(tmp_path, shapes, capsys):
-    weights = weights_for(tmp_path / "w.safetensors", COCO)
+def test_finetuning_keeps_the_rows_of_the_classes_that_the_weights_know(tmp_path, shapes, capsys):
+    names = resolve(shapes, "train").class_names
+    known = [name for name in names if name in (*COCO, names[1])]
+    assert len(known) == 2
+    weights = weights_for(tmp_path / "w.safetensors", (*COCO, names[1]))
     run_train(shapes, tmp_path / "run", "--iterations=1", f"--weights={weights}")
     said = capsys.readouterr().out
-    assert "of another size and drawn afresh: box_head.classes.weight" in said
-    learned, _ = load(tmp_path / "run/weights.safetensors")
-    assert np.any(learned["box_head.classes.weight"]) and not np.any(learned["backbone.conv1.weight"])
+    assert "2 of 4 classes kept by name" in said
+    assert "classes of box_head.classes, box_head.deltas, mask_head.logits" in said
+    drawn = ", ".join(name for name in names if name not in known)
+    assert f"  kept (2): {', '.join(known)}\n  drawn afresh (2): {drawn}\n" in said
+    learned, card = load(tmp_path / "run/weights.safetensors")
+    assert not np.any(learned["backbone.conv1.weight"]) and "2 of 4 classes kept by name" in card.source
+    rows = [bool(row.any()) for row in learned["box_head.classes.weight"]]
+    assert rows == [False, *(name not in known for name in names)]  # those kept are zeros, the background's too
 
 
 @pytest.mark.parametrize(

@@ -374,6 +374,6 @@ def test_several_test_sets_of_a_configuration_are_rated_in_one_run(tmp_path, sha
     monkeypatch.setattr(evaluate, "trained_model", lambda framework, arguments: (Finder(settings), settings, card))
     evaluate.main("fake", ["--config-file=e2e.yaml", "--ckpt=w.pth", "--workers=0"])
     for name, images in (("coco_2014_minival", 6), ("coco_2017_train", 12)):
-        found = json.loads((tmp_path / "out" / "inference" / name / "box_results.json").read_text())
+        found = json.loads((tmp_path / "out" / "inference" / name / "bbox.json").read_text())
         assert len({entry["image_id"] for entry in found}) == images
     assert "6 images of" in capsys.readouterr().out

@@ -6,11 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from common.commands import evaluate, predict, wing
+from common.commands import evaluate, predict, train, wing
 from common.config import load_settings
 from common.data.coco import resolve
 from common.data.shapes import write_shapes
 from common.errors import UserError
+from common.evaluation.coco import full_name
 from common.results import Instances
 from common.weights import Card, save
 from weights_convert.pose2seg import canonical_shapes
@@ -41,7 +42,7 @@ class FakeLearner:
             masks[:, : height // 2] = True
             boxes = np.tile(np.float32([0, 0, width, height // 2]), (len(scores), 1))
             whole = Instances((height, width), boxes, scores, np.zeros(len(scores), np.int64), masks)
-            found.append(whole[scores >= score_threshold])
+            found.append(whole[scores > score_threshold] if score_threshold > 0 else whole)
         return found
 
 
@@ -103,19 +104,62 @@ def test_evaluate_takes_the_persons_of_a_results_file(tmp_path, persons, weights
         run(evaluate, weights, "--data", persons, "--keypoints", keypoints)
 
 
-def test_evaluate_knows_the_three_protocols(tmp_path, persons, weights, capsys):
-    annotations = (persons / "annotations/person_keypoints_val.json").read_bytes()
-    for folder, images, name in (
-        ("coco2017", "val2017", "person_keypoints_val2017_pose2seg.json"),
-        ("OCHuman", "images", "ochuman_coco_format_val_range_0.00_1.00.json"),
-        ("OCHuman", "images", "ochuman_coco_format_test_range_0.00_1.00.json"),
+class TrainedLearner(FakeLearner):
+    """A step counts itself."""
+
+    def __init__(self, settings, device="auto", training=False):
+        super().__init__(settings, device, training)
+        self.steps = 0
+
+    def trainable(self):
+        return []
+
+    def weights(self):
+        return {"steps": np.array([self.steps], np.float32)}
+
+    def optimizer_state(self):
+        return self.weights()
+
+    def train_step(self, batch, rate):
+        self.steps += 1
+        return {"mask": 1.0}
+
+
+def write_original_layout(root, persons):
+    """The folder `data` as the original has it, from a small set of persons."""
+    for folder, images, part, name in (
+        ("coco2017", "train2017", "train", "person_keypoints_train2017_pose2seg.json"),
+        ("coco2017", "val2017", "val", "person_keypoints_val2017_pose2seg.json"),
+        ("OCHuman", "images", "val", "ochuman_coco_format_val_range_0.00_1.00.json"),
+        ("OCHuman", "images", "val", "ochuman_coco_format_test_range_0.00_1.00.json"),
     ):
-        path = tmp_path / "data" / folder / "annotations" / name
+        path = root / folder / "annotations" / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(annotations)
-        target = tmp_path / "data" / folder / images
+        path.write_bytes((persons / f"annotations/person_keypoints_{part}.json").read_bytes())
+        target = root / folder / images
         if not target.exists():
-            target.symlink_to(persons / "val")
+            target.symlink_to(persons / part)
+
+
+def test_training_rates_both_data_sets_after_every_epoch(tmp_path, persons, monkeypatch):
+    """An epoch of 4 images is two batches of 2."""
+    monkeypatch.setattr(train, "learner_class", lambda framework: TrainedLearner)
+    write_original_layout(tmp_path / "data", persons)
+    options = ["schedule.batch_size=2", "schedule.evaluate_epochs=1", "--iterations=5", "--workers=0"]
+    names = [full_name("mask", figure) for figure in ("AP", "AP50")]
+    for data, rated_by in (
+        (tmp_path / "data", [*names, *(f"OCHumanVal {name}" for name in names)]),
+        (persons, names),
+    ):
+        output = tmp_path / f"run_{data.name}"
+        train.main("fake", [MODEL, f"--data={data}", f"--output={output}", *options])
+        lines = map(json.loads, (output / "log.jsonl").read_text().splitlines())
+        rated = {line["step"]: line["evaluation"] for line in lines if "evaluation" in line}
+        assert list(rated) == [2, 4, 5] and all(list(figures) == rated_by for figures in rated.values())
+
+
+def test_evaluate_knows_the_three_protocols(tmp_path, persons, weights, capsys):
+    write_original_layout(tmp_path / "data", persons)
     arguments = ["--data", tmp_path / "data", "--workers", 0, "--output", tmp_path / "out"]
     run(evaluate, weights, *arguments, "--coco", "--OCHuman")
     printed = capsys.readouterr().out

@@ -29,6 +29,13 @@ def annotation(identity: int, image_id: int, **changes: Any) -> dict:
     return {name: value for name, value in record.items() if value is not None}
 
 
+def jpeg_to_be_turned(pixels: np.ndarray, orientation: int) -> bytes:
+    """(H, W, 3) BGR as JPEG, with an Exif block that says how to show it: 3 upside down, 6 turned by a quarter."""
+    plain = cv2.imencode(".jpg", pixels)[1].tobytes()
+    exif = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0" + bytes([orientation]) + b"\0" * 6
+    return plain[:2] + b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif + plain[2:]
+
+
 def write(root: Path, images: list, annotations: list, categories: list | None = None, draw: bool = True) -> Path:
     """ROOT/annotations.json and ROOT/images; each listed image that is as it should be is drawn."""
     (root / "images").mkdir(parents=True, exist_ok=True)

@@ -47,9 +47,12 @@ FAULTS = {
     ),
     "point as polygon": (
         {"segmentation": [[3, 3, 3, 3, 3, 3]]},
-        "1 annotations with a mask without a pixel, left out (77)",
+        "1 annotations with a mask without a pixel, trained on by its box (77)",
     ),
-    "empty mask": ({"segmentation": EMPTY_RLE}, "1 annotations with a mask without a pixel, left out (77)"),
+    "empty mask": (
+        {"segmentation": EMPTY_RLE},
+        "1 annotations with a mask without a pixel, trained on by its box (77)",
+    ),
     "no mask": ({"segmentation": None}, "1 annotations without a segmentation, left out (77)"),
     "strange mask": ({"segmentation": "?"}, "1 annotations with a segmentation that cannot be read, left out (77)"),
     "mask of another size": (

@@ -19,7 +19,7 @@ from common.data import segmentations
 from common.data.coco import CocoDataset, resolve
 from common.data.shapes import write_shapes
 from common.errors import UserError
-from tests.common.data.coco_files import HEIGHT, WIDTH, annotation, image, write
+from tests.common.data.coco_files import HEIGHT, WIDTH, annotation, image, jpeg_to_be_turned, write
 
 REPOSITORY = Path(__file__).parents[3]
 SHARED = REPOSITORY.parent / "shared" / "data"
@@ -41,7 +41,7 @@ def assert_as_pycocotools(dataset: CocoDataset) -> None:
     assert dataset.category_ids == sorted(coco.cats)
     assert dataset.class_names == [coco.cats[each]["name"] for each in sorted(coco.cats)]
     for position in range(len(dataset)):
-        sample = dataset.load(position)
+        sample, objects = dataset.load(position), dataset.objects(position)
         expected = coco.loadAnns(coco.getAnnIds(sample.image_id))
         assert sample.annotation_ids.tolist() == [each["id"] for each in expected]
         pixels = cv2.imread(str(dataset.images / coco.imgs[sample.image_id]["file_name"]))
@@ -53,7 +53,7 @@ def assert_as_pycocotools(dataset: CocoDataset) -> None:
             assert dataset.category_ids[sample.labels[row]] == each["category_id"]
             assert sample.crowd[row] == each["iscrowd"]
             if dataset.keypoint_names:
-                np.testing.assert_allclose(sample.keypoints[row].ravel(), each["keypoints"], rtol=1e-6)
+                np.testing.assert_allclose(objects.keypoints[row].ravel(), each["keypoints"], rtol=1e-6)
 
 
 @pytest.mark.parametrize("kind", ["instances", "person_keypoints"])
@@ -91,13 +91,14 @@ def test_boxes_are_cut_and_useless_annotations_left_out(tmp_path):
         annotation(7, 1, iscrowd=1, segmentation={"size": [HEIGHT, WIDTH], "counts": [30, 60, HEIGHT * WIDTH - 90]}),
     ]
     sample = resolve(write(tmp_path, [image(1)], annotations), "train").load(0)
-    assert sample.annotation_ids.tolist() == [1, 5, 7]
+    assert sample.annotation_ids.tolist() == [1, 5, 6, 7]
     assert sample.boxes[0].tolist() == [0, 0, 7, 7]
-    assert sample.crowd.tolist() == [False, False, True]
+    assert sample.crowd.tolist() == [False, False, False, True]
     np.testing.assert_array_equal(sample.masks[1], sample.masks[0])
     crowd = np.zeros((HEIGHT, WIDTH), np.uint8)
     crowd[:, 1:3] = 1  # runs go down the columns
-    np.testing.assert_array_equal(sample.masks[2], crowd)
+    assert not sample.masks[2].any()
+    np.testing.assert_array_equal(sample.masks[3], crowd)
 
 
 def test_an_image_without_annotations_loads_empty(tmp_path):
@@ -110,7 +111,11 @@ def test_key_points_that_are_absent_or_wrong_count_as_unlabelled(tmp_path):
     points = [1, 2, 2, 0, 0, 0, 5, 6, 1]
     annotations = [annotation(1, 1, keypoints=points), annotation(2, 1), annotation(3, 1, keypoints=points[:-1])]
     dataset = resolve(write(tmp_path, [image(1)], annotations, categories), "train")
-    assert dataset.load(0).keypoints.tolist() == [[[1, 2, 2], [0, 0, 0], [5, 6, 1]], [[0, 0, 0]] * 3, [[0, 0, 0]] * 3]
+    assert dataset.objects(0).keypoints.tolist() == [
+        [[1, 2, 2], [0, 0, 0], [5, 6, 1]],
+        [[0, 0, 0]] * 3,
+        [[0, 0, 0]] * 3,
+    ]
     assert dataset.objects(0).keypoints_sound.tolist() == [True, True, False]
 
 
@@ -122,15 +127,13 @@ def test_a_size_that_is_not_told_comes_from_the_image(tmp_path):
 
 def test_exif_turns_an_image_only_where_the_annotations_agree(tmp_path):
     write(tmp_path, [image(1, file_name="1.jpg"), image(2, file_name="2.jpg", width=HEIGHT, height=WIDTH)], [])
-    plain = cv2.imencode(".jpg", np.zeros((HEIGHT, WIDTH, 3), np.uint8))[1].tobytes()
-    # An Exif block with the one tag orientation = 6: to be shown turned by a quarter.
-    exif = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"
-    turned = plain[:2] + b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif + plain[2:]
+    turned = jpeg_to_be_turned(np.zeros((HEIGHT, WIDTH, 3), np.uint8), 6)
     for name in ("1.jpg", "2.jpg"):
         (tmp_path / "images" / name).write_bytes(turned)
     dataset = resolve(tmp_path, "train")
-    assert dataset.image(0).shape == (HEIGHT, WIDTH, 3)
-    assert dataset.image(1).shape == (WIDTH, HEIGHT, 3)
+    for upright in (True, False):
+        assert dataset.image(0, upright).shape == (HEIGHT, WIDTH, 3)
+        assert dataset.image(1, upright).shape == (WIDTH, HEIGHT, 3)
 
 
 @pytest.mark.parametrize(
@@ -221,11 +224,9 @@ def test_packed_counts_are_pycocotools():
         ([], segmentations.ABSENT),
         ([[]], segmentations.SHORT_POLYGON),
         ([[1, 1, 9, 1, 9]], segmentations.SHORT_POLYGON),
-        ([[2, 2, 2, 2, 2, 2]], segmentations.EMPTY),
         ([[1, 1, 1e9, 1, 9, 9]], segmentations.FAR_POLYGON),
         ("text", segmentations.UNREADABLE),
         ([["1", 2, 3, 4, 5, 6]], segmentations.UNREADABLE),
-        ({"size": [8, 9], "counts": [72]}, segmentations.EMPTY),
         ({"size": [9, 8], "counts": [2, 70]}, segmentations.WRONG_SIZE),
         ({"size": [8, 9], "counts": [2, 3]}, segmentations.WRONG_SIZE),
         ({"size": [8, 9], "counts": [2, -3, 73]}, segmentations.WRONG_SIZE),
@@ -238,6 +239,18 @@ def test_packed_counts_are_pycocotools():
 )
 def test_a_segmentation_that_cannot_be_drawn_says_why(segmentation, fault):
     assert segmentations.encode(json.dumps(segmentation).encode(), (8, 9)) == (None, fault)
+
+
+@pytest.mark.parametrize("segmentation", [[[2, 2, 2, 2, 2, 2]], {"size": [8, 9], "counts": [72]}])
+def test_a_mask_without_a_pixel_is_one(segmentation):
+    packed, fault = segmentations.encode(json.dumps(segmentation).encode(), (8, 9))
+    assert fault == segmentations.EMPTY and rle.decode(packed).shape == (8, 9) and not rle.area(packed)
+
+
+def test_half_a_point_at_a_polygons_end_is_none():
+    whole, half = b"[[1, 1, 9, 1, 9, 9]]", b"[[1, 1, 9, 1, 9, 9, 9]]"
+    assert segmentations.encode(half, (20, 20)) == segmentations.encode(whole, (20, 20))
+    assert segmentations.polygons(half)[0].tolist() == [1, 1, 9, 1, 9, 9]
 
 
 def _first_masks(dataset: CocoDataset, pipe) -> None:
@@ -269,24 +282,22 @@ def test_a_copy_refuses_a_file_that_has_changed(shapes, tmp_path):
 
 
 OPEN = """
-import resource, sys, time
+import resource, sys
 from common.data.coco import CocoDataset
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-start = time.perf_counter()
 dataset = CocoDataset(sys.argv[1], ".")
-seconds = time.perf_counter() - start
 size = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-print(seconds, size * 1024, len(dataset), dataset.annotation_count)
+print(size * 1024, len(dataset), dataset.annotation_count)
 """
 
 
-def test_a_large_file_opens_in_its_share_of_the_limits(tmp_path):
-    """A twentieth of COCO train2017: its share of 30 s and, above what the interpreter takes, of 2 GiB."""
+def test_a_large_file_takes_its_share_of_the_memory(tmp_path):
+    """A twentieth of COCO train2017: above what the interpreter takes its share of 2 GiB."""
     path = tmp_path / "large.json"
     write_annotations(path, images=5914, instances=43000)
     done = subprocess.run(
         [sys.executable, "-c", OPEN, path], cwd=REPOSITORY, capture_output=True, text=True, check=True
     )
-    seconds, size, images, annotations = (float(value) for value in done.stdout.split())
+    size, images, annotations = (float(value) for value in done.stdout.split())
     assert (images, annotations) == (5914, 43000)
-    assert seconds < 30 / 20 and size < 2 * 2**30 / 20
+    assert size < 2 * 2**30 / 20

@@ -28,6 +28,12 @@ FAMILIES = {"maskrcnn_benchmark": "", "torchvision": "_torchvision", "detectron2
 SMALL = ["num_classes=2", "preprocessing.short_side=60", "preprocessing.long_side=100"]
 BLOB = np.zeros((HEIGHT, WIDTH), np.uint8)
 BLOB[4:20, 3:9] = BLOB[10:20, 3:30] = 1
+# Which of 40 mirrored columns torch.nn.functional.interpolate shows in 66.
+MIRRORED_COLUMNS = [
+    39, 39, 38, 38, 37, 36, 36, 35, 35, 34, 33, 33, 32, 32, 31, 30, 30, 29, 29, 28, 27, 27, 26, 26, 25, 24, 24, 23, 23,
+    22, 21, 21, 20, 19, 19, 18, 18, 17, 16, 16, 15, 15, 14, 13, 13, 12, 12, 11, 10, 10, 9, 9, 8, 7, 7, 6, 6, 5, 4, 4,
+    3, 3, 2, 1, 1, 0,
+]  # fmt: skip
 
 
 def settings_of(family: str, *overrides: str) -> MaskRcnnSettings:
@@ -149,6 +155,13 @@ def test_colours_change_before_the_image_is_resized(tmp_path):
     assert not np.array_equal(changed, made.dataset.image(0))
 
 
+def test_torchvision_mirrors_a_mask_before_it_resizes_it(tmp_path, mirrored):
+    settings = settings_of("torchvision", "augmentation.flip=true", "preprocessing.short_side=50")
+    sample = sample_of(training(tmp_path, [by_rle(1, 1, BLOB)], settings))
+    assert sample["image"].shape == (3, 50, 66)
+    assert_shows(sample["forms"][0], BLOB[nearest(HEIGHT, 50, "torchvision")[:, None], MIRRORED_COLUMNS])
+
+
 def assert_shows(form, mask):
     """The window holds all of the mask, with an edge of zeros but where the image ends."""
     x, y = form.corner
@@ -216,6 +229,19 @@ def test_what_cannot_be_trained_on_is_left_out(tmp_path, family):
         assert sample["columns"].tolist() == [first, first + 1, first]
     if family != "torchvision":
         assert [polygon.tolist() for polygon in sample["forms"][0].polygons] == [[10, 10, 50, 10, 50, 30]]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_an_object_whose_mask_has_no_pixel_is_trained_on(tmp_path, family):
+    """Of polygons in every original; a bitmap without a pixel is dropped by detectron2."""
+    point = annotation(1, 1, segmentation=[[3.2, 3.2, 3.2, 3.2, 3.2, 3.2]], bbox=[3, 3, 4, 4])
+    bitmap = annotation(2, 1, segmentation={"size": [HEIGHT, WIDTH], "counts": [HEIGHT * WIDTH]})
+    sample = sample_of(training(tmp_path, [point, bitmap], settings_of(family)))
+    assert len(sample["boxes"]) == len(sample["forms"]) == (1 if family == "detectron2" else 2)
+    targets = form_targets(sample["forms"], sample["boxes"], (60, 80), 14, family)
+    assert not targets[1:].any() and targets.shape[1:] == (14, 14)
+    batch = Training.collate(training(tmp_path, [point, bitmap], settings_of(family)), [sample])
+    assert [len(form.polygons) for form in unpack(batch)] == [len(form.polygons) for form in sample["forms"]]
 
 
 def test_images_without_objects_are_trained_on_or_left_out(tmp_path):

@@ -1,4 +1,4 @@
-"""The transforms: ranges and order as the originals have them, and boxes, masks and key points that stay together."""
+"""The transforms: ranges and order as the originals have them, and boxes and masks that stay together."""
 
 import colorsys
 from dataclasses import replace
@@ -31,22 +31,22 @@ class Scripted:
         assert value < high
         return value
 
+    def random(self) -> float:
+        return self.shares.pop(0)
+
     def uniform(self, low: float, high: float) -> float:
         self.ranges.append((low, high))
         return low + self.shares.pop(0) * (high - low)
 
 
 def rectangles(seed: int, size: tuple[int, int] = (90, 120), count: int = 4) -> Sample:
-    """Objects that are whole boxes, so that masks tell what the boxes must be; each with a key point at its centre."""
+    """Objects that are whole boxes, so that masks tell what the boxes must be."""
     rng = np.random.default_rng(seed)
     low = rng.integers(0, np.array(size[::-1]) - 30, (count, 2))
     boxes = np.concatenate([low, low + rng.integers(12, 30, (count, 2))], axis=1)
     masks = np.zeros((count, *size), np.uint8)
     for mask, (x1, y1, x2, y2) in zip(masks, boxes, strict=True):
         mask[y1:y2, x1:x2] = 1
-    keypoints = np.zeros((count, len(NAMES), 3), np.float32)
-    keypoints[:, 0, :2] = (boxes[:, :2] + boxes[:, 2:]) // 2
-    keypoints[:, 0, 2] = 2
     return Sample(
         image_id=seed,
         image=rng.integers(0, 256, (*size, 3), dtype=np.uint8),
@@ -55,7 +55,6 @@ def rectangles(seed: int, size: tuple[int, int] = (90, 120), count: int = 4) -> 
         crowd=np.zeros(count, bool),
         masks=masks,
         annotation_ids=np.arange(count),
-        keypoints=keypoints,
     )
 
 
@@ -110,7 +109,8 @@ def test_photometric_may_leave_all_as_it_is():
 
 
 def test_hue_turns_over_at_both_ends():
-    red = np.array([[[200.0, 20, 21], [200, 21, 20]]], np.float32)  # just under 360 and just over 0 degrees
+    # Just under 360 and just over 0 degrees; OpenCV goes another way for rows of sixteen pixels and more.
+    red = np.tile(np.array([[[200.0, 20, 21], [200, 21, 20]]], np.float32), (1, 20, 1))
     for share, shift in ((1.0, 18), (0.0, -18)):
         turned = transforms.saturation_and_hue(red, Scripted([0, 1], [share]))
         np.testing.assert_allclose(turned, hsv(red, 1, shift), atol=0.05)
@@ -171,10 +171,6 @@ def test_window_shows_what_lies_there():
     seen = shown.masks.any(axis=(1, 2))
     np.testing.assert_array_equal(shown.boxes[seen], boxes_of(shown.masks)[seen])
     assert not has_area(shown.boxes[~seen]).any()
-    for before, after in zip(sample.keypoints[:, 0], shown.keypoints[:, 0], strict=True):
-        x, y = before[0] + 7, before[1] - 20
-        inside = 0 <= x < 71 and 0 <= y < 90
-        assert after.tolist() == ([x, y, 2] if inside else [0, 0, 0])
 
 
 def test_a_window_beside_the_image_is_filled():
@@ -184,15 +180,11 @@ def test_a_window_beside_the_image_is_filled():
 
 def test_flip_mirrors_all_and_twice_gives_the_same():
     sample = rectangles(3)
-    order = transforms.flip_order(NAMES)
-    sample.keypoints[:, 5] = [10, 20, 1]  # left shoulder
-    flipped = transforms.flip(sample, order)
+    flipped = transforms.flip(sample)
     np.testing.assert_array_equal(flipped.image, sample.image[:, ::-1])
     np.testing.assert_array_equal(flipped.boxes, boxes_of(flipped.masks))
-    assert (flipped.keypoints[:, NAMES.index("right_shoulder")] == [109, 20, 1]).all()
-    assert not flipped.keypoints[:, NAMES.index("left_shoulder")].any()
-    again = transforms.flip(flipped, order)
-    for name in ("image", "boxes", "masks", "keypoints"):
+    again = transforms.flip(flipped)
+    for name in ("image", "boxes", "masks"):
         np.testing.assert_array_equal(getattr(again, name), getattr(sample, name), err_msg=name)
 
 
@@ -207,9 +199,6 @@ def test_resize_is_bilinear_with_half_pixel_centres(size):
     np.testing.assert_allclose(resized.image, plain_bilinear(sample.image, size), atol=2e-3)
     assert resized.masks.shape == (4, *size) and set(np.unique(resized.masks)) == {0, 1}
     np.testing.assert_allclose(resized.boxes, boxes_of(resized.masks), atol=1.0)
-    scale = np.array(size[::-1]) / (120, 90)
-    np.testing.assert_allclose(resized.keypoints[..., :2], sample.keypoints[..., :2] * scale, rtol=1e-5)
-    np.testing.assert_array_equal(resized.keypoints[..., 2], sample.keypoints[..., 2])
 
 
 @pytest.mark.parametrize("order", ["rgb", "bgr"])
@@ -245,7 +234,7 @@ def test_boxes_and_masks_agree_after_yolacts_augmentation():
         assert result.image.shape == (128, 128, 3) and result.image.dtype == np.float32
         # Windows of whole pixels are enlarged to 128 by up to four times.
         np.testing.assert_allclose(result.boxes, boxes_of(result.masks), atol=3)
-        assert (result.boxes[:, 2:] - result.boxes[:, :2] > 4 / 550 * 128).all()
+        assert (result.boxes[:, 2:] - result.boxes[:, :2] > 4 / 550).all()
         objects += len(result.boxes)
     assert objects > 100
 
@@ -257,12 +246,12 @@ def test_expansion_and_crop_in_one_window_are_the_two_one_after_the_other():
         sample, rng = rectangles(seed), np.random.default_rng(seed)
         result = augment(sample, settings, np.random.default_rng(seed))
         expected = replace(sample, image=sample.image.astype(np.float32))
-        if rng.integers(2):
+        if not rng.integers(2):
             expected = transforms.window(expected, transforms.expansion((90, 120), rng), mean)
         rectangle, kept = transforms.sample_crop(expected.boxes, expected.crowd, expected.image.shape[:2], rng)
         expected = transforms.window(transforms.keep(expected, kept), rectangle, mean)
         expected = transforms.resize(expected, (128, 128))
-        large = (expected.boxes[:, 2:] - expected.boxes[:, :2] > 4 / 550 * 128).all(axis=1)
+        large = (expected.boxes[:, 2:] - expected.boxes[:, :2] > 4 / 550).all(axis=1)
         np.testing.assert_array_equal(result.image, expected.image)
         np.testing.assert_array_equal(result.masks, expected.masks[large])
         np.testing.assert_array_equal(result.boxes, expected.boxes[large])
@@ -270,14 +259,30 @@ def test_expansion_and_crop_in_one_window_are_the_two_one_after_the_other():
 
 
 @pytest.mark.parametrize("mirrored", [0, 1])
-def test_mirroring_after_resizing_is_mirroring_before(mirrored):
+def test_mirroring_comes_before_resizing(mirrored):
     sample = rectangles(9)
     result = augment(sample, tiny("mirror"), Scripted([mirrored], []))
-    plain = replace(sample, image=sample.image.astype(np.float32), keypoints=None)
+    plain = replace(sample, image=sample.image.astype(np.float32))
     expected = transforms.resize(transforms.flip(plain) if mirrored else plain, (128, 128))
-    np.testing.assert_allclose(result.image, expected.image, atol=1e-3)
-    np.testing.assert_array_equal(result.masks, expected.masks)
-    np.testing.assert_allclose(result.boxes, expected.boxes, atol=1e-4)
+    for name in ("image", "masks", "boxes"):
+        np.testing.assert_array_equal(getattr(result, name), getattr(expected, name), err_msg=name)
+
+
+def test_only_sides_under_a_share_of_a_pixel_are_dropped():
+    sample = rectangles(9, count=3)
+    sample.boxes[:, 2:] = sample.boxes[:, :2] + [[1, 1], [0.01, 20], [20, 0.01]]
+    sample.boxes[1, 2] = sample.boxes[1, 0] + 4 / 550 * 120 / 128 * 0.9
+    sample.boxes[2, 3] = sample.boxes[2, 1] + 4 / 550 * 90 / 128 * 1.1
+    assert augment(sample, tiny(), Scripted([], [])).labels.tolist() == [0, 2]
+
+
+@pytest.mark.parametrize(("share", "corner"), [(0.0, (60, 45)), (0.5, (30, 23)), (1.0, (1, 1))])
+def test_a_crop_starts_between_one_and_the_room_that_is_left(share, corner):
+    boxes, crowd = np.array([[58.5, 43.5, 62.5, 47.5]]), np.zeros(1, bool)  # its centre lies in all three crops
+    # Sides of a half of (90, 120), asked for as shares of 0.3 to 1 of them.
+    given = Scripted([1], [0.2 / 0.7, 0.2 / 0.7, share, share])
+    rectangle, kept = transforms.sample_crop(boxes, crowd, (90, 120), given)
+    assert rectangle[:2] == corner and kept.all()
 
 
 def test_augmentation_can_be_switched_off():
@@ -288,12 +293,10 @@ def test_augmentation_can_be_switched_off():
 
 def test_transforms_leave_what_they_are_given():
     sample = rectangles(8)
-    before = replace(
-        sample, **{name: getattr(sample, name).copy() for name in ("image", "boxes", "masks", "keypoints")}
-    )
+    before = replace(sample, **{name: getattr(sample, name).copy() for name in ("image", "boxes", "masks")})
     for seed in range(5):
         augment(sample, tiny(*STEPS), np.random.default_rng(seed))
-    transforms.flip(sample, transforms.flip_order(NAMES))
+    transforms.flip(sample)
     transforms.window(sample, (-5, -5, 20, 20), (0, 0, 0))
-    for name in ("image", "boxes", "masks", "keypoints"):
+    for name in ("image", "boxes", "masks"):
         np.testing.assert_array_equal(getattr(sample, name), getattr(before, name), err_msg=name)

@@ -71,8 +71,8 @@ def test_images_without_objects_are_not_trained_on(root):
 
 def test_an_image_that_loses_its_objects_gives_way_to_another(tmp_path):
     settings = load_settings("yolact_tiny", ["num_classes=2", *PLAIN])
-    # The first has an object of one pixel's width, which is dropped after resizing to a 128th of its side.
-    thin = annotation(1, 1, bbox=[5, 5, 0.2, 20], segmentation=[[5, 5, 6, 5, 6, 25]])
+    # The first has an object that is a thousandth of a pixel wide.
+    thin = annotation(1, 1, bbox=[5, 5, 0.001, 20], segmentation=[[5, 5, 6, 5, 6, 25]])
     root = write(tmp_path, [image(1), image(2)], [thin, annotation(2, 2)])
     made = Training(resolve(root, "train"), settings)
     assert len(made) == 2
@@ -122,3 +122,12 @@ def test_inference_goes_through_all_images_in_order(root):
     assert np.concatenate([batch["image_id"] for batch in found]).tolist() == dataset.image_ids.tolist()
     assert all(size == (128, 160) for batch in found for size in map(tuple, batch["original_size"]))
     np.testing.assert_array_equal(found[1]["image"][0], prepare(dataset.image(3), SETTINGS)["image"])
+
+
+def test_an_object_whose_mask_has_no_pixel_is_trained_on(tmp_path):
+    settings = load_settings("yolact_tiny", ["num_classes=2", *PLAIN])
+    point = annotation(1, 1, segmentation=[[7, 7, 7, 7, 7, 7]])
+    made = Training(resolve(write(tmp_path, [image(1)], [point]), "train"), settings)
+    sample = made(0, stream(0, 0, "x"))
+    assert (sample["class_targets"] > 0).any() and sample["object_masks"].shape[0] == 1
+    assert not sample["object_masks"].any() and np.isfinite(sample["positive_weight"]).all()

@@ -160,13 +160,33 @@ def test_unusable_files_are_refused_by_name(tmp_path):
     path = write(tmp_path / "image_info_test.json", [])
     with pytest.raises(UserError, match=r"image_info_test\.json: there are no annotations"):
         CocoAP(path)
-    with pytest.raises(UserError, match=r"annotations not found: .*absent\.json"):
+    with pytest.raises(UserError, match=r"annotation file not found: .*absent\.json"):
         CocoAP(tmp_path / "absent.json")
     (tmp_path / "cut.json").write_text('{"images": [')
     with pytest.raises(UserError, match=r"cut\.json: not valid JSON"):
         CocoAP(tmp_path / "cut.json")
-    with pytest.raises(UserError, match="annotation 1 is of an image that is not listed"):
+    with pytest.raises(
+        UserError,
+        match=r"b\.json \(1 annotations of an image that is not listed, left out \(1\)\): there are no annotations",
+    ):
         CocoAP(write(tmp_path / "b.json", [annotation(1, 2, 3, (0, 0, 9, 9))]))
     path = write(tmp_path / "c.json", [annotation(1, 1, 3, (0, 0, 9, 9))])
     with pytest.raises(UserError, match="no image 8"):
         CocoAP(path).rate([{"image_id": 8, "category_id": 3, "bbox": [0, 0, 1, 1], "score": 1.0}], "box")
+
+
+@pytest.mark.parametrize("judge", [False, True])
+@pytest.mark.parametrize("kind", ["box", "mask"])
+def test_ids_may_be_any(tmp_path, kind, judge):
+    """As of the case worked by hand; pycocotools itself takes an annotation of id 0 for not found."""
+    ids = (2**40, -3)
+    boxes = [(0, 0, 100, 100), (150, 100, 250, 200)]
+    annotations = [annotation(n * 2**50, ids[n], 20, box) for n, box in enumerate(boxes)]
+    path = write(tmp_path / "a.json", annotations, ids)
+    found = Instances(
+        SIZE, np.float32([[0, 0, 100, 80]]), np.float32([0.9]), np.array([2]), box_mask(0, 0, 100, 80)[None]
+    )
+    figures = CocoAP(path, judge).rate(coco_results(ids[0], found, CATEGORY_IDS, kind), kind)
+    assert figures["AP50"] == pytest.approx(100 * 51 / 101)
+    other = coco_results(ids[1], found, [3, 7, 999], kind)  # of no category of the file: not counted
+    assert CocoAP(path, judge).rate(other, kind)["AP50"] == 0

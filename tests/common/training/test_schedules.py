@@ -1,9 +1,49 @@
+import json
 import math
+from pathlib import Path
 
 import pytest
 
-from common.config import Schedule, load_settings
-from common.training.schedules import learning_rate, with_batch_size
+from common.config import Schedule, load_settings, model_names
+from common.training.schedules import is_evaluated, learning_rate, rate_and_decay, with_batch_size
+from weights_convert import family_of
+
+# Of each update the rate that the original's own training loop or scheduler set, with the options in the case; and of a
+# convolution's and a norm's parameters the rate, as a share, and the decay in the original's own optimizer.
+ORIGINALS = json.loads((Path(__file__).parent / "original_rates.json").read_text())
+
+
+def case_name(case):
+    return " ".join(str(case[key]) for key in ("model", "batch_size", "learning_rate") if key in case)
+
+
+@pytest.mark.parametrize("case", ORIGINALS["rates"], ids=case_name)
+def test_every_update_has_the_original_s_rate(case):
+    given = [key for key in ("learning_rate",) if key in case]
+    schedule = load_settings(case["model"], [f"schedule.{key}={case[key]}" for key in given]).schedule
+    if "batch_size" in case:
+        schedule = with_batch_size(schedule, case["batch_size"], given)
+    if "steps" in case:
+        assert (list(schedule.steps), schedule.iterations) == (case["steps"], case["iterations"])
+    for step, rate in case["rates"].items():
+        assert learning_rate(schedule, int(step)) == pytest.approx(rate, rel=1e-11), step
+
+
+@pytest.mark.parametrize("model", ORIGINALS["parameters"])
+def test_every_parameter_has_the_original_s_rate_and_decay(model):
+    schedule = load_settings(model).schedule
+    for name, expected in ORIGINALS["parameters"][model].items():
+        assert rate_and_decay(schedule, f"backbone.{name}") == tuple(expected), name
+
+
+@pytest.mark.parametrize("model", model_names())
+def test_norms_are_known_by_their_names(model):
+    settings = load_settings(model)
+    names = family_of(settings).canonical_shapes(settings)
+    decay = Schedule(batch_size=1, iterations=1, learning_rate=1.0, weight_decay=1.0, norm_decay=False)
+    for name in names:
+        is_norm = f"{name.rpartition('.')[0]}.running_mean" in names and ".running_" not in name
+        assert rate_and_decay(decay, name)[1] == (0.0 if is_norm else 1.0), name
 
 
 def test_yolact_as_the_original_has_it():
@@ -44,6 +84,35 @@ def test_another_batch_size_scales_yolact_as_the_original_does():
     assert schedule.warmup_iterations == 500
     assert learning_rate(schedule, 0) == pytest.approx(1e-4)
     assert learning_rate(schedule, 250) == pytest.approx((1e-4 + 6.25e-4) / 2)
+
+
+def test_what_the_user_gives_is_not_scaled():
+    given = {"learning_rate": 2e-3, "iterations": 1000, "steps": (700,), "warmup_iterations": 10}
+    schedule = load_settings("yolact_base").schedule.model_copy(update=given)
+    changed = with_batch_size(schedule, 16, [*given])
+    assert changed == schedule.model_copy(update={"batch_size": 16})
+    assert learning_rate(changed, 0) == pytest.approx(1e-4)
+
+
+@pytest.mark.parametrize(
+    ("model", "images", "expected"),
+    [
+        ("yolact_base", 20, [5, 10, 15, 18]),  # two epochs of 20 images in batches of 8
+        ("pose2seg", 10, [3, 5, 8, 10, 13, 15, 18]),  # one epoch in batches of 4; a batch may reach into the next
+        ("mask_rcnn_r50_fpn", 20, [18]),
+        ("mask_rcnn_r50_fpn_torchvision", 64, [4, 8, 12, 16, 18]),
+    ],
+)
+def test_when_the_weights_are_rated(model, images, expected):
+    schedule = load_settings(model, ["schedule.iterations=18"]).schedule
+    assert [step for step in range(19) if is_evaluated(schedule, step, images)] == expected
+
+
+def test_steps_go_before_epochs():
+    schedule = load_settings("yolact_base", ["schedule.iterations=18", "schedule.evaluate_every=7"]).schedule
+    assert [step for step in range(19) if is_evaluated(schedule, step, 20)] == [7, 14, 18]
+    detectron2 = load_settings("mask_rcnn_R_101_FPN_3x").schedule
+    assert [step for step in range(20_001) if is_evaluated(detectron2, step, 8)] == [5000, 10_000, 15_000, 20_000]
 
 
 def test_without_autoscale_only_the_batch_size_changes():

@@ -50,21 +50,24 @@ class LinearLearner:
 
     def train_step(self, batch, rate):
         error = batch["image"] @ self._weights["weight"] + self._weights["bias"] - batch["target"]
+        losses = {"square": float((error**2).mean()), "bias": float(abs(self._weights["bias"]).sum())}
+        if not np.isfinite(losses["square"]):
+            return losses
         gradients = {"weight": batch["image"].T @ error / len(error), "bias": error.mean(0)}
         for name, gradient in gradients.items():
             self._memory[name] = self._momentum * self._memory.get(name, np.float32(0)) + gradient
             self._weights[name] = (self._weights[name] - np.float32(rate) * self._memory[name]).astype(np.float32)
-        return {"square": float((error**2).mean()), "bias": float(abs(self._weights["bias"]).sum())}
+        return losses
 
 
-def batches(start=0, poisoned=None, pause=0.0):
-    """Batches keyed by the step; that of step `poisoned` holds an infinite value."""
+def batches(start=0, poisoned=(), pause=0.0):
+    """Batches keyed by the step; those of the steps `poisoned` hold an infinite value."""
     step = start
     while True:
         rng = stream(0, step, "regression")
         image = rng.standard_normal((8, 3)).astype(np.float32)
         target = image @ np.float32([[1], [-2], [3]]) + 1
-        if step == poisoned:
+        if step in poisoned:
             image[5, 1] = np.inf
         time.sleep(pause)
         yield step, {"image": image, "target": target, "image_id": np.arange(100 * step, 100 * step + 8)}
@@ -155,16 +158,52 @@ def test_termination_finishes_the_step_and_saves(tmp_path):
 
 
 def test_a_loss_that_is_not_finite_stops_and_names_the_images(tmp_path):
-    run = trainer(tmp_path)
+    run = trainer(tmp_path, nonfinite_losses=1)
     run.begin(START)
     with np.errstate(all="ignore"), pytest.raises(NonFiniteLoss) as error:
-        run.run(batches(poisoned=12))
+        run.run(batches(poisoned=[12]))
     assert "step 12" in str(error.value)
     assert "1200, 1201, 1202, 1203, 1204, 1205, 1206, 1207" in str(error.value)
     assert "step_000010" in str(error.value)
     last = checkpoints.existing(tmp_path / "checkpoints")[-1]
     assert last.name == "step_000010"
     assert all(np.isfinite(value).all() for value in checkpoints.read(last).weights.values())
+
+
+@np.errstate(all="ignore")
+def test_yolact_goes_on_without_a_step_whose_loss_is_not_finite(tmp_path, capsys):
+    run = trainer(tmp_path)  # its settings are YOLACT's: the tenth in a row is one too many
+    run.begin(START)
+    run.run(batches(poisoned=[3, *range(12, 21), 30]))
+    lines = log_lines(tmp_path)
+    left_out = [line for line in lines if "left_out" in line]
+    assert [line["step"] for line in left_out] == [3, *range(12, 21), 30]
+    assert left_out[0]["images"] == list(range(300, 308)) and left_out[0]["left_out"]["square"] in ("inf", "nan")
+    steps = [line["step"] for line in lines if "losses" in line]
+    assert steps == [step for step in range(ITERATIONS) if step not in (3, *range(12, 21), 30)]
+    assert "11 left out so far" in capsys.readouterr().err
+    weights, _ = weight_files.load(tmp_path / "weights.safetensors")
+    expected = LinearLearner()
+    expected.load_weights(START)
+    for step, batch in zip(range(ITERATIONS), (batch for _, batch in batches()), strict=False):
+        if step in steps:
+            expected.train_step(batch, learning_rate(run.settings.schedule, step))
+    assert all(np.array_equal(weights[name], value) for name, value in expected.weights().items())
+
+
+@pytest.mark.parametrize("stopped_at", [None, 25])
+@np.errstate(all="ignore")
+def test_ten_such_steps_in_a_row_stop_it(tmp_path, stopped_at):
+    """Also where the run was stopped and resumed among them."""
+    run = trainer(tmp_path, iterations=stopped_at or ITERATIONS)
+    run.begin(START)
+    poisoned = range(20, 35)
+    if stopped_at:
+        run.run(batches(poisoned=poisoned))
+        run = trainer(tmp_path)
+        run.resume()
+    with pytest.raises(NonFiniteLoss, match=r"step 29 is not finite .* 2900, 2901.* 10 of them in a row"):
+        run.run(batches(run.step, poisoned=poisoned))
 
 
 @pytest.mark.parametrize("broken", ["safetensors", "state"])

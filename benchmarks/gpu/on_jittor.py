@@ -1,0 +1,70 @@
+"""The Jittor wing on the GPU, in what time is left: golden cases, and the speed of an inference."""
+
+import importlib.util
+import shutil
+import time
+
+from benchmarks.gpu.parts import SEED, Job, tiny
+from benchmarks.gpu.report import Report
+from common.config import load_settings
+from common.errors import UserError
+
+MODELS = ("yolact_resnet50", "mask_rcnn_r50_fpn", "pose2seg")
+REPETITIONS = 5
+
+
+def run(job: Job, report: Report) -> None:
+    if importlib.util.find_spec("jittor") is None:
+        raise UserError('not measured: Jittor is not installed (pip install ".[jittor]")')
+    if job.device == "cuda" and shutil.which("nvcc") is None:
+        raise UserError("not measured: Jittor needs nvcc to compile for a GPU")
+    import jittor_impl  # noqa: F401  before the framework itself
+    from jittor_impl import device as devices
+
+    devices.select(job.device)
+    with report.attempt("golden cases"):
+        _goldens(job, report)
+    for name in MODELS:
+        with report.attempt(f"speed of {name}"):
+            _speed(tiny(name) if job.small else name, job, report)
+
+
+def _goldens(job: Job, report: Report) -> None:
+    import jittor as jt
+
+    from jittor_impl import ops
+    from tests.goldens import golden, runner
+
+    folder = golden.Path(golden.__file__).parent
+    names = ("yolact_tiny", "mask_rcnn_tiny", "pose2seg_tiny", "roi_align", "yolact_loss")
+    for case in (folder / name for name in names[:1] if job.small) if job.small else (folder / name for name in names):
+        with report.attempt(case.name):
+            work = job.folder / case.name
+            work.mkdir()
+            found = runner.measure(case, "jittor", job.device, ops, jt.zeros((1,)), work)
+            for name, distance in found.items():
+                report.check(f"{case.name}: {name}", distance.value, distance.tolerance)
+            worst = max(found.values(), key=lambda distance: distance.value / distance.tolerance)
+            report.add("golden cases in Jittor", case=case.name, worst=str(worst))
+
+
+def _speed(name: str, job: Job, report: Report) -> None:
+    import jittor as jt
+
+    from benchmarks.speed import made_up
+    from jittor_impl.learner import Learner
+
+    settings = load_settings(name)
+    family = importlib.import_module(f"benchmarks.speed.{settings.family}")
+    learner = Learner(settings, job.device)
+    learner.load_weights(family.make_work(settings, SEED).weights(learner.shapes()))
+    inputs = family.inputs(settings, 1, SEED)
+    times = []
+    for _ in range(2 + REPETITIONS):
+        jt.sync_all(True)
+        began = time.perf_counter()
+        learner.predict(inputs)
+        jt.sync_all(True)
+        times.append(1e3 * (time.perf_counter() - began))
+    row = {"first_ms": round(times[0]), "ms": round(sorted(times[2:])[REPETITIONS // 2], 1)}
+    report.add("speed in Jittor", model=name, task=f"whole inference of {made_up.IMAGE_SIZE}", **row)

@@ -1,0 +1,64 @@
+"""A model's speed: its network, the whole inference and a training step; on 1 image and 8, in float32 and TF32."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from benchmarks.gpu.models import Model
+from benchmarks.gpu.parts import Job, tiny
+from benchmarks.gpu.report import Report
+from benchmarks.gpu.timing import allow_tf32, timed
+from torch_impl import device as devices
+
+BATCHES = (1, 8)
+
+
+def run(job: Job, report: Report) -> None:
+    name = tiny(job.subject) if job.small else job.subject
+    device = devices.select(job.device)
+    model = Model(name, job.device, job.small)
+    for images in (1, 2) if job.small else BATCHES:
+        with report.attempt(f"inference, batch {images}"):
+            inputs = model.inputs(images)
+            _measure(inference(model.learner(images), inputs), name, images, device, report)
+        with report.attempt(f"training, batch {images}"):
+            trained, batch = model.learner(images, training=True), model.batch(images)
+            # With rate 0 the weights stay what they are, at the same cost.
+            tasks = {"training step": lambda trained=trained, batch=batch: trained.train_step(batch, 0.0)}
+            _measure(tasks, name, images, device, report)
+        del trained
+
+
+def inference(learner: Any, inputs: dict[str, Any]) -> dict[str, Callable[[], Any]]:
+    """The network up to where the host has a part, and the whole inference from prepared images to masks."""
+    image = learner._image(inputs["image"])
+    network = learner.network.features if learner.settings.family == "pose2seg" else learner.network
+
+    def forward() -> Any:
+        with torch.inference_mode():
+            return network(image)
+
+    learner.network.eval()
+    name = "the features alone" if learner.settings.family == "pose2seg" else "the network alone"
+    return {name: forward, "whole inference": lambda: learner.predict(inputs)}
+
+
+def _measure(tasks: dict[str, Callable], name: str, images: int, device: str, report: Report) -> None:
+    for task, call in tasks.items():
+        for precision in ("fp32", "tf32"):
+            allow_tf32(precision == "tf32")
+            found = timed(call, device)
+            report.add(
+                "speed",
+                model=name,
+                task=task,
+                batch=images,
+                precision=precision,
+                ms=found.milliseconds,
+                shortest=found.shortest,
+                longest=found.longest,
+                images_per_s=round(1e3 * images / found.milliseconds, 1),
+                peak_mib=found.peak_mib,
+                found=len(found.answer[0]) if task == "whole inference" else "",
+            )

@@ -1,0 +1,77 @@
+"""What a command does not need it does not import, and what it needs and lacks it names."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from common.data.shapes import write_shapes
+from common.packages import MissingPackage, needed
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("supervision", "tensorboardX", "faster_coco_eval")
+
+
+def without(packages: tuple[str, ...], code: str) -> subprocess.CompletedProcess:
+    """Runs code in a process that does not find the packages."""
+    blocked = f"import sys; sys.modules.update(dict.fromkeys({packages!r})); from common.errors import run_command; "
+    return subprocess.run([sys.executable, "-c", blocked + code], cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def shapes(tmp_path_factory):
+    return write_shapes(tmp_path_factory.mktemp("data") / "shapes", images=4, seed=0, val_images=2)
+
+
+@pytest.mark.parametrize(
+    "module", ["predictor", "predictions", "visualize", "commands.sinks", "commands.train", "commands.evaluate"]
+)
+def test_a_module_alone_asks_for_none_of_them(module):
+    done = without(PACKAGES, f"import common.{module}, common.evaluation.inference, weights_convert")
+    assert done.returncode == 0, done.stderr
+
+
+def test_results_without_pictures_need_nothing_to_draw():
+    code = "from pathlib import Path; from common.commands.sinks import choose_sink; "
+    code += "choose_sink(Path('out'), ['json'], True, False); choose_sink(Path('x.json'), [], True, False)"
+    assert without(PACKAGES, code).returncode == 0
+
+
+def command(name: str, arguments: list) -> str:
+    words = [str(argument) for argument in arguments]
+    return f"from common.commands.{name} import main; run_command(lambda: main('torch', {words!r}))"
+
+
+def test_training_names_what_it_lacks(shapes, tmp_path):
+    done = without(("tensorboardX",), command("train", ["yolact_tiny", "--data", shapes, "--output", tmp_path / "run"]))
+    assert done.returncode == 2
+    expected = "error: training needs tensorboardX, which is not installed: pip install tensorboardX\n"
+    assert done.stderr == expected
+    assert not (tmp_path / "run").exists()
+
+
+def test_rating_names_what_it_lacks_before_anything_is_predicted(shapes):
+    code = command("evaluate", ["yolact_tiny", "--data", shapes, "--weights", "none.safetensors"])
+    done = without(("faster_coco_eval",), code)
+    assert done.returncode == 2
+    assert done.stderr == "error: rating results needs faster-coco-eval, which is not installed: " + (
+        "pip install faster-coco-eval\n"
+    )
+
+
+@pytest.mark.parametrize("output", ["found.png", "folder"])
+def test_drawing_names_what_it_lacks_before_anything_is_predicted(output, shapes, tmp_path):
+    image = next(path for path in shapes.rglob("*.png"))
+    arguments = ["yolact_tiny", "--weights", "none.safetensors", image, "--output", tmp_path / output]
+    done = without(("supervision",), command("predict", arguments))
+    assert done.returncode == 2
+    assert done.stderr == "error: drawing needs supervision, which is not installed: pip install supervision\n"
+
+
+def test_what_a_package_itself_lacks_is_not_hidden(tmp_path, monkeypatch):
+    (tmp_path / "half_there.py").write_text("import no_such_module\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ModuleNotFoundError, match="no_such_module") as caught:
+        needed("half_there", "half-there", "this")
+    assert not isinstance(caught.value, MissingPackage)
