@@ -216,13 +216,13 @@ def test_a_crash_while_writing_leaves_the_last_checkpoint(tmp_path, monkeypatch,
 
     original = checkpoints.write
 
-    def write(folder, checkpoint, keep):
+    def write(folder, checkpoint, *keep):
         if checkpoint.state.step == 15:
             if broken == "safetensors":
                 monkeypatch.setattr(checkpoints, "save_file", crash)
             else:
                 monkeypatch.setattr(json, "dumps", crash)
-        return original(folder, checkpoint, keep)
+        return original(folder, checkpoint, *keep)
 
     monkeypatch.setattr(checkpoints, "write", write)
     with pytest.raises(OSError, match="no space"):
