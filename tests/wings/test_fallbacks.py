@@ -1,0 +1,40 @@
+"""Where the project's compiled kernels are not to be had, the framework's own operations give the goldens' numbers too.
+
+That is what a wing computes with on a GPU, or without a compiler; the array contract's tests hold each operator so.
+"""
+
+from pathlib import Path
+
+import pytest
+
+from common import kernels
+from tests.goldens import golden, runner
+
+FOLDER = Path(golden.__file__).parent
+CASES = {
+    "torch": ["roi_align", "rpn_proposals", "roi_heads_inference", "mask_rcnn_tiny", "yolact_plus_resnet50"],
+    # Its operations compile for a while where a network is among them.
+    "mindspore": ["roi_align", "roi_heads_inference"],
+    # Its operators are compiled in any case.
+    "jittor": [],
+}
+
+
+def pytest_generate_tests(metafunc):
+    metafunc.parametrize("case", CASES[metafunc.config.getoption("--framework")])
+
+
+@pytest.fixture
+def no_kernels(monkeypatch, framework, wing):
+    monkeypatch.setattr(kernels, "library", lambda: None)
+    if framework == "torch":
+        monkeypatch.setattr(wing("_kernels"), "torchvision_ops", lambda: None)
+        yield
+        return
+    wing("_kernels")._path.cache_clear()
+    yield
+    wing("_kernels")._path.cache_clear()
+
+
+def test_a_golden_case_without_kernels(case, no_kernels, framework, device_name, xp, like, tmp_path):
+    assert runner.hold(FOLDER / case, framework, device_name, xp, like, tmp_path)
