@@ -102,6 +102,9 @@ class BatchNorm(nn.Module):
         return scale, self.bias - self.running_mean * scale
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.standing_still and self.eps == 0:  # which PyTorch 2.11 refuses
+            scale, shift = (each[:, None, None] for each in self.scale_and_shift())
+            return x * scale + shift
         return F.batch_norm(
             x,
             self.running_mean,

@@ -21,6 +21,7 @@ def run(job: Job, report: Report) -> None:
     # Both devices read the same weights, which take a while to make.
     golden.checkpoint = lru_cache(maxsize=1)(golden.checkpoint)
     cases = sorted(manifest.parent for manifest in FOLDER.glob("*/manifest.json"))
+    cases = [case for case in cases if runner.concerns(case, "torch")]
     if job.small:
         cases = [case for case in cases if "keys" not in golden.manifest(case) or case.name.endswith("_tiny")]
     for case in cases:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from common import rcnn
+from common import kernels, rcnn
 from common.boxes import with_border
 from common.config import load_settings
 from common.rcnn.forms import Form
@@ -105,6 +105,28 @@ def test_a_window_of_a_bitmap_is_as_good_as_the_whole():
         np.testing.assert_allclose(
             there, form_targets([Form(bitmap=whole)] * 3, boxes, (96, 128), 28, family), atol=1e-5
         )
+
+
+@pytest.mark.parametrize("family", ["torchvision", "detectron2"])
+def test_bitmaps_without_compiled_kernels(family, monkeypatch):
+    """Two objects' regions in any order, among them some of whose cells are half covered."""
+    rng = np.random.default_rng(0)
+    forms = [
+        Form(bitmap=rng.integers(0, 2, (40, 50)).astype(np.uint8), corner=(9, 5)),
+        bitmap(np.array([0, 0, 64, 64])),
+    ]
+    boxes = np.concatenate([rng.uniform(0, 40, (20, 2)), rng.uniform(45, 90, (20, 2))], axis=1).astype(np.float32)
+    boxes[1::4] = [0, 0, 84, 84]  # each cell has nine samples
+    pairs = [forms[row % 2] for row in range(20)]
+    compiled = form_targets(pairs, boxes, (96, 128), 28, family)
+    monkeypatch.setattr(kernels, "library", lambda: None)
+    plain = form_targets(pairs, boxes, (96, 128), 28, family)
+    assert len(np.unique(plain)) > (100 if family == "torchvision" else 1)
+    np.testing.assert_allclose(compiled, plain, atol=1e-5)
+    one_by_one = [
+        form_targets([form], box[None], (96, 128), 28, family)[0] for form, box in zip(pairs, boxes, strict=True)
+    ]
+    np.testing.assert_array_equal(one_by_one, plain)
 
 
 INPUTS = {"image": np.zeros((2, 3, *PADDED), np.float32), "image_size": SIZES[:2]}
