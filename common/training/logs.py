@@ -36,6 +36,7 @@ class RunLog:
 
     def __init__(self, folder: Path | None, start_step: int):
         self._evaluated: set[int] = set()
+        self.count_left_out = 0
         self._file = self._curves = None
         if folder is None:
             return
@@ -59,6 +60,8 @@ class RunLog:
     def left_out(self, step: int, losses: dict[str, float], images: list[int]) -> None:
         """An update that was not made, since its loss was not finite."""
         self.count_left_out += 1
+        if self._file is None:
+            return
         self._write(
             {"step": step, "left_out": {name: f"{value:g}" for name, value in losses.items()}, "images": images}
         )

@@ -191,6 +191,17 @@ def test_yolact_goes_on_without_a_step_whose_loss_is_not_finite(tmp_path, capsys
     assert all(np.array_equal(weights[name], value) for name, value in expected.weights().items())
 
 
+@np.errstate(all="ignore")
+def test_a_run_without_a_log_counts_the_losses_that_are_not_finite(tmp_path, capsys):
+    run = trainer(tmp_path, nonfinite_losses=10, iterations=6)
+    run.logs = False
+    run.begin(START)
+    run.run(batches(poisoned=(2, 4)))
+    said = capsys.readouterr().err
+    assert "1 left out so far" in said and "2 left out so far" in said
+    assert run.step == 6 and not (tmp_path / "log.jsonl").exists()
+
+
 @pytest.mark.parametrize("stopped_at", [None, 25])
 @np.errstate(all="ignore")
 def test_ten_such_steps_in_a_row_stop_it(tmp_path, stopped_at):
