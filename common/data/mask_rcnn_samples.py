@@ -65,7 +65,8 @@ class Training:
         long_side = chosen.long_side or preprocessing.long_side
         size = resized_size(original, short_side, long_side, settings.convention)
         pixels = resize(image, size, preprocessing, settings.convention)
-        objects = _resized(_objects(self.dataset, position, original, size, flip, settings.convention), original, size)
+        flips = (flip, vertical_flip)
+        objects = _resized(_objects(self.dataset, position, original, size, flips, settings.convention), original, size)
         objects = _kept(objects, size, settings.convention)
         if flip:
             pixels = np.ascontiguousarray(pixels[:, :, ::-1])
@@ -145,12 +146,17 @@ def _padded(images: list[np.ndarray], multiple: int) -> tuple[np.ndarray, np.nda
 
 
 def _objects(
-    dataset: CocoDataset, position: int, original: tuple[int, int], size: tuple[int, int], flip: bool, family: Family
+    dataset: CocoDataset,
+    position: int,
+    original: tuple[int, int],
+    size: tuple[int, int],
+    flips: tuple[bool, bool],
+    family: Family,
 ) -> _Objects:
     """Boxes and polygons in pixels of the original, bitmaps already resized; crowds and what has no mask are left out.
 
-    torchvision's mask targets come from bitmaps, the others' from polygons where an object has them. flip: whether all
-    of it is going to be mirrored.
+    torchvision's mask targets come from bitmaps, the others' from polygons where an object has them. flips: whether
+    all of it is going to be mirrored left to right, and top to bottom.
     """
     found = dataset.objects(position, original)
     boxes = _boxes(found, original, family)
@@ -158,7 +164,7 @@ def _objects(
     kept, forms = [], []
     for row in np.flatnonzero(sound).tolist():
         polygons = () if family == "torchvision" else dataset.polygons(position, row)
-        form = Form(polygons) if polygons else _window(found.rles[row], size, flip, family)
+        form = Form(polygons) if polygons else _window(found.rles[row], size, flips, family)
         # detectron2 alone drops a bitmap without a pixel; of polygons no original asks what they cover.
         if family != "detectron2" or form.bitmap is None or form.bitmap.any():
             kept.append(row)
@@ -175,12 +181,13 @@ def _boxes(objects: Objects, size: tuple[int, int], family: Family) -> np.ndarra
     return clipped(boxes, (size[0] - 1, size[1] - 1))
 
 
-def _window(packed: dict, size: tuple[int, int], flip: bool, family: Family) -> Form:
-    """A mask, resized to `size` by the nearest pixel, where it is not empty; `flip`: it will then be mirrored."""
+def _window(packed: dict, size: tuple[int, int], flips: tuple[bool, bool], family: Family) -> Form:
+    """A mask, resized to `size` by the nearest pixel, where it is not empty; `flips`: how it will then be mirrored."""
     height, width = packed["size"]
     rows, columns = nearest(height, size[0], family), nearest(width, size[1], family)
-    if flip and family == "torchvision":  # mirrors before it resizes, and its nearest pixel lies to the left
-        columns = width - 1 - columns[::-1]
+    if family == "torchvision":  # mirrors before it resizes, and its nearest pixel lies to the left and above
+        columns = width - 1 - columns[::-1] if flips[0] else columns
+        rows = height - 1 - rows[::-1] if flips[1] else rows
     left, top, wide, high = rle.toBbox(packed)
     x, y = (
         _span(places, start, start + length) for places, start, length in ((columns, left, wide), (rows, top, high))

@@ -28,11 +28,15 @@ FAMILIES = {"maskrcnn_benchmark": "", "torchvision": "_torchvision", "detectron2
 SMALL = ["num_classes=2", "preprocessing.short_side=60", "preprocessing.long_side=100"]
 BLOB = np.zeros((HEIGHT, WIDTH), np.uint8)
 BLOB[4:20, 3:9] = BLOB[10:20, 3:30] = 1
-# Which of 40 mirrored columns torch.nn.functional.interpolate shows in 66.
+# Which of 40 mirrored columns torch.nn.functional.interpolate shows in 66, and of 30 mirrored rows in 50.
 MIRRORED_COLUMNS = [
     39, 39, 38, 38, 37, 36, 36, 35, 35, 34, 33, 33, 32, 32, 31, 30, 30, 29, 29, 28, 27, 27, 26, 26, 25, 24, 24, 23, 23,
     22, 21, 21, 20, 19, 19, 18, 18, 17, 16, 16, 15, 15, 14, 13, 13, 12, 12, 11, 10, 10, 9, 9, 8, 7, 7, 6, 6, 5, 4, 4,
     3, 3, 2, 1, 1, 0,
+]  # fmt: skip
+MIRRORED_ROWS = [
+    29, 29, 28, 28, 27, 26, 26, 25, 25, 24, 23, 23, 22, 22, 21, 20, 20, 19, 19, 18, 17, 17, 16, 16, 15, 14, 14, 13, 13,
+    12, 11, 11, 10, 10, 9, 8, 8, 7, 7, 6, 5, 5, 4, 4, 3, 2, 2, 1, 1, 0,
 ]  # fmt: skip
 
 
@@ -95,6 +99,16 @@ def test_mirroring_moves_image_boxes_and_forms(tmp_path, family, mirrored):
     assert_shows(sample["forms"][1], BLOB[nearest(HEIGHT, 60, family)[:, None], nearest(WIDTH, 80, family)][:, ::-1])
 
 
+@pytest.mark.parametrize("is_turned_over", [False, True])
+def test_torchvision_mirrors_a_mask_before_it_resizes_it(tmp_path, mirrored, is_turned_over):
+    flips = ["augmentation.flip=true", f"augmentation.vertical_flip={int(is_turned_over)}"]
+    settings = settings_of("torchvision", *flips, "preprocessing.short_side=50")
+    sample = sample_of(training(tmp_path, [by_rle(1, 1, BLOB)], settings))
+    assert sample["image"].shape == (3, 50, 66)
+    rows = np.array(MIRRORED_ROWS) if is_turned_over else nearest(HEIGHT, 50, "torchvision")
+    assert_shows(sample["forms"][0], BLOB[rows[:, None], MIRRORED_COLUMNS])
+
+
 # maskrcnn-benchmark's own transforms of an image of 40 x 30 and one object to a short side of 60, by whether left and
 # right, top and bottom change places: a few values and the sum of the image, the box, the polygon.
 MIRRORED = {
@@ -153,13 +167,6 @@ def test_colours_change_before_the_image_is_resized(tmp_path):
     expected = resize(changed, (60, 80), settings.preprocessing, "maskrcnn_benchmark")
     assert np.array_equal(sample_of(made)["image"], expected)
     assert not np.array_equal(changed, made.dataset.image(0))
-
-
-def test_torchvision_mirrors_a_mask_before_it_resizes_it(tmp_path, mirrored):
-    settings = settings_of("torchvision", "augmentation.flip=true", "preprocessing.short_side=50")
-    sample = sample_of(training(tmp_path, [by_rle(1, 1, BLOB)], settings))
-    assert sample["image"].shape == (3, 50, 66)
-    assert_shows(sample["forms"][0], BLOB[nearest(HEIGHT, 50, "torchvision")[:, None], MIRRORED_COLUMNS])
 
 
 def assert_shows(form, mask):
