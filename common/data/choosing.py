@@ -20,7 +20,7 @@ def chosen_images(
     """
     if count is None:
         return dataset
-    positions = dataset.annotated()
+    positions = dataset.positions_with_annotations()
     if not len(positions):
         positions = np.arange(len(dataset))
     if order == "hashed":

@@ -90,7 +90,8 @@ class CocoDataset:
         starts, ends = columns["first"][:-1][positions], columns["first"][1:][positions]
         rows = np.concatenate([np.arange(0), *map(np.arange, starts, ends)])
         per_image = ("image_id", "image_size", "first_annotation")
-        per_annotation = ("annotation_id", "label", "box", "area", "crowd", "ignored", "segmentation", "keypoints")
+        whole = ("first", "names", "name_end")
+        per_annotation = [name for name in columns if name not in (*per_image, *whole)]
         names = [self.file_name(position).encode() for position in positions]
         chosen = copy.copy(self)
         chosen._columns = SharedArrays(
@@ -103,11 +104,6 @@ class CocoDataset:
             }
         )
         return chosen
-
-    def annotated(self) -> np.ndarray:
-        """The positions of the images that have an annotation, sound or not, in the order of the first of each."""
-        places = self._columns["first_annotation"]
-        return np.argsort(places, kind="stable")[np.count_nonzero(places < 0) :]
 
     def __getstate__(self) -> dict:
         return {name: value for name, value in self.__dict__.items() if name != "_text"}
@@ -243,8 +239,9 @@ class CocoDataset:
         return np.unique(image[sound])
 
     def positions_with_annotations(self) -> np.ndarray:
-        """The images that have an annotation of any kind."""
-        return np.flatnonzero(np.diff(self._columns["first"]))
+        """The images that have an annotation of any kind, in the order of the first of each in the file."""
+        places = self._columns["first_annotation"]
+        return np.argsort(places, kind="stable")[np.count_nonzero(places < 0) :]
 
     def missing_images(self) -> np.ndarray:
         """The positions whose file is not there; lists each folder once instead of asking for every file."""

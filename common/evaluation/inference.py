@@ -16,7 +16,7 @@ from common.results import Instances
 
 def evaluated_positions(dataset: CocoDataset, settings: Settings) -> np.ndarray:
     """The images of a data set that a model is evaluated on: all, or those with annotations where there are any."""
-    annotated = dataset.positions_with_annotations()
+    annotated = np.sort(dataset.positions_with_annotations())
     if settings.rates_empty_images or len(annotated) == 0:
         return np.arange(len(dataset))
     return annotated

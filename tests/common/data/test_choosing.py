@@ -42,7 +42,9 @@ def test_without_a_count_all_are_taken_and_without_annotations_too(tmp_path):
 
 
 def test_a_part_is_the_whole_of_its_images(tmp_path):
-    annotations = [annotation(10 * number + k, number) for k in range(2) for number in (1, 2, 3)]
+    annotations = [
+        annotation(10 * number + k, number, area=50 + 10 * number + k) for k in range(2) for number in (1, 2, 3)
+    ]
     write(tmp_path, [image(number) for number in (1, 2, 3)], annotations[1:])
     whole = CocoDataset(tmp_path / "annotations.json", tmp_path / "images")
     part = whole.only(np.array([2, 0]))
@@ -50,6 +52,7 @@ def test_a_part_is_the_whole_of_its_images(tmp_path):
     for position, origin in ((0, 2), (1, 0)):
         assert part.file_name(position) == whole.file_name(origin)
         ours, theirs = part.load(position), whole.load(origin)
+        assert part.truth(position) == whole.truth(origin)
         assert ours.image_id == theirs.image_id and np.array_equal(ours.image, theirs.image)
         assert np.array_equal(ours.masks, theirs.masks) and np.array_equal(ours.boxes, theirs.boxes)
         assert ours.annotation_ids.tolist() == theirs.annotation_ids.tolist()
