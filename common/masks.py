@@ -7,6 +7,9 @@ from pycocotools import mask as rle
 from common.array import Array, namespace
 from common.boxes import Family
 
+# Of a box that polygons are drawn in, as in detectron2; maskrcnn-benchmark knows none and draws without end.
+_SMALLEST_SIDE = 0.1
+
 
 def window(boxes: Array, size: tuple[int, int], margin: float) -> Array:
     """(..., 4) xyxy relative to the grid -> (..., h, w) float32: 1 in the box and `margin` cells around it, else 0.
@@ -99,12 +102,9 @@ def _sampled(mask: np.ndarray, box: np.ndarray, image_size: tuple[int, int]) -> 
     return (places[0], places[1]), weights[0] @ mask @ weights[1].T
 
 
-def polygons_in_box(polygons: list[np.ndarray], box: np.ndarray, size: int, smallest: float) -> np.ndarray:
-    """An object's polygons, each x, y, x, y, ..., seen in a box (4,) xyxy -> (size, size) bool.
-
-    The box's sides count as at least `smallest`: maskrcnn-benchmark 1, detectron2 0.1.
-    """
+def polygons_in_box(polygons: list[np.ndarray], box: np.ndarray, size: int) -> np.ndarray:
+    """An object's polygons, each x, y, x, y, ..., seen in a box (4,) xyxy -> (size, size) bool."""
     x1, y1, x2, y2 = (float(value) for value in box)
-    scale = np.array([size / max(x2 - x1, smallest), size / max(y2 - y1, smallest)])
+    scale = np.array([size / max(x2 - x1, _SMALLEST_SIDE), size / max(y2 - y1, _SMALLEST_SIDE)])
     moved = [((np.reshape(polygon, (-1, 2)) - (x1, y1)) * scale).reshape(-1).tolist() for polygon in polygons]
     return rle.decode(rle.merge(rle.frPyObjects(moved, size, size))).astype(bool)

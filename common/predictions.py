@@ -13,14 +13,16 @@ from common.errors import UserError
 from common.evaluation.coco import coco_results
 from common.files import atomic_path
 from common.results import Instances
-from common.visualize import draw
+from common.visualize import ALL_PARTS, Parts, draw
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 
 
-def save_overlay(path: Path, image: np.ndarray, instances: Instances, class_names: Sequence[str]) -> None:
+def save_overlay(
+    path: Path, image: np.ndarray, instances: Instances, class_names: Sequence[str], parts: Parts = ALL_PARTS
+) -> None:
     """The image with what was found drawn onto it; image (H, W, 3) uint8 RGB."""
-    write_image(path, draw(image, instances, class_names)[:, :, ::-1])
+    write_image(path, draw(image, instances, class_names, parts)[:, :, ::-1])
 
 
 def save_masks(folder: Path, instances: Instances, class_names: Sequence[str]) -> None:

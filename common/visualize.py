@@ -1,6 +1,7 @@
 """Drawing instances onto their image."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from types import ModuleType
 
 import cv2
@@ -10,12 +11,25 @@ from common.packages import needed
 from common.results import Instances
 
 
+@dataclass(frozen=True)
+class Parts:
+    """What is drawn of an instance; scores stand behind names."""
+
+    masks: bool = True
+    boxes: bool = True
+    names: bool = True
+    scores: bool = True
+
+
+ALL_PARTS = Parts()
+
+
 def require() -> ModuleType:
     """supervision, which draws; says how to install it where it is missing."""
     return needed("supervision", "supervision", "drawing")
 
 
-def draw(image: np.ndarray, instances: Instances, class_names: Sequence[str]) -> np.ndarray:
+def draw(image: np.ndarray, instances: Instances, class_names: Sequence[str], parts: Parts = ALL_PARTS) -> np.ndarray:
     """A copy of `image` (H, W, 3) uint8 RGB with masks, boxes, names and scores; a class has one colour always."""
     sv = require()
     # It paints in OpenCV's order of channels.
@@ -29,13 +43,17 @@ def draw(image: np.ndarray, instances: Instances, class_names: Sequence[str]) ->
             confidence=instances.scores,
             class_id=instances.labels.astype(int),
         )
-        texts = [
-            f"{class_names[label]} {score:.2f}" for label, score in zip(instances.labels, instances.scores, strict=True)
-        ]
-        scene = sv.MaskAnnotator(opacity=0.45).annotate(scene, found)
-        scene = sv.BoxAnnotator(thickness=thickness).annotate(scene, found)
-        labels = sv.LabelAnnotator(text_scale=scale, text_thickness=max(thickness // 2, 1), text_padding=2)
-        scene = labels.annotate(scene, found, texts)
+        if parts.masks:
+            scene = sv.MaskAnnotator(opacity=0.45).annotate(scene, found)
+        if parts.boxes:
+            scene = sv.BoxAnnotator(thickness=thickness).annotate(scene, found)
+        if parts.names:
+            texts = [
+                f"{class_names[label]} {score:.2f}" if parts.scores else class_names[label]
+                for label, score in zip(instances.labels, instances.scores, strict=True)
+            ]
+            labels = sv.LabelAnnotator(text_scale=scale, text_thickness=max(thickness // 2, 1), text_padding=2)
+            scene = labels.annotate(scene, found, texts)
     return np.ascontiguousarray(scene[:, :, ::-1])
 
 

@@ -17,7 +17,7 @@ from common.config import load_settings
 from common.results import Instances
 
 ROOT = Path(__file__).parents[1]
-PAGES = ("README.md", "docs/gpu.md", "docs/mask_rcnn.md", "docs/pose2seg.md")
+PAGES = ("README.md", "docs/gpu.md", "docs/mask_rcnn.md", "docs/originals.md", "docs/pose2seg.md")
 
 
 def blocks(page, language=""):

@@ -87,16 +87,15 @@ class Learner:
         """
         before = [statistic.clone() for statistic in self._statistics]
         losses = self._backward(batch)
-        parameters = list(self._trainable.values())
-        norm = nn.utils.get_total_norm([parameter.grad for parameter in parameters])
+        limit = self.settings.schedule.clip_norm
+        # Without a limit the gradients stay as they are; this way to their norm is in every release of PyTorch.
+        norm = nn.utils.clip_grad_norm_(self._trainable.values(), math.inf if limit is None else limit)
         if not math.isfinite(norm):
             losses["gradient"] = norm.item()
         if not all(map(math.isfinite, losses.values())):
             for statistic, value in zip(self._statistics, before, strict=True):
                 statistic.copy_(value)
             return losses
-        if self.settings.schedule.clip_norm is not None:
-            nn.utils.clip_grads_with_norm_(parameters, self.settings.schedule.clip_norm, norm)
         for group in self._optimizer.param_groups:
             group["lr"] = learning_rate * group["rate"]
         self._optimizer.step()

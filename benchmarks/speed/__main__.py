@@ -19,7 +19,7 @@ from pathlib import Path
 from benchmarks.frameworks import FRAMEWORKS, chosen_frameworks
 from benchmarks.speed.mask_rcnn import make_sizes_work, sizes_table
 from benchmarks.speed.measuring import Work, measure, table
-from common.commands.wing import at_least
+from common.commands.arguments import at_least
 from common.config import Settings, load_settings
 from common.errors import UserError, run_command
 from common.files import atomic_path

@@ -9,15 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from common.commands.wing import (
-    Parser,
-    at_least,
-    default_workers,
-    nms_overrides,
-    trained_model,
-)
+from common.commands.arguments import at_least, default_workers
+from common.commands.wing import Parser, nms_overrides, trained_model
 from common.config import Settings, load_settings
-from common.config.sections import DataKind
 from common.errors import UserError
 from common.files import atomic_path
 from common.maskrcnn_benchmark import is_config
@@ -61,29 +55,46 @@ def main(framework: str, argv: Sequence[str] | None = None) -> None:
     if chosen.data_kind != "person_keypoints" and (arguments.keypoints or arguments.coco or arguments.OCHuman):
         parser.error("--keypoints, --coco and --OCHuman are for models that find persons by their key points")
 
-    datasets = _datasets(arguments, chosen.data_kind)
+    found = _datasets(arguments, chosen)
+    datasets = {name: _chosen_images(each, arguments) for name, each in found.items()}
     if len(datasets) > 1 and (arguments.output_coco_json or arguments.bbox_det_file or arguments.mask_det_file):
         parser.error(f"results of {' and '.join(datasets)} do not go into one file: write them with --output DIR")
     _check_images(arguments, chosen, datasets)
-    ratings = {name: _rating(parser, arguments, dataset) for name, dataset in datasets.items()}
+    ratings = {}
+    if not arguments.benchmark:
+        ratings = {name: _rating(parser, arguments, dataset) for name, dataset in datasets.items()}
     keypoints = _keypoints(arguments, chosen, list(datasets.values()))
     learner, settings, card = trained_model(framework, arguments)
     for name, dataset in datasets.items():
+        if arguments.benchmark:
+            _time(learner, settings, dataset, keypoints, arguments)
+            continue
         categories = categories_of(card.classes, dataset, str(arguments.weights))
         found = _results(learner, settings, dataset, categories, keypoints, arguments)
         _report(found, ratings[name], arguments, arguments.output and arguments.output / name)
 
 
-def _datasets(arguments: Namespace, kind: DataKind) -> dict[str, "CocoDataset"]:
-    """By their protocols' names what is to be rated on; without a protocol it has none."""
+def _datasets(arguments: Namespace, settings: Settings) -> dict[str, "CocoDataset"]:
+    """By their names what is to be rated on: Pose2Seg's protocols, or the test sets of a configuration; one alone
+    that is neither has none."""
     from common.data.coco import resolve
 
+    kind = settings.data_kind
+    if arguments.test_sets:
+        return {name: resolve(root, split, kind) for name, root, split in arguments.test_sets}
     wanted = [protocol for option, protocols in _PROTOCOLS.items() if vars(arguments)[option] for protocol in protocols]
     if not wanted:
         return {"": resolve(arguments.data, arguments.split, kind)}
     folders = {folder: arguments.data / folder for _, folder, _ in wanted}
     roots = {folder: root if root.is_dir() else arguments.data for folder, root in folders.items()}
     return {name: resolve(roots[folder], split, kind) for name, folder, split in wanted}
+
+
+def _chosen_images(dataset: "CocoDataset", arguments: Namespace) -> "CocoDataset":
+    from common.data.choosing import chosen_images
+
+    order = "shuffled" if arguments.shuffle else "file" if arguments.no_sort else "hashed"
+    return chosen_images(dataset, arguments.max_images, order, arguments.seed)
 
 
 def _check_images(arguments: Namespace, settings: Settings, datasets: dict[str, "CocoDataset"]) -> None:
@@ -133,17 +144,41 @@ def _results(
     keypoints: "KeypointResults | None",
     arguments: Namespace,
 ) -> dict[str, list[dict[str, Any]]]:
-    from common.data.samples import samples_for
     from common.evaluation.inference import evaluated_positions, predict_dataset
 
+    samples = _samples(learner, settings, dataset, keypoints)
+    batch_size = min(arguments.batch_size, len(evaluated_positions(dataset, settings)))
+    limits = (arguments.score_threshold, arguments.top_k)
+    return predict_dataset(learner, settings, dataset, batch_size, arguments.workers, categories, samples, *limits)
+
+
+def _time(
+    learner: Any, settings: Settings, dataset: "CocoDataset", keypoints: "KeypointResults | None", arguments: Namespace
+) -> None:
+    """Prints how fast the images are worked on; none is rated."""
+    from common.evaluation.inference import evaluated_positions
+    from common.evaluation.speed import speed_lines, time_images
+
+    samples = _samples(learner, settings, dataset, keypoints)
+    limits = (arguments.score_threshold, arguments.top_k)
+    seconds = time_images(learner, samples, evaluated_positions(dataset, settings), *limits)
+    print("\n".join(speed_lines(seconds, learner.device)))
+
+
+def _samples(learner: Any, settings: Settings, dataset: "CocoDataset", keypoints: "KeypointResults | None") -> Any:
+    """The family's samples of the images for prediction; says what is about to be done with them."""
+    from common.data.samples import samples_for
+    from common.evaluation.inference import evaluated_positions
+
     count = len(evaluated_positions(dataset, settings))
-    where, samples = f"{count} images of {dataset.annotations}", None
+    where, samples = f"{count} images of {dataset.annotations}", samples_for(settings)
     if settings.data_kind == "person_keypoints":
-        samples = samples_for(settings).Inference(dataset, settings, keypoints)
-        where += f", persons by {samples.origin}"
+        found = samples.Inference(dataset, settings, keypoints)
+        where += f", persons by {found.origin}"
+    else:
+        found = samples.Inference(dataset, settings)
     print(f"{settings.model} in {learner.framework} on {learner.device}: {where}", flush=True)
-    batch_size = min(arguments.batch_size, count)
-    return predict_dataset(learner, settings, dataset, batch_size, arguments.workers, categories, samples)
+    return found
 
 
 def _report(
@@ -252,5 +287,24 @@ def _parser(framework: str) -> Parser:
     )
     add("--coco", action="store_true", help="Pose2Seg: rate on COCOPersons val, in ROOT/coco2017 or ROOT")
     add("--OCHuman", action="store_true", help="Pose2Seg: rate on OCHuman val and test, in ROOT/OCHuman or ROOT")
+    add("--max-images", type=_image_count, metavar="N", help="take N images alone, always the same; -1: all (default)")
+    add("--shuffle", action="store_true", help="with --max-images: take any, drawn with --seed")
+    add("--seed", type=int, metavar="N", help="of --shuffle; without it they are others each time")
+    add("--no-sort", action="store_true", help="with --max-images: take the first of the file")
+    add(
+        "--score-threshold",
+        type=float,
+        default=0.0,
+        metavar="S",
+        help="rate what has a score above S alone (default 0)",
+    )
+    add("--top-k", type=at_least(1), metavar="K", help="rate the best K of an image alone")
+    add("--benchmark", action="store_true", help="tell how fast images are worked on, one by one, and rate nothing")
+    parser.set_defaults(test_sets=())
     parser.add_nms_options()
+    parser.add_originals()
     return parser
+
+
+def _image_count(text: str) -> int | None:
+    return None if text == "-1" else at_least(1)(text)

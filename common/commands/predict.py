@@ -6,13 +6,15 @@ from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from common.commands.wing import Parser, at_least, nms_overrides, trained_model
+from common.commands.arguments import at_least, truth
+from common.commands.wing import Parser, nms_overrides, trained_model
 from common.config import Settings, load_settings
 
 if TYPE_CHECKING:
     from common.commands.media import Images, Video
     from common.commands.sinks import Classes
     from common.data.keypoints_by_name import Keypoints
+    from common.visualize import Parts
     from common.weights import Card
 
 EXAMPLES = """
@@ -50,7 +52,7 @@ def main(framework: str, argv: Sequence[str] | None = None) -> None:
         parser.error(f"--save {min(unknown)}: there are {', '.join(sinks.FORMS)}")
     is_video = isinstance(source, int) or source.suffix.lower() in media.VIDEO_SUFFIXES
     is_folder = not is_video and source.is_dir()
-    sink = sinks.choose_sink(output, forms, has_many=is_video or is_folder, is_video=is_video)
+    sink = sinks.choose_sink(output, forms, is_video or is_folder, is_video, _parts(arguments))
     # Opened before the model: what is wrong with the input shows at once.
     frames = media.Video(source) if is_video else media.Images(source, chosen.reads_upright)
     keypoints = _keypoints(parser, arguments, chosen, frames) if by_keypoints else None
@@ -80,6 +82,12 @@ def _classes(card: "Card") -> "Classes":
     from weights_convert.class_names import category_ids
 
     return Classes(card.classes, card.category_ids or category_ids(card.classes))
+
+
+def _parts(arguments: Namespace) -> "Parts":
+    from common.visualize import Parts
+
+    return Parts(arguments.draw_masks, arguments.draw_boxes, arguments.draw_names, arguments.draw_scores)
 
 
 def _keypoints(parser: Parser, arguments: Namespace, settings: Settings, frames: "Images | Video") -> "Keypoints":
@@ -129,8 +137,11 @@ def _parser(framework: str) -> Parser:
     add("--score-threshold", "--score_threshold", type=float, default=0.15, metavar="S", help="default 0.15")
     add("--top-k", "--top_k", type=at_least(1), default=100, metavar="K", help="the best K of an image (default 100)")
     add("--keypoints", type=Path, metavar="FILE", help="Pose2Seg: persons' key points (COCO results or annotations)")
+    for part in ("masks", "boxes", "names", "scores"):
+        add(f"--draw-{part}", type=truth, default=True, metavar="BOOL", help=f"false: no {part} in what is drawn")
     add("--image", metavar="IN[:OUT]", help="INPUT under the name that YOLACT's own command gives it; likewise")
     add("--images", metavar="IN[:OUT]", help="a folder")
     add("--video", metavar="IN[:OUT]", help="a video file or a camera's index")
     parser.add_nms_options()
+    parser.add_originals()
     return parser

@@ -2,7 +2,6 @@
 
 import math
 import re
-import sys
 from argparse import Namespace
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -13,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from common.commands import originals
+from common.commands.arguments import at_least, default_workers
 from common.commands.evaluate import check_classes
-from common.commands.wing import Parser, at_least, default_workers, learner_class
+from common.commands.wing import Parser, learner_class
 from common.config import Settings, load_settings, numerics
 from common.errors import UserError
 from common.weights import Card
@@ -33,9 +34,10 @@ yolact_resnet50 --data datasets/mine --output runs/mine --weights yolact_resnet5
 
 def main(framework: str, argv: Sequence[str] | None = None) -> None:
     parser = _parser(framework)
-    # An option whose value may be left out would swallow the word behind it, so that `--resume=FILE` is one of its own.
-    words = sys.argv[1:] if argv is None else argv
-    arguments = parser.read([re.sub("^--resume=", "--resume_file=", word) for word in words])
+    arguments = parser.read(argv)
+    if arguments.resume_file is not None:
+        arguments.resume_file = originals.saved_run(arguments.resume_file, arguments.output, arguments.model)
+        arguments.resume = arguments.resume or arguments.resume_file is None
     chosen = load_settings(arguments.model, arguments.overrides)
     if sum(map(bool, (arguments.weights, arguments.resume, arguments.resume_file))) > 1:
         parser.error(
@@ -47,9 +49,12 @@ def main(framework: str, argv: Sequence[str] | None = None) -> None:
     from common.data.coco import resolve
     from common.data.loader import Loader
     from common.data.samples import samples_for
+    from common.training.logs import check_new
     from common.training.trainer import Trainer, check_output
 
     check_output(arguments.output, arguments.resume)
+    if arguments.log_folder and not arguments.resume:
+        check_new(arguments.log_folder)
     dataset = resolve(_root(arguments.data, chosen), "train", chosen.data_kind)
     settings = _settings(chosen, arguments, dataset)
     learner = learner_class(framework)(settings, arguments.device, training=True)
@@ -74,6 +79,8 @@ def main(framework: str, argv: Sequence[str] | None = None) -> None:
         beginning and _card(settings, dataset, arguments, beginning),
         {"images": len(report.usable), "classes": list(dataset.class_names)},
         evaluation,
+        arguments.log_folder,
+        not arguments.no_log,
     )
     if beginning is None:
         trainer.resume()
@@ -150,7 +157,10 @@ def _beginning(learner: Any, settings: Settings, arguments: Namespace, classes: 
     weights, card = open_weights(path, settings)
     family = family_of(settings)
     family.fit_for_finetuning(weights, shapes, str(path))
-    start = start_from(weights, drawn, family.class_heads(settings), card.classes, classes)
+    # YOLACT's file goes on with its own run, whose classes it does not name.
+    goes_on = arguments.resume_file and len(card.classes) == len(classes)
+    known = classes if goes_on else card.classes
+    start = start_from(weights, drawn, family.class_heads(settings), known, classes)
     origin = "; ".join(filter(None, [f"{path.name} ({card.source})", start.summary()]))
     missing = [name for name in shapes if name not in weights]
     if missing:
@@ -193,10 +203,13 @@ def _evaluation(
     Every rank calls it and predicts a share of the images; the first one rates what all have found.
     """
     from common.data.check import require_images
+    from common.data.choosing import chosen_images
     from common.evaluation.coco import CocoAP, full_name
     from common.evaluation.inference import evaluated_positions
 
     datasets = _validation_sets(arguments.data, settings, say)
+    if arguments.validation_size:
+        datasets = {name: chosen_images(each, arguments.validation_size) for name, each in datasets.items()}
     for dataset in datasets.values():
         names = (trained_on.class_names, dataset.class_names)
         check_classes(*names, str(trained_on.annotations), str(dataset.annotations))
@@ -235,11 +248,12 @@ def _shared_results(
     learner: Any, settings: Settings, dataset: "CocoDataset", workers: int
 ) -> dict[str, list[dict[str, Any]]]:
     """COCO results of the whole data set, of which each rank predicts a share, in the order of one process."""
-    from common.evaluation.inference import predict_dataset
-    from common.training.ranks import gathered
+    from common.evaluation.inference import evaluated_positions, predict_dataset
+    from common.training.ranks import gathered, shared_out
 
-    share = slice(learner.rank, None, learner.world)
-    parts = gathered(learner, predict_dataset(learner, settings, dataset, min(8, len(dataset)), workers, share=share))
+    positions = shared_out(learner, evaluated_positions(dataset, settings))
+    batch_size = min(8, len(dataset))
+    parts = gathered(learner, predict_dataset(learner, settings, dataset, batch_size, workers, positions=positions))
     place = {image_id: place for place, image_id in enumerate(dataset.image_ids.tolist())}
     return {
         kind: sorted((entry for part in parts for entry in part[kind]), key=lambda entry: place[entry["image_id"]])
@@ -300,10 +314,15 @@ def _parser(framework: str) -> Parser:
         "--batch_size",
         type=at_least(1),
         metavar="N",
-        help="images a step, over all processes; scales rate and iterations where schedule.autoscale is true",
+        help="images a step, over all processes; where schedule.autoscale is true it scales what is not given of"
+        " the rate, the iterations and the steps",
     )
     add("--seed", type=int, default=0, metavar="N", help="of order, augmentation and initial weights (default 0)")
     add("--workers", "--num_workers", type=at_least(0), default=default_workers(), metavar="N", help="loader processes")
     add("--skip-test", action="store_true", help="do not rate the model, neither in training nor at the end")
+    add("--validation-size", type=at_least(1), metavar="N", help="rate it on N images alone, always the same")
+    add("--log-folder", type=Path, metavar="DIR", help="log.jsonl and TensorBoard's files go here instead")
+    add("--no-log", action="store_true", help="write no log")
     add("--no-image-check", action="store_true", help="do not decode every image once before the first step")
+    parser.add_originals()
     return parser

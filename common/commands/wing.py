@@ -6,13 +6,14 @@ stay light, and `--help` must not wait for a framework.
 
 import argparse
 import importlib
-import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from common.commands import originals
+from common.commands.arguments import truth
 from common.config import Settings, load_settings, model_names
 from common.errors import UserError
 from common.maskrcnn_benchmark import KEYS, Config, is_config, read_config, split_pairs
@@ -46,6 +47,7 @@ class Parser(argparse.ArgumentParser):
             allow_abbrev=False,
         )
         self._command, self._words, self._config_option = command, words, config
+        self._originals: list[originals.Option] = []
         self.add_argument("words", nargs="*", help=argparse.SUPPRESS)
         self.add_argument(
             "--device", default="auto", choices=("auto", "cpu", "cuda", "ascend"), help="default: the best there is"
@@ -65,7 +67,11 @@ class Parser(argparse.ArgumentParser):
         configuration of maskrcnn-benchmark stands for a model, for overrides and for options that are not given.
         """
         argv, pairs = split_pairs(sys.argv[1:] if argv is None else argv)
+        if self._command == "train":
+            argv = originals.resumed_words(argv)
         config = self._config_file(argv, pairs)
+        assumed = originals.assumed(argv)
+        self._take_for_granted({name: value for name, value in assumed.items() if name == "data"})
         arguments = self.parse_intermixed_args(argv)
         overrides = [word for word in arguments.words if _OVERRIDE.match(word) and not Path(word).exists()]
         words = [word for word in arguments.words if word not in overrides]
@@ -78,13 +84,19 @@ class Parser(argparse.ArgumentParser):
         words += [None] * (len(self._words) - len(words))
         for name, word in zip(self._words, words, strict=True):
             setattr(arguments, name, word)
-        arguments.overrides = config.overrides() + overrides if config else overrides
+        arguments.overrides = [
+            *(config.overrides() if config else ()),
+            *originals.apply_options(self._originals, arguments),
+            *overrides,
+        ]
         if config:
             config.complete(arguments, self._command)
+        if arguments.weights is not None and not arguments.weights.exists():
+            arguments.weights = originals.saved_weights(arguments.weights, arguments.model)
         if arguments.model is None and arguments.weights is not None:
             from weights_convert import model_of
 
-            arguments.model = model_of(arguments.weights)
+            arguments.model = model_of(arguments.weights) or assumed.get("model")
         if arguments.model is not None and arguments.model.endswith((".yaml", ".yml")) and is_config(arguments.model):
             self.error(f"{arguments.model} is a file of maskrcnn-benchmark; give it as --config-file")
         if arguments.model is None:
@@ -102,11 +114,18 @@ class Parser(argparse.ArgumentParser):
             return None
         config = read_config(path, pairs)
         options = config.options(self._command)
-        self.set_defaults(**options)
-        for action in self._actions:
-            if action.dest in {*options, "data", "weights"}:
-                action.required = False
+        self._take_for_granted({"data": None, "weights": None} | options)
         return config
+
+    def _take_for_granted(self, defaults: Mapping[str, Any]) -> None:
+        """Gives the arguments that there are these values where the command line gives none, required or not."""
+        for action in self._actions:
+            if action.dest in defaults:
+                action.default, action.required = defaults[action.dest], False
+
+    def add_originals(self) -> None:
+        """The options of the originals' commands; after our own, whose names they may not take."""
+        self._originals = originals.add_options(self, originals.tables_of(self._command))
 
     def add_nms_options(self) -> None:
         """YOLACT's own names for `detection.nms`."""
@@ -124,32 +143,6 @@ def nms_overrides(arguments: argparse.Namespace) -> list[str]:
     if arguments.cross_class_nms is not None:
         return [f"detection.nms={'cross_class' if arguments.cross_class_nms else 'fast'}"]
     return ["detection.nms=fast"] if arguments.fast_nms else []
-
-
-def at_least(least: int):
-    """The type of an argument that is a whole number."""
-
-    def number(text: str) -> int:
-        value = int(text)
-        if value < least:
-            raise argparse.ArgumentTypeError(f"{value} is less than {least}")
-        return value
-
-    return number
-
-
-def truth(text: str) -> bool:
-    """The type of an argument that is true or false."""
-    if text.lower() in ("true", "yes", "1", "t", "y"):
-        return True
-    if text.lower() in ("false", "no", "0", "f", "n"):
-        return False
-    raise argparse.ArgumentTypeError(f"{text!r} is neither true nor false")
-
-
-def default_workers() -> int:
-    """Half of the cores: the framework computes on the others."""
-    return max(1, len(os.sched_getaffinity(0)) // 2)
 
 
 def learner_class(framework: str) -> type:

@@ -1,8 +1,8 @@
 """The settings of Mask R-CNN."""
 
-from typing import ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import BeforeValidator, Field, PositiveInt, model_validator
 
 from common.boxes import Family
 from common.config.sections import DataKind, ResNetSettings, Schedule, Section
@@ -19,10 +19,20 @@ class RcnnPreprocessing(Section):
     channel_order: Literal["rgb", "bgr"]
 
 
-class RcnnAugmentation(Section):
-    """What training does to an image, and which images it takes."""
+# How probable something is; true stands for half of the time.
+Probability = Annotated[float, Field(ge=0, le=1), BeforeValidator(lambda value: 0.5 if value is True else value)]
 
-    flip: bool = True
+
+class RcnnAugmentation(Section):
+    """What training does to an image, in this order, and which images it takes."""
+
+    # Colours first: how far from 1 a factor may be drawn, and of hue how much of its circle it may be moved.
+    brightness: float = Field(0.0, ge=0)
+    contrast: float = Field(0.0, ge=0)
+    saturation: float = Field(0.0, ge=0)
+    hue: float = Field(0.0, ge=0, le=0.5)
+    flip: Probability = 0.5  # that left and right change places
+    vertical_flip: Probability = 0.0  # the same of top and bottom
     short_sides: tuple[PositiveInt, ...] = ()  # of these one is drawn for each image; none: preprocessing.short_side
     long_side: int | None = None  # in training, where it is not preprocessing.long_side
     empty_images: bool = True  # images without objects train, too; the originals leave them out

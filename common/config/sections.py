@@ -36,6 +36,7 @@ class Schedule(Section):
     decay: Literal["steps", "cosine"] = "steps"
     steps: tuple[int, ...] = ()
     gamma: float = 0.1
+    warmup: Literal["linear", "constant"] = "linear"  # constant: the rate stays what it is at step 0 until its end
     warmup_iterations: int = 0
     warmup_start: float = 0.0  # the rate at step 0, as a share of learning_rate
     warmup_rate: float | None = None  # the rate at step 0 itself, in place of a share
@@ -47,7 +48,9 @@ class Schedule(Section):
     nonfinite_losses: int = Field(1, ge=1)
     evaluate_every: int = Field(0, ge=0)  # steps; 0: as evaluate_epochs says
     evaluate_epochs: int = Field(0, ge=0)  # where evaluate_every is 0; 0: at the end only
-    checkpoint_every: int = 10000
+    checkpoint_every: int = Field(10000, ge=1)
+    checkpoints_kept: int = Field(3, ge=0)  # the last so many; 0: all
+    keep_every: int = Field(0, ge=0)  # those of the steps that are a multiple of this stay, too
     log_every: int = 10
 
 

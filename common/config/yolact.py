@@ -55,6 +55,7 @@ class YolactDetection(Section):
     top_k: int = 200  # a class
     max_detections: int = 100  # an image
     nms: Literal["fast", "cross_class", "exact"] = "fast"
+    crop: bool = True  # masks end a little outside of their boxes
     empty_images: bool = False  # rate on images without annotations, too, which the original leaves out
 
 

@@ -1,5 +1,6 @@
 """A data set in COCO's format: instances, and persons with key points."""
 
+import copy
 import mmap
 import os
 from collections.abc import Sequence
@@ -82,6 +83,31 @@ class CocoDataset:
 
     def __len__(self) -> int:
         return len(self.image_ids)
+
+    def only(self, positions: np.ndarray) -> "CocoDataset":
+        """The data set of these images alone, in this order; its classes stay all."""
+        columns = {name: self._columns[name] for name in self._columns}
+        starts, ends = columns["first"][:-1][positions], columns["first"][1:][positions]
+        rows = np.concatenate([np.arange(0), *map(np.arange, starts, ends)])
+        per_image = ("image_id", "image_size", "first_annotation")
+        per_annotation = ("annotation_id", "label", "box", "area", "crowd", "ignored", "segmentation", "keypoints")
+        names = [self.file_name(position).encode() for position in positions]
+        chosen = copy.copy(self)
+        chosen._columns = SharedArrays(
+            {name: columns[name][positions] for name in per_image}
+            | {name: columns[name][rows] for name in per_annotation}
+            | {
+                "first": np.append(0, np.cumsum(ends - starts)),
+                "names": np.frombuffer(b"".join(names), np.uint8),
+                "name_end": np.cumsum([len(name) for name in names]),
+            }
+        )
+        return chosen
+
+    def annotated(self) -> np.ndarray:
+        """The positions of the images that have an annotation, sound or not, in the order of the first of each."""
+        places = self._columns["first_annotation"]
+        return np.argsort(places, kind="stable")[np.count_nonzero(places < 0) :]
 
     def __getstate__(self) -> dict:
         return {name: value for name, value in self.__dict__.items() if name != "_text"}

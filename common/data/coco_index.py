@@ -58,7 +58,8 @@ _Record = TypeVar("_Record", _Image, _Category)
 class Index:
     """The columns of an annotation file.
 
-    Images in the file's order: `image_id`, `image_size` (I, 2) height and width, `name_end` into the bytes `names`.
+    Images in the file's order: `image_id`, `image_size` (I, 2) height and width, `name_end` into the bytes `names`,
+    and `first_annotation`, the place in the file of the first of its annotations, or -1.
     Annotations by image, in the file's order within one: image i has rows first[i] to first[i + 1] of `annotation_id`,
     `label`, `box` (N, 4) x, y, width, height, `area` (NaN where it is not told), `crowd`, `ignored` (marked so, or
     without area), and `segmentation` and `keypoints` (N, 2), begin and end in the file's bytes.
@@ -226,6 +227,9 @@ def _joined(
     joined = {name: column[rows] for name, column in columns.items()}
     joined["label"] = label[rows].astype(np.int32)
     joined["first"] = np.searchsorted(image[rows], np.arange(len(image_ids) + 1))
+    has_any = np.diff(joined["first"]) > 0
+    joined["first_annotation"] = np.full(len(image_ids), -1, np.int64)
+    joined["first_annotation"][has_any] = rows[joined["first"][:-1][has_any]]
     return joined
 
 

@@ -9,6 +9,7 @@ from common import rcnn
 from common.boxes import Family
 from common.config import MaskRcnnSettings
 from common.data.coco import CocoDataset, Objects, clipped, has_area
+from common.data.colour_jitter import jitter_colours
 from common.data.resizing import nearest, resize, resized_size
 from common.data.samples import Inference, check_classes
 from common.data.transforms import maybe
@@ -58,8 +59,8 @@ class Training:
         settings, position = self.settings, int(self.positions[index])
         chosen, preprocessing = settings.augmentation, settings.preprocessing
         short_side = int(rng.choice(chosen.short_sides)) if chosen.short_sides else preprocessing.short_side
-        flip = chosen.flip and maybe(rng)
-        image = self.dataset.image(position, settings.reads_upright)
+        flip, vertical_flip = maybe(rng, chosen.flip), maybe(rng, chosen.vertical_flip)
+        image = jitter_colours(self.dataset.image(position, settings.reads_upright), chosen, rng)
         original = image.shape[:2]
         long_side = chosen.long_side or preprocessing.long_side
         size = resized_size(original, short_side, long_side, settings.convention)
@@ -69,6 +70,9 @@ class Training:
         if flip:
             pixels = np.ascontiguousarray(pixels[:, :, ::-1])
             objects = _flipped(objects, size[1], settings.convention)
+        if vertical_flip:
+            pixels = np.ascontiguousarray(pixels[:, ::-1])
+            objects = _turned_over(objects, size[0], settings.convention)
         first = 1 if settings.network.background == "first" else 0
         return {
             "image": pixels,
@@ -218,11 +222,26 @@ def _flipped(objects: _Objects, width: int, family: Family) -> _Objects:
             left = width - form.corner[0] - form.bitmap.shape[1]
             forms.append(Form(bitmap=np.ascontiguousarray(form.bitmap[:, ::-1]), corner=(left, form.corner[1])))
         else:
-            forms.append(Form(tuple(_mirrored(polygon, end) for polygon in form.polygons)))
+            forms.append(Form(tuple(_mirrored(polygon, 0, end) for polygon in form.polygons)))
     return replace(objects, boxes=np.stack([end - x2, y1, end - x1, y2], axis=1), forms=forms)
 
 
-def _mirrored(polygon: np.ndarray, end: int) -> np.ndarray:
+def _turned_over(objects: _Objects, height: int, family: Family) -> _Objects:
+    """Mirrored top to bottom: y becomes H - y; in maskrcnn-benchmark H - 1 - y, but of polygons alone."""
+    end = height - 1 if family == "maskrcnn_benchmark" else height
+    x1, y1, x2, y2 = objects.boxes.T
+    forms = []
+    for form in objects.forms:
+        if form.bitmap is not None:
+            top = height - form.corner[1] - form.bitmap.shape[0]
+            forms.append(Form(bitmap=np.ascontiguousarray(form.bitmap[::-1]), corner=(form.corner[0], top)))
+        else:
+            forms.append(Form(tuple(_mirrored(polygon, 1, end) for polygon in form.polygons)))
+    return replace(objects, boxes=np.stack([x1, height - y2, x2, height - y1], axis=1), forms=forms)
+
+
+def _mirrored(polygon: np.ndarray, axis: int, end: int) -> np.ndarray:
+    """x, y, x, y, ... with each x (axis 0) or y (axis 1) measured back from `end`."""
     mirrored = polygon.copy()
-    mirrored[::2] = end - polygon[::2]
+    mirrored[axis::2] = end - polygon[axis::2]
     return mirrored

@@ -100,9 +100,11 @@ def normalise(image: np.ndarray, settings: Preprocessing | RcnnPreprocessing) ->
     return planes
 
 
-def maybe(rng: np.random.Generator) -> bool:
-    """True half of the time."""
-    return bool(rng.integers(2))
+def maybe(rng: np.random.Generator, probability: float = 0.5) -> bool:
+    """True half of the time, or as often as `probability` says; nothing is drawn where that is never or always."""
+    if probability in (0, 1):
+        return probability == 1
+    return bool(rng.integers(2)) if probability == 0.5 else bool(rng.random() < probability)
 
 
 def photometric(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -65,27 +65,34 @@ def predict_dataset(
     workers: int,
     category_ids: np.ndarray | None = None,
     samples: Any = None,
-    share: slice = slice(None),
+    score_threshold: float = 0.0,
+    top_k: int | None = None,
+    positions: np.ndarray | None = None,
 ) -> dict[Kind, list[dict[str, Any]]]:
     """COCO results of a data set's images, for boxes and for masks, in its order; shows a bar on a terminal.
 
     category_ids (C,): of the model's classes, below 0 for one that the data set has not and whose instances are left
     out; without them the classes are the data set's own. samples: of the family's `Inference`, where they are
-    not the plain ones. share: which of the batches are predicted, where several processes divide them.
+    not the plain ones. Instances whose score is not above `score_threshold`, and all but the best `top_k` of an image,
+    are left out. positions: the images, where they are not those that `evaluated_positions` names but, for instance, a
+    process's share of these; there may be none.
     """
     categories = np.asarray(dataset.category_ids if category_ids is None else category_ids)
-    positions = evaluated_positions(dataset, settings)
-    plan = batches_alike(dataset, settings, positions, batch_size)[share]
     samples = samples or samples_for(settings).Inference(dataset, settings)
+    if positions is None:
+        positions = evaluated_positions(dataset, settings)
+    plan = batches_alike(dataset, settings, positions, batch_size)
     chosen = _Chosen(samples, plan.reshape(-1))
     batches = ordered(chosen, chosen.collate, plan.size, batch_size, workers)
     entries: dict[int, dict[Kind, list[dict[str, Any]]]] = {}
-    with tqdm(total=len(np.unique(plan)), desc="predicting", unit="image", disable=None, leave=False) as bar:
+    with tqdm(total=len(positions), desc="predicting", unit="image", disable=None, leave=False) as bar:
         for places, batch in zip(plan.tolist(), batches, strict=True):
             image_ids = batch.pop("image_id").tolist()
-            for position, image_id, found in zip(places, image_ids, learner.predict(batch), strict=True):
+            for position, image_id, found in zip(
+                places, image_ids, learner.predict(batch, score_threshold), strict=True
+            ):
                 if position not in entries:
-                    rated = _rated(found, categories, settings)
+                    rated = _rated(found[:top_k], categories, settings)
                     kinds = settings.result_kinds
                     entries[position] = {kind: coco_results(image_id, rated, categories, kind) for kind in kinds}
             bar.update(len(entries) - bar.n)

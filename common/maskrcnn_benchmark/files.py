@@ -62,13 +62,17 @@ class Config:
         options = {name: str(self.values[key]) for key, name in names.items() if key in self.given}
         if "device" in options:
             options["device"] = options["device"].partition(":")[0]
-        if command == "evaluate" and "OUTPUT_DIR" in self.given and self.values["DATASETS.TEST"]:
-            options["output"] = str(Path(self.values["OUTPUT_DIR"], "inference", self.values["DATASETS.TEST"][0]))
+        names = self.values["DATASETS.TEST"]
+        if command == "evaluate" and "OUTPUT_DIR" in self.given and names:
+            # Of several each gets a folder of its own in this one.
+            options["output"] = str(Path(self.values["OUTPUT_DIR"], "inference", names[0] if len(names) == 1 else ""))
         return options
 
     def complete(self, arguments: Namespace, command: str) -> None:
         """Sets the data and the weights where a command takes them and the command line says nothing."""
         if "data" in arguments and arguments.data is None:
+            if command == "evaluate":
+                arguments.test_sets = self._test_sets()
             arguments.data = self._data(command)
         resumes = getattr(arguments, "resume", False) or getattr(arguments, "resume_file", None)
         if arguments.weights is None and not resumes:
@@ -77,6 +81,8 @@ class Config:
     def _data(self, command: str) -> Path:
         for key, part in (("DATASETS.TRAIN", "train"), ("DATASETS.TEST", "val"))[command != "train" :]:
             names = self.values[key]
+            if part == "val" and self._test_sets():
+                names = ("coco_2017_val",)
             if set(names) not in _COCO_PARTS[part] and (names or part == "train" or command != "train"):
                 said = f"{', '.join(names)} is" if names else "nothing is given, which is"
                 self.refuse(key, f"{said} not the {part} part of COCO; give a data set's folder as --data ROOT")
@@ -88,6 +94,17 @@ class Config:
                 )
         return _COCO
 
+    def _test_sets(self) -> list[tuple[str, Path, str]]:
+        """Where more than one is to be rated, for each its name, its folder, and its part there."""
+        key = "DATASETS.TEST"
+        names = self.values[key]
+        if len(names) < 2:
+            return []
+        if unknown := [name for name in names if name not in _TEST_SETS]:
+            known = ", ".join(_TEST_SETS)
+            self.refuse(key, f"of several test sets each is one of {known}, not {unknown[0]}; rate others one by one")
+        return [(name, _COCO, _TEST_SETS[name]) for name in names]
+
     def weights(self, command: str) -> Path | None:
         """MODEL.WEIGHT, or what a run has left in OUTPUT_DIR, which stands before it as in the original."""
         trained = Path(self.values["OUTPUT_DIR"], "weights.safetensors")
@@ -95,6 +112,7 @@ class Config:
             return trained
         key = "MODEL.WEIGHT"
         name = self.values[key]
+        self._refuse_last_checkpoint()
         if command != "train" and (not name or "ImageNetPretrained" in name):
             self.refuse(key, "no trained model is given; give one as --weights FILE")
         if re.match(r"catalog:|https?:", name):
@@ -104,6 +122,15 @@ class Config:
                 url = f"{_PUBLISHED}/{entry}" if entry else "the file that it stands for"
             self.refuse(key, f"{name}: download {url} and give the file as --weights")
         return Path(name) if name else None
+
+    def _refuse_last_checkpoint(self) -> None:
+        """The original goes on from the checkpoint that this file names, whatever else is said; here nothing does."""
+        file = Path(self.values["OUTPUT_DIR"], "last_checkpoint")
+        if file.is_file():
+            name = file.read_text(errors="replace").strip()
+            self.refuse(
+                "OUTPUT_DIR", f"{file} names {name}, which is not taken up by itself: give it as --weights FILE"
+            )
 
     def refuse(self, key: str, reason: str) -> NoReturn:
         raise UserError(f"{self.given.get(key, f'{self.path}, by default')}: {key}: {reason}")
@@ -115,6 +142,8 @@ _COCO_PARTS = {
     "train": ({"coco_2017_train"}, {"coco_2014_train", "coco_2014_valminusminival"}),
     "val": ({"coco_2017_val"}, {"coco_2014_minival"}),
 }
+# Which part of it one of several test sets is.
+_TEST_SETS = {"coco_2017_val": "val", "coco_2014_minival": "val", "coco_2017_train": "train"}
 _PUBLISHED = "https://dl.fbaipublicfiles.com/detectron"
 _DETECTRON = (
     ("35858791/e2e_mask_rcnn_R-50-C4_1x", "01_45_57.ZgkA7hPB"),

@@ -76,12 +76,6 @@ def _long_side(config: Config, key: str) -> int | None:
     return None if side == config.values["INPUT.MAX_SIZE_TEST"] else side
 
 
-def _flip(config: Config, key: str) -> bool:
-    if config.values[key] not in (0, 0.5):
-        config.refuse(key, f"{config.values[key]} is not implemented, only 0.5 and 0 are")
-    return config.values[key] == 0.5
-
-
 def _padding(config: Config, key: str) -> int:
     multiple = max(config.values[key], 1)
     if config.pyramid and multiple % 32:
@@ -143,6 +137,12 @@ def _mask_resolution(config: Config, key: str) -> None:
         config.refuse(key, f"{config.values[key]} is not what the mask head puts out, which is {wanted}")
 
 
+def _warmup(config: Config, key: str) -> str:
+    if config.values[key] not in ("linear", "constant"):
+        config.refuse(key, f"{config.values[key]!r} is not implemented, only 'linear' and 'constant' are")
+    return config.values[key]
+
+
 def _bias_decay(config: Config, key: str) -> bool:
     if config.values[key] not in (0, config.values["SOLVER.WEIGHT_DECAY"]):
         config.refuse(key, f"{config.values[key]} is implemented only where it is 0 or the same as WEIGHT_DECAY")
@@ -178,12 +178,12 @@ KEYS = {
     "INPUT.PIXEL_MEAN": Key((102.9801, 115.9465, 122.7717), "preprocessing.mean", _pixels),
     "INPUT.PIXEL_STD": Key((1.0, 1.0, 1.0), "preprocessing.deviation", _pixels),
     "INPUT.TO_BGR255": Key(True, "preprocessing.channel_order", lambda c, key: "bgr" if c.values[key] else "rgb"),
-    "INPUT.BRIGHTNESS": Key(0.0, convert=_only(0.0)),
-    "INPUT.CONTRAST": Key(0.0, convert=_only(0.0)),
-    "INPUT.SATURATION": Key(0.0, convert=_only(0.0)),
-    "INPUT.HUE": Key(0.0, convert=_only(0.0)),
-    "INPUT.HORIZONTAL_FLIP_PROB_TRAIN": Key(0.5, "augmentation.flip", _flip),
-    "INPUT.VERTICAL_FLIP_PROB_TRAIN": Key(0.0, convert=_only(0.0)),
+    "INPUT.BRIGHTNESS": Key(0.0, "augmentation.brightness"),
+    "INPUT.CONTRAST": Key(0.0, "augmentation.contrast"),
+    "INPUT.SATURATION": Key(0.0, "augmentation.saturation"),
+    "INPUT.HUE": Key(0.0, "augmentation.hue"),
+    "INPUT.HORIZONTAL_FLIP_PROB_TRAIN": Key(0.5, "augmentation.flip"),
+    "INPUT.VERTICAL_FLIP_PROB_TRAIN": Key(0.0, "augmentation.vertical_flip"),
     "DATASETS.TRAIN": Key(()),
     "DATASETS.TEST": Key(()),
     "DATALOADER.NUM_WORKERS": Key(4),
@@ -274,7 +274,7 @@ KEYS = {
     "SOLVER.STEPS": Key((30000,), "schedule.steps"),
     "SOLVER.WARMUP_FACTOR": Key(1 / 3, "schedule.warmup_start"),
     "SOLVER.WARMUP_ITERS": Key(500, "schedule.warmup_iterations"),
-    "SOLVER.WARMUP_METHOD": Key("linear", convert=_only("linear")),
+    "SOLVER.WARMUP_METHOD": Key("linear", "schedule.warmup", _warmup),
     "SOLVER.CHECKPOINT_PERIOD": Key(2500, "schedule.checkpoint_every"),
     "SOLVER.TEST_PERIOD": Key(0, "schedule.evaluate_every"),
     "SOLVER.IMS_PER_BATCH": Key(16, "schedule.batch_size"),

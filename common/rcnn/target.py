@@ -13,8 +13,6 @@ from common.masks import polygons_in_box
 from common.matching import BACKGROUND, match_by_threshold
 from common.rcnn.forms import Form
 
-# Of a box's sides, when polygons are drawn in it.
-_SMALLEST_SIDE = {"maskrcnn_benchmark": 1.0, "detectron2": 0.1}
 # What the sum of a cell's samples may lose; half of a cell is enough all the same.
 _ROUNDING = 1e-6
 
@@ -54,12 +52,13 @@ def polygon_targets(
     polygons: list[list[np.ndarray]], boxes: np.ndarray, image_size: tuple[int, int], size: int, convention: Family
 ) -> np.ndarray:
     """Each box's object as polygons, and the boxes (K, 4) -> (K, size, size) bool; not torchvision's way."""
-    if convention == "maskrcnn_benchmark":  # moves the corners into the image
+    if convention == "maskrcnn_benchmark":  # moves the upper left corner into the image; the sides stay
         height, width = image_size
-        boxes = np.clip(boxes, 0, [width - 1, height - 1, width - 1, height - 1])
+        corners = np.clip(boxes[:, :2], 0, [width - 1, height - 1])
+        boxes = np.concatenate([corners, corners + boxes[:, 2:] - boxes[:, :2]], axis=1)
     drawn = np.zeros((len(boxes), size, size), bool)
     for target, parts, box in zip(drawn, polygons, boxes, strict=True):
-        target[:] = polygons_in_box(parts, box, size, _SMALLEST_SIDE[convention])
+        target[:] = polygons_in_box(parts, box, size)
     return drawn
 
 

@@ -18,6 +18,7 @@ from safetensors.numpy import load_file, save_file
 from common import weights as weight_files
 from common.errors import UserError
 
+FOLDER = "checkpoints"  # of a run's folder
 WEIGHTS, OPTIMIZER, STATE = "weights.safetensors", "optimizer.safetensors", "state.json"
 
 
@@ -41,8 +42,11 @@ class Checkpoint:
     optimizer: dict[str, np.ndarray]
 
 
-def write(folder: Path, checkpoint: Checkpoint, keep: int) -> Path:
-    """Adds a checkpoint to `folder`, then removes all but the last `keep`."""
+def write(folder: Path, checkpoint: Checkpoint, keep: int, keep_every: int = 0) -> Path:
+    """Adds a checkpoint to `folder`, then removes all but the last `keep`, of which 0 means all.
+
+    Those of a step that is a multiple of `keep_every`, where this is not 0, stay too.
+    """
     final = folder / f"step_{checkpoint.state.step:06d}"
     temporary = folder / f".{final.name}.{os.getpid()}.tmp"
     temporary.mkdir(parents=True)
@@ -58,8 +62,9 @@ def write(folder: Path, checkpoint: Checkpoint, keep: int) -> Path:
         temporary.rename(final)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    for old in existing(folder)[:-keep]:
-        _remove(old)
+    for old in existing(folder)[:-keep] if keep else ():
+        if not keep_every or _step(old) % keep_every:
+            _remove(old)
     return final
 
 
@@ -77,7 +82,11 @@ def read(path: Path) -> Checkpoint:
 def existing(folder: Path) -> list[Path]:
     """The checkpoints in `folder`, oldest first."""
     found = [path for path in folder.glob("step_*") if re.fullmatch(r"step_\d{6,}", path.name)]
-    return sorted(found, key=lambda path: int(path.name.removeprefix("step_")))
+    return sorted(found, key=_step)
+
+
+def _step(path: Path) -> int:
+    return int(path.name.removeprefix("step_"))
 
 
 def clear_remains(folder: Path) -> None:

@@ -9,25 +9,37 @@ from typing import Any
 
 from tqdm import tqdm
 
+from common.errors import UserError
 from common.files import atomic_path
 from common.packages import needed
 
 SummaryWriter = needed("tensorboardX", "tensorboardX", "training").SummaryWriter
 
+LOG = "log.jsonl"
 # Between two progress lines where stderr is no terminal, in seconds.
 PLAIN_INTERVAL = 10.0
 
 
+def check_new(folder: Path) -> None:
+    """Refuses a folder that holds another run's log, which a new run would take the place of."""
+    if (folder / LOG).exists():
+        raise UserError(f"{folder / LOG} is the log of another run; name another folder")
+
+
 class RunLog:
-    """`log.jsonl` and TensorBoard's files of a run, continued from `start_step`.
+    """`log.jsonl` and TensorBoard's files of a run, continued from `start_step`; without a folder nothing is written.
 
     A training line's `step` is the number of the update, from 0, and so is that of a line about an update that was left
     out, where the losses are text; an evaluation's is how many were done. What a killed run logged beyond its last
     checkpoint is dropped, since those steps are taken again.
     """
 
-    def __init__(self, folder: Path, start_step: int):
-        self._path = folder / "log.jsonl"
+    def __init__(self, folder: Path | None, start_step: int):
+        self._evaluated: set[int] = set()
+        self._file = self._curves = None
+        if folder is None:
+            return
+        self._path = folder / LOG
         lines = [line for line in _lines(self._path) if _is_before(line, start_step)]
         self._evaluated = {line["step"] for line in lines if "evaluation" in line}
         self.count_left_out = sum("left_out" in line for line in lines)
@@ -37,6 +49,8 @@ class RunLog:
         self._curves = SummaryWriter(str(folder / "tensorboard"), purge_step=start_step or None)
 
     def training(self, step: int, learning_rate: float, losses: dict[str, float], **facts: float) -> None:
+        if self._file is None:
+            return
         self._write({"step": step, "learning_rate": learning_rate, "losses": losses, **facts})
         self._curves.add_scalar("learning_rate", learning_rate, step)
         for name, value in {**losses, "total": sum(losses.values())}.items():
@@ -50,8 +64,10 @@ class RunLog:
         )
 
     def evaluation(self, step: int, figures: dict[str, float]) -> None:
-        self._write({"step": step, "evaluation": figures})
         self._evaluated.add(step)
+        if self._file is None:
+            return
+        self._write({"step": step, "evaluation": figures})
         for name, value in figures.items():
             self._curves.add_scalar(f"evaluation/{name}", value, step)
 
@@ -59,8 +75,9 @@ class RunLog:
         return step in self._evaluated
 
     def close(self) -> None:
-        self._file.close()
-        self._curves.close()
+        if self._file is not None:
+            self._file.close()
+            self._curves.close()
 
     def _write(self, line: dict[str, Any]) -> None:
         self._file.write(json.dumps(line) + "\n")

@@ -42,13 +42,13 @@ def is_evaluated(schedule: Schedule, step: int, images: int) -> bool:
 
 
 def _warmup(schedule: Schedule, step: int) -> float:
-    """Linear from the share that step 0 has of the rate to 1 at step `warmup_iterations`."""
+    """From the share that step 0 has of the rate to 1 at step `warmup_iterations`, in a line or at once."""
     if step >= schedule.warmup_iterations:
         return 1.0
     start = schedule.warmup_start
     if schedule.warmup_rate is not None:
         start = schedule.warmup_rate / schedule.learning_rate
-    done = step / schedule.warmup_iterations
+    done = 0.0 if schedule.warmup == "constant" else step / schedule.warmup_iterations
     return start * (1.0 - done) + done
 
 

@@ -22,11 +22,17 @@ from common.training.schedules import is_evaluated, learning_rate
 # A resumed run may go on longer, log and save otherwise; anything else would make it another run.
 FREE_TO_CHANGE = {
     f"schedule.{key}"
-    for key in ("iterations", "evaluate_every", "evaluate_epochs", "checkpoint_every", "log_every", "nonfinite_losses")
+    for key in (
+        "iterations",
+        "evaluate_every",
+        "evaluate_epochs",
+        "checkpoint_every",
+        "checkpoints_kept",
+        "keep_every",
+        "log_every",
+        "nonfinite_losses",
+    )
 }
-
-
-CHECKPOINTS = "checkpoints"
 
 
 class NonFiniteLoss(UserError):
@@ -35,11 +41,11 @@ class NonFiniteLoss(UserError):
 
 def check_output(output: Path, is_resumed: bool) -> None:
     """Neither way of starting is guessed: a run is continued only on request, and needs one to continue."""
-    found = checkpoints.existing(output / CHECKPOINTS)
+    found = checkpoints.existing(output / checkpoints.FOLDER)
     if found and not is_resumed:
         raise UserError(f"{output} already holds a run: continue it with --resume or name another --output")
     if is_resumed and not found:
-        raise UserError(f"nothing to resume: no checkpoint in {output / CHECKPOINTS}")
+        raise UserError(f"nothing to resume: no checkpoint in {output / checkpoints.FOLDER}")
 
 
 @dataclass
@@ -53,6 +59,8 @@ class Trainer:
 
     A step whose loss is not finite changes no weights. Where there are `schedule.nonfinite_losses` of them in a row the
     run stops; those before are left out and counted.
+
+    log_folder: where the log goes, if not into `output`; `logs`: whether one is written.
     """
 
     learner: Any
@@ -62,13 +70,14 @@ class Trainer:
     card: weight_files.Card | None
     data: dict[str, Any]
     evaluate: Callable[[], dict[str, float]] | None = None
-    keep: int = 3
+    log_folder: Path | None = None
+    logs: bool = True
     step: int = 0
     left_out: int = 0  # updates in a row, up to this step
 
     @property
     def folder(self) -> Path:
-        return self.output / CHECKPOINTS
+        return self.output / checkpoints.FOLDER
 
     def begin(self, weights: dict[str, np.ndarray], step: int = 0) -> None:
         """Starts afresh; a folder that already holds a run is refused."""
@@ -92,7 +101,7 @@ class Trainer:
         iterations = self.settings.schedule.iterations
         if is_first:
             checkpoints.clear_remains(self.folder)
-        log = RunLog(self.output, self.step) if is_first else None
+        log = RunLog((self.log_folder or self.output) if self.logs else None, self.step) if is_first else None
         progress = Progress(iterations, self.step, silent=not is_first)
         try:
             self._evaluate_if_due(log, progress)
@@ -144,7 +153,7 @@ class Trainer:
         if self.left_out >= patience:
             last = checkpoints.existing(self.folder)
             good = f"the last checkpoint before it is {last[-1]}" if last else "there is no checkpoint before it"
-            row = f"; it is the {self.left_out}th in a row" if patience > 1 else ""
+            row = f"; {self.left_out} of them in a row" if patience > 1 else ""
             raise NonFiniteLoss(f"{line}{row}; {good}")
         if log:
             log.left_out(self.step, losses, images)
@@ -165,7 +174,8 @@ class Trainer:
             self.left_out,
         )
         checkpoint = checkpoints.Checkpoint(state, weights, card, self.learner.optimizer_state())
-        checkpoints.write(self.folder, checkpoint, self.keep)
+        schedule = self.settings.schedule
+        checkpoints.write(self.folder, checkpoint, schedule.checkpoints_kept, schedule.keep_every)
         if is_last:
             weight_files.save(self.output / checkpoints.WEIGHTS, weights, card)
 

@@ -33,7 +33,7 @@ def predict(
 ) -> list[Instances]:
     """The network's outputs -> for each image its instances, in the pixels of `image_sizes` (height, width)."""
     return [
-        postprocess(found, outputs["proto"][i], image_sizes[i], score_threshold, mask_iou_net)
+        postprocess(found, outputs["proto"][i], image_sizes[i], score_threshold, mask_iou_net, settings.detection.crop)
         for i, found in enumerate(detect(outputs, settings))
     ]
 
@@ -134,10 +134,12 @@ def postprocess(
     image_size: tuple[int, int],
     score_threshold: float = 0.0,
     mask_iou_net: Callable[[Array], Array] | None = None,
+    crop: bool = True,
 ) -> Instances:
     """One image's detections and prototypes (h, w, K) -> instances in the pixels of `image_size` (height, width).
 
-    Boxes are whole pixels. mask_iou_net: (N, 1, h, w) -> (N, C); `mask_scores` are then scores times predicted IoU.
+    Boxes are whole pixels, and masks end with them where they are cropped. mask_iou_net: (N, 1, h, w) -> (N, C);
+    `mask_scores` are then scores times predicted IoU.
     """
     height, width = image_size
     keep = detections.scores > score_threshold if score_threshold > 0 else slice(None)
@@ -150,7 +152,7 @@ def postprocess(
         none = np.zeros((0, *prototypes.shape[:2]), np.float32)
         return Instances(image_size, pixels, scores, labels, np.zeros((0, height, width), bool), empty, none)
     xp = namespace(prototypes)
-    masks = _soft_masks(boxes, detections.coefficients[keep], xp.to_numpy(prototypes))
+    masks = _soft_masks(boxes, detections.coefficients[keep], xp.to_numpy(prototypes), crop)
     mask_scores = None
     if mask_iou_net is not None:
         predicted = xp.to_numpy(mask_iou_net(xp.asarray(masks[:, None], like=prototypes)))
@@ -158,15 +160,17 @@ def postprocess(
     return Instances(image_size, pixels, scores, labels, resize_binary(masks, image_size), mask_scores, masks)
 
 
-def _soft_masks(boxes: np.ndarray, coefficients: np.ndarray, prototypes: np.ndarray) -> np.ndarray:
+def _soft_masks(boxes: np.ndarray, coefficients: np.ndarray, prototypes: np.ndarray, crop: bool) -> np.ndarray:
     """boxes (N, 4), coefficients (N, K), prototypes (h, w, K) -> (N, h, w), 0 outside of a box and a margin around it.
 
-    Only what lies inside is worked out, most often a small part of the grid.
+    Only what lies inside is worked out, most often a small part of the grid. Without `crop` it is the whole grid.
     """
     height, width, channels = prototypes.shape
     masks = np.zeros((len(boxes), height, width), np.float32)
-    rows = spans(boxes[:, 1], boxes[:, 3], height, CROP_MARGIN)
-    columns = spans(boxes[:, 0], boxes[:, 2], width, CROP_MARGIN)
+    rows = columns = [slice(None)] * len(boxes)
+    if crop:
+        rows = spans(boxes[:, 1], boxes[:, 3], height, CROP_MARGIN)
+        columns = spans(boxes[:, 0], boxes[:, 2], width, CROP_MARGIN)
     with np.errstate(over="ignore"):  # the sigmoid is 0 there
         for mask, weights, y, x in zip(masks, coefficients, rows, columns, strict=True):
             inside = prototypes[y, x]

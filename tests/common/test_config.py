@@ -60,3 +60,33 @@ def test_an_override_that_does_not_fit_is_refused(override):
 def test_images_have_sides(override):
     with pytest.raises(UserError, match=override.partition("=")[0]):
         load_settings("mask_rcnn_r50_fpn", [override])
+
+
+@pytest.mark.parametrize(
+    ("name", "depths", "stride_in", "groups", "deviation"),
+    [
+        ("mask_rcnn_R_50_FPN_3x", (3, 4, 6, 3), "1x1", 1, (1, 1, 1)),
+        ("mask_rcnn_R_101_FPN_3x", (3, 4, 23, 3), "1x1", 1, (1, 1, 1)),
+        ("mask_rcnn_X_101_32x8d_FPN_3x", (3, 4, 23, 3), "3x3", 32, (57.375, 57.12, 58.395)),
+    ],
+)
+def test_detectron2_s_long_schedules_are_models_of_their_own(name, depths, stride_in, groups, deviation):
+    """As its configuration files and their base have them."""
+    settings, short = load_settings(name), load_settings("mask_rcnn_R_50_FPN_1x")
+    schedule, backbone = settings.schedule, settings.network.backbone
+    assert (schedule.iterations, schedule.steps) == (270_000, (210_000, 250_000))
+    assert (short.schedule.iterations, short.schedule.steps) == (90_000, (60_000, 80_000))
+    for each in (settings, short):
+        each = each.schedule
+        assert (each.batch_size, each.learning_rate, each.warmup_iterations, each.warmup_start) == (
+            16,
+            0.02,
+            1000,
+            1e-3,
+        )
+    assert (backbone.depths, backbone.stride_in, backbone.groups) == (depths, stride_in, groups)
+    assert backbone.width_per_group == (8 if groups == 32 else 64)
+    assert settings.preprocessing.deviation == deviation
+    assert settings.preprocessing.mean == (103.53, 116.28, 123.675) and settings.preprocessing.channel_order == "bgr"
+    assert settings.augmentation.short_sides == (640, 672, 704, 736, 768, 800)
+    assert (settings.convention, settings.rpn, settings.losses) == ("detectron2", short.rpn, short.losses)

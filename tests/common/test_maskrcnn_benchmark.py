@@ -1,6 +1,7 @@
 """maskrcnn-benchmark's configurations: what a file and its pairs become, and what is said of what cannot be had."""
 
 from argparse import Namespace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -103,7 +104,12 @@ def test_every_key_with_a_setting_of_ours_reaches_it(config):
         "INPUT.MIN_SIZE_TRAIN": ((640, 800), "augmentation.short_sides", (640, 800)),
         "INPUT.MAX_SIZE_TEST": (1000, "preprocessing.long_side", 1000),
         "INPUT.PIXEL_STD": ((2.0, 3.0, 4.0), "preprocessing.deviation", (2, 3, 4)),
-        "INPUT.HORIZONTAL_FLIP_PROB_TRAIN": (0, "augmentation.flip", False),
+        "INPUT.BRIGHTNESS": (0.4, "augmentation.brightness", 0.4),
+        "INPUT.CONTRAST": (0.4, "augmentation.contrast", 0.4),
+        "INPUT.SATURATION": (0.4, "augmentation.saturation", 0.4),
+        "INPUT.HUE": (0.1, "augmentation.hue", 0.1),
+        "INPUT.HORIZONTAL_FLIP_PROB_TRAIN": (0.3, "augmentation.flip", 0.3),
+        "INPUT.VERTICAL_FLIP_PROB_TRAIN": (0.5, "augmentation.vertical_flip", 0.5),
         "DATALOADER.SIZE_DIVISIBILITY": (64, "preprocessing.pad_multiple", 64),
         "MODEL.BACKBONE.FREEZE_CONV_BODY_AT": (-1, "network.frozen_stages", 0),
         "MODEL.RPN.ANCHOR_SIZES": ((8, 16, 32, 64, 128), "rpn.anchor_sizes", ((8,), (16,), (32,), (64,), (128,))),
@@ -140,6 +146,7 @@ def test_every_key_with_a_setting_of_ours_reaches_it(config):
         "SOLVER.GAMMA": (0.5, "schedule.gamma", 0.5),
         "SOLVER.STEPS": ((480000, 640000), "schedule.steps", (480000, 640000)),
         "SOLVER.WARMUP_FACTOR": (0.1, "schedule.warmup_start", 0.1),
+        "SOLVER.WARMUP_METHOD": ("constant", "schedule.warmup", "constant"),
         "SOLVER.WARMUP_ITERS": (50, "schedule.warmup_iterations", 50),
         "SOLVER.CHECKPOINT_PERIOD": (100, "schedule.checkpoint_every", 100),
         "SOLVER.TEST_PERIOD": (100, "schedule.evaluate_every", 100),
@@ -247,11 +254,9 @@ def test_parts_that_are_off_are_not_looked_at(config):
         ("MODEL.ROI_BOX_HEAD.FEATURE_EXTRACTOR", "FPNXconv1fcFeatureExtractor", "'FPNXconv1fcFeatureExtractor' is not"),
         ("MODEL.ROI_HEADS.BG_IOU_THRESHOLD", 0.4, "0.4 is implemented only where MODEL.ROI_HEADS.FG_IOU_THRESHOLD"),
         ("MODEL.ROI_MASK_HEAD.RESOLUTION", 14, "14 is not what the mask head puts out, which is 28"),
-        ("INPUT.HORIZONTAL_FLIP_PROB_TRAIN", 0.3, "0.3 is not implemented, only 0.5 and 0 are"),
         ("MODEL.ROI_BOX_HEAD.NUM_CLASSES", 1, "1 leaves no class beside the background"),
-        ("INPUT.HUE", 0.1, "0.1 is not implemented, only 0.0 is"),
         ("DATALOADER.SIZE_DIVISIBILITY", 16, "16 is not implemented with a pyramid"),
-        ("SOLVER.WARMUP_METHOD", "constant", "'constant' is not implemented"),
+        ("SOLVER.WARMUP_METHOD", "cosine", "'cosine' is not implemented, only 'linear' and 'constant' are"),
         ("SOLVER.WEIGHT_DECAY_BIAS", 0.5, "0.5 is implemented only where it is 0"),
         ("TEST.BBOX_AUG.ENABLED", True, "True is not implemented"),
         ("DTYPE", "float16", "'float16' is not implemented"),
@@ -359,6 +364,32 @@ def test_other_data_is_asked_for(config):
             completed(config(PYRAMID | {"DATASETS.TRAIN": names}), "train")
     with pytest.raises(UserError, match=r"DATASETS\.TEST: coco_2017_train is not the val part"):
         completed(config(PYRAMID | {"DATASETS.TEST": ["coco_2017_train"]}), "evaluate")
+
+
+def test_several_test_sets(config, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "datasets" / "coco").mkdir(parents=True)
+    found = config(
+        PYRAMID | {"DATASETS.TEST": ["coco_2014_minival", "coco_2017_train"], "DATASETS.TRAIN": ["coco_2017_train"]},
+        ("OUTPUT_DIR", "out"),
+    )
+    coco = Path("datasets/coco")
+    sets = completed(found, "evaluate", weights="w.pth").test_sets
+    assert sets == [("coco_2014_minival", coco, "val"), ("coco_2017_train", coco, "train")]
+    assert found.options("evaluate")["output"] == "out/inference"
+    assert completed(found, "train").data == coco
+    other = config(PYRAMID | {"DATASETS.TEST": ["coco_2017_val", "voc_2012_val_cocostyle"]})
+    with pytest.raises(UserError, match=r"DATASETS\.TEST: of several test sets each is one of .*not voc_2012"):
+        completed(other, "evaluate", weights="w.pth")
+
+
+@pytest.mark.parametrize("command", ["train", "evaluate", "predict"])
+def test_the_originals_last_checkpoint_is_told_of_and_not_taken_up(config, tmp_path, command):
+    (tmp_path / "last_checkpoint").write_text("out/model_0002500.pth")
+    found = config(PYRAMID, ("OUTPUT_DIR", str(tmp_path)), ("MODEL.WEIGHT", "w.pth"))
+    with pytest.raises(UserError, match=r"OUTPUT_DIR: \S+/last_checkpoint names out/model_0002500\.pth, .*--weights"):
+        completed(found, command, data="d")
+    assert completed(found, command, data="d", weights="mine.pth").weights == "mine.pth"
 
 
 def test_weights(config, tmp_path):

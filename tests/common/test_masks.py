@@ -87,16 +87,13 @@ def test_polygons_in_a_box_are_the_familys(prefix):
     for image in range(2):
         parts = np.split(inputs[f"in.poly_xy_{image}"], np.cumsum(inputs[f"in.poly_len_{image}"])[:-1])
         owners = inputs[f"in.poly_owner_{image}"]
-        height, width = inputs["in.image_sizes"][image]
         boxes = np.concatenate([inputs[f"in.proposals_{image}"], inputs[f"in.gt_boxes_{image}"]])
         objects = inputs[f"in.gt_boxes_{image}"]
         for row in inputs[f"in.{prefix}_roi_pos_{image}"]:
             box = boxes[row]
             matched = max(range(len(objects)), key=lambda i, box=box, objects=objects: _plain_iou(objects[i], box))
-            if prefix == "mb":  # moves the corners into the image
-                box = np.clip(box, 0, [width - 1, height - 1, width - 1, height - 1])
             polygons = [part for part, owner in zip(parts, owners, strict=True) if owner == matched]
-            drawn.append(polygons_in_box(polygons, box, 28, 1.0 if prefix == "mb" else 0.1))
+            drawn.append(polygons_in_box(polygons, box, 28))
     close(np.stack(drawn), "rcnn_losses", f"{prefix}_mask_targets")
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from common import kernels, rcnn
+from common.boxes import with_border
 from common.config import load_settings
 from common.rcnn.forms import Form
 from common.rcnn.target import form_targets
@@ -145,11 +146,13 @@ def test_instances_in_the_images_own_pixels(model):
     for small, large, size in zip(once, twice, SIZES[:2].tolist(), strict=True):
         assert len(small) == len(large) > 0
         assert large.image_size == (2 * size[0], 2 * size[1]) and large.masks.shape[1:] == large.image_size
-        np.testing.assert_allclose(large.boxes, 2 * small.boxes, rtol=1e-6)
+        np.testing.assert_allclose(large.probability_boxes, 2 * small.probability_boxes, rtol=1e-6)
+        convention = load_settings(model).convention
+        assert np.array_equal(large.boxes, with_border(large.probability_boxes, convention))
         assert np.array_equal(small.scores, np.sort(small.scores)[::-1]) and small.labels.dtype == np.int64
         assert set(small.labels[small.scores > 0.5]) == {0}  # column 1 is the first class
         assert large.masks.dtype == bool
-        sides = large.boxes[:, 2:] - large.boxes[:, :2]
+        sides = large.probability_boxes[:, 2:] - large.probability_boxes[:, :2]
         filled = large.masks.sum(axis=(1, 2)) / sides.prod(axis=1)
         assert (filled[sides.min(axis=1) > 20] > 0.9).all()
 
@@ -171,3 +174,23 @@ def test_detectron2_drops_what_vanishes_in_the_image():
     for each in found:
         assert len(each.masks) == len(each.boxes) == len(each)
         assert (each.boxes[:, 2:] > each.boxes[:, :2]).all()
+
+
+# Boxes in an image of 60 x 40 pixels, and what maskrcnn-benchmark's own SegmentationMask makes of an object in them at
+# 10 x 10: a number a row, its bits from left to right. Two are narrower than a pixel, three reach out of the image.
+OBJECT = [[12.5, 3, 50, 9, 41, 36, 20, 31], [4, 20, 16, 22.5, 9, 38]]
+DRAWN = [
+    ([10, 2, 51, 37], [256, 504, 511, 510, 254, 254, 766, 764, 636, 4]),
+    ([20.2, 9.5, 20.7, 30], [1023] * 10),
+    ([-6, 18, 14, 39], [3, 225, 253, 121, 120, 112, 48, 48, 32, 0]),
+    ([30, -5, 55, 12], [0, 0, 0, 512, 992, 1020, 1020, 1016, 1016, 1016]),
+    ([44, 8, 70, 46], [768, 768, 512, 512, 0, 0, 0, 0, 0, 0]),
+    ([12, 30.1, 40, 30.3], [127] * 10),
+]
+
+
+@pytest.mark.parametrize(("box", "rows"), DRAWN)
+def test_mask_targets_are_maskrcnn_benchmarks(box, rows):
+    forms = [Form(polygons=tuple(np.array(polygon, np.float64) for polygon in OBJECT))]
+    (target,) = form_targets(forms, np.array([box], np.float32), (40, 60), 10, "maskrcnn_benchmark")
+    assert [int("".join(str(int(cell)) for cell in row), 2) for row in target] == rows

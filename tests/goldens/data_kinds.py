@@ -38,9 +38,7 @@ class GivenDraws:
         return len(self._numbers)
 
 
-def yolact_augmentation(
-    case: Path, framework: str, device: str, xp: ModuleType, like: Array, folder: Path
-) -> Answers:
+def yolact_augmentation(case: Path, framework: str, device: str, xp: ModuleType, like: Array, folder: Path) -> Answers:
     """Each training image through `augment` and `normalise`, with the original's own random numbers."""
     manifest, arrays = golden.manifest(case), golden.arrays(case)
     settings = load_settings(manifest["model"])
@@ -58,9 +56,7 @@ def yolact_augmentation(
     return answers
 
 
-def resized_sizes(
-    case: Path, framework: str, device: str, xp: ModuleType, like: Array, folder: Path
-) -> Answers:
+def resized_sizes(case: Path, framework: str, device: str, xp: ModuleType, like: Array, folder: Path) -> Answers:
     """The size of each image for the network by the rule of each original."""
     sizes = golden.arrays(case)["in.sizes"].tolist()
     return {

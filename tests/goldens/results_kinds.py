@@ -18,9 +18,7 @@ Answers = dict[str, np.ndarray]
 IMAGE_SIZE = (700, 900)
 
 
-def boxes(
-    case: Path, framework: str, device: str, xp: ModuleType, like: Array, folder: Path
-) -> Answers:
+def boxes(case: Path, framework: str, device: str, xp: ModuleType, like: Array, folder: Path) -> Answers:
     """Each family's boxes, through what makes instances of its detections; where the others differ, no answer."""
     given = golden.arrays(case)["in.boxes"].astype(np.float32)
     count = len(given)

@@ -63,7 +63,7 @@ def harm(content, rng):
     return {f"number {place + 1}", *(str(identity) for identity in ids)}
 
 
-def finds_nothing_wrong(batch):
+def finds_nothing_wrong(batch, score_threshold):
     """An object of each class in each image."""
     return [
         Instances(

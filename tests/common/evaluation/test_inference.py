@@ -1,5 +1,6 @@
 """A model over a whole data set: which images it is given, together with which, and what becomes of its answers."""
 
+from itertools import chain
 from types import SimpleNamespace
 
 import cv2
@@ -60,7 +61,7 @@ class Recorder:
     def __init__(self):
         self.batches = []
 
-    def predict(self, batch):
+    def predict(self, batch, score_threshold):
         self.batches.append(batch)
         return [
             Instances(
@@ -89,6 +90,19 @@ def test_batches_are_of_images_of_alike_shape_and_results_in_the_data_sets_order
     stands = [batch["original_size"][:, 0] >= batch["original_size"][:, 1] for batch in learner.batches]
     assert [rows.tolist() for rows in stands] == [[False] * 2] * 2 + [[True] * 2] * 2
     assert [entry["segmentation"]["size"] for entry in results["mask"]] == [list(size) for size in SIZES]
+
+
+def test_shares_make_up_the_whole(tmp_path):
+    """Of three processes, and of more than there are images."""
+    dataset = write_images(tmp_path, SIZES, [1])
+    positions = evaluated_positions(dataset, MASK_RCNN)
+    whole = predict_dataset(Recorder(), MASK_RCNN, dataset, 1, 0)["box"]
+    for world in (3, 9):
+        shares = [
+            predict_dataset(Recorder(), MASK_RCNN, dataset, 1, 0, positions=positions[rank::world])["box"]
+            for rank in range(world)
+        ]
+        assert sorted(chain.from_iterable(shares), key=lambda entry: entry["image_id"]) == whole
 
 
 def test_every_batch_is_full(tmp_path):
@@ -122,7 +136,7 @@ def test_yolact_writes_what_the_original_writes(tmp_path):
     prototypes = np.full((20, 24, 32), 0.1, np.float32)
     instances = postprocess(found, prototypes, (100, 120), mask_iou_net=lambda masks: predicted_iou)
     assert len(instances) == 6
-    learner = SimpleNamespace(predict=lambda batch: [instances])
+    learner = SimpleNamespace(predict=lambda batch, score_threshold: [instances])
     dataset = write_images(tmp_path, [(100, 120)], [1])
     results = predict_dataset(learner, PLUS, dataset, 1, 0, np.array(category_ids(COCO)))
     boxes = [(entry["category_id"], entry["bbox"], round(entry["score"], 4)) for entry in results["box"]]

@@ -1,4 +1,4 @@
-"""Which persons are told of: those with a score above the threshold, as in every family, and all where there is none."""
+"""Which persons are told of: those with a score above the threshold, or all where there is none."""
 
 import numpy as np
 import pytest

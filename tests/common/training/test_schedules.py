@@ -67,6 +67,14 @@ def test_yolact_as_the_original_has_it():
         assert learning_rate(schedule, step) == pytest.approx(rate, rel=1e-12), step
 
 
+def test_constant_warm_up_as_maskrcnn_benchmark_has_it():
+    """Its own scheduler's rates of 14 updates, with a base of 0.02, a factor of 1/3, 5 iterations and steps 8, 12."""
+    schedule = Schedule(batch_size=1, iterations=14, learning_rate=0.02, warmup="constant", warmup_iterations=5)
+    schedule = schedule.model_copy(update={"warmup_start": 1 / 3, "steps": (8, 12)})
+    expected = [0.02 / 3] * 5 + [0.02] * 3 + [0.002] * 4 + [0.0002] * 2
+    assert [learning_rate(schedule, step) for step in range(14)] == pytest.approx(expected, rel=1e-12)
+
+
 def test_another_batch_size_scales_yolact_as_the_original_does():
     schedule = with_batch_size(load_settings("yolact_base").schedule, 5)
     assert schedule.batch_size == 5

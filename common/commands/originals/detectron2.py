@@ -1,0 +1,43 @@
+"""The options of detectron2's tools/train_net.py and demo/demo.py."""
+
+from pathlib import Path
+from typing import Any
+
+from common.commands.originals.options import Also, Argument, Instead, Silent
+from common.errors import UserError
+
+_RANKS = "one process a device is started by torchrun: torchrun --nproc_per_node=N -m {module} ..."
+
+
+def _input(path: str) -> dict[str, Any]:
+    if "*" in path and not Path(path).exists():
+        raise UserError(f"--input {path}: give the folder of the images in place of a pattern")
+    return {"image": path}
+
+
+_LAUNCH = (
+    Instead(("--num-gpus",), _RANKS, harmless=("1",)),
+    Instead(("--num-machines",), _RANKS, harmless=("1",)),
+    Instead(("--machine-rank",), _RANKS, harmless=("0",)),
+    Instead(("--dist-url",), _RANKS, harmless=("env://", "auto")),
+)
+
+_TRAIN = (
+    Instead(("--eval-only",), "a trained model is rated by {evaluate} MODEL --weights FILE --data ROOT"),
+    *_LAUNCH,
+)
+
+_EVALUATE = (
+    Silent(("--eval-only",), "nothing else is done here"),
+    *_LAUNCH,
+)
+
+_PREDICT = (
+    Argument(("--webcam",), "the first camera, as INPUT 0", lambda _: {"video": "0"}, type=None),
+    Also(("--video-input",), "--video"),
+    Argument(("--input",), "an image or a folder, as INPUT", _input),
+    Also(("--confidence-threshold",), "--score-threshold"),
+    Silent(("--opts",), "KEY VALUE pairs may stand anywhere"),
+)
+
+OPTIONS = {"train": _TRAIN, "evaluate": _EVALUATE, "predict": _PREDICT}
