@@ -20,11 +20,15 @@ from common import kernels
 # NMS in operations of PyTorch: so many pairs of boxes are held against each other at a time, so many rounds are made
 # before it is asked whether anything has changed.
 _PAIRS, _ROUNDS = 1 << 24, 4
+# The types of autocast. Places in an image have more digits than these hold, so that sampling is done in float32.
+_HALVES = (torch.float16, torch.bfloat16)
 
 
 def roi_align(
     x: Tensor, rois: Tensor, output_size: Sequence[int], scale: float, sampling_ratio: int, aligned: bool
 ) -> Tensor:
+    if x.dtype in _HALVES:
+        return roi_align(x.float(), rois, output_size, scale, sampling_ratio, aligned).to(x.dtype)
     rois = rois.detach().to(x.dtype)
     library = _library(x)
     if library is not None:
@@ -63,6 +67,9 @@ def deform_conv2d(
     padding: int,
     dilation: int,
 ) -> Tensor:
+    if x.dtype in _HALVES:
+        wide = [None if array is None else array.float() for array in (x, offset, mask, weight, bias)]
+        return deform_conv2d(*wide, stride, padding, dilation).to(x.dtype)
     library, kernel = _library(x), tuple(weight.shape[2:])
     if library is not None:
         columns = _DeformColumns.apply(library, x, offset, mask, kernel, stride, padding, dilation)

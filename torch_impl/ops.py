@@ -31,7 +31,9 @@ def asarray(values: Any, like: Tensor, dtype: str | None = None) -> Tensor:
 
 
 def to_numpy(x: Tensor) -> np.ndarray:
-    return x.detach().cpu().numpy().copy()
+    x = x.detach().cpu()
+    # Under autocast a network answers in half the bits, some of which NumPy has no type for.
+    return (x.float() if x.dtype in (torch.float16, torch.bfloat16) else x).numpy().copy()
 
 
 def astype(x: Tensor, dtype: str) -> Tensor:

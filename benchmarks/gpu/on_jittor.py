@@ -10,6 +10,7 @@ from common.config import load_settings
 from common.errors import UserError
 
 MODELS = ("yolact_resnet50", "mask_rcnn_r50_fpn", "pose2seg")
+CASES = ("yolact_tiny", "mask_rcnn_tiny", "pose2seg_tiny", "roi_align", "yolact_loss")
 REPETITIONS = 5
 
 
@@ -36,8 +37,7 @@ def _goldens(job: Job, report: Report) -> None:
     from tests.goldens import golden, runner
 
     folder = golden.Path(golden.__file__).parent
-    names = ("yolact_tiny", "mask_rcnn_tiny", "pose2seg_tiny", "roi_align", "yolact_loss")
-    for case in (folder / name for name in names[:1] if job.small) if job.small else (folder / name for name in names):
+    for case in [folder / name for name in CASES[: 1 if job.small else None]]:
         with report.attempt(case.name):
             work = job.folder / case.name
             work.mkdir()

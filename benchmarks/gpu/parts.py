@@ -21,7 +21,6 @@ class Part:
     subject: str = ""
     alone: bool = False
     tf32: bool = False
-    needs_gpu: bool = True
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,7 @@ FAMILIES = ("yolact", "mask_rcnn", "pose2seg")
 TRAINED = {"yolact": "yolact_plus_resnet50", "mask_rcnn": "mask_rcnn_r50_fpn", "pose2seg": "pose2seg"}
 MEASURED = ("yolact_resnet50", "mask_rcnn_r50_fpn", "yolact_plus_resnet50", "pose2seg")
 
-MACHINE = Part("machine", "machine", "The machine", 60, 5, alone=True, needs_gpu=False)
+MACHINE = Part("machine", "machine", "The machine", 60, 5, alone=True)
 PARTS = (
     MACHINE,
     Part("goldens", "goldens", "Golden cases", 240),

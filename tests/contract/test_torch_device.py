@@ -1,4 +1,4 @@
-"""Nothing of the PyTorch wing mixes arrays of two devices: each family trains and predicts on a device that is none."""
+"""What a GPU asks of the PyTorch wing, held without one: no arrays of two devices in one operation, and autocast."""
 
 import numpy as np
 import pytest
@@ -15,6 +15,11 @@ from torch_impl import learner as learners
 FAMILIES = {"yolact_tiny": yolact, "mask_rcnn_tiny": mask_rcnn, "pose2seg_tiny": pose2seg}
 DEFORMABLE = ["network.backbone.deformable=[0,0,1,1]", "network.mask_iou=true", "preprocessing.size=256"]
 MODELS = [*((name, []) for name in FAMILIES), ("yolact_tiny", DEFORMABLE)]
+Arrays = dict[str, np.ndarray]
+
+each_family = pytest.mark.parametrize(
+    ("model", "overrides"), MODELS, ids=["yolact", "mask_rcnn", "pose2seg", "yolact_plus"]
+)
 
 
 @pytest.fixture
@@ -23,14 +28,19 @@ def no_kernels(monkeypatch):
     monkeypatch.setattr(_kernels, "torchvision_ops", lambda: None)
 
 
-def work(model: str, overrides: list[str], device: str, monkeypatch) -> dict[str, np.ndarray]:
-    """Losses, gradients, two steps of training and detections on a device, by name."""
+def made(model: str, overrides: list[str], device: str, monkeypatch) -> tuple[learners.Learner, Arrays, Arrays]:
+    """A learner on the device, a batch for training and one for prediction."""
     monkeypatch.setattr(learners.devices, "select", lambda name: name)
     settings, family = load_settings(model, overrides), FAMILIES[model]
     settings = settings.model_copy(update={"schedule": with_batch_size(settings.schedule, 2)})
     learner = learners.Learner(settings, device, training=True)
     learner.load_weights(family.make_work(settings, 0).weights(learner.shapes()))
-    batch, inputs = family.batch(settings, 2, 0), family.inputs(settings, 2, 0)
+    return learner, family.batch(settings, 2, 0), family.inputs(settings, 2, 0)
+
+
+def work(model: str, overrides: list[str], device: str, monkeypatch) -> Arrays:
+    """Losses, gradients, two steps of training and detections on a device, by name."""
+    learner, batch, inputs = made(model, overrides, device, monkeypatch)
     found = {f"detections {index}": each.boxes for index, each in enumerate(learner.predict(inputs))}
     assert all(len(boxes) > 2 for boxes in found.values())
     losses, gradients = learner.gradients(batch)
@@ -42,7 +52,7 @@ def work(model: str, overrides: list[str], device: str, monkeypatch) -> dict[str
     return found | learner.weights()
 
 
-@pytest.mark.parametrize(("model", "overrides"), MODELS, ids=["yolact", "mask_rcnn", "pose2seg", "yolact_plus"])
+@each_family
 def test_a_family_keeps_to_its_device(model, overrides, no_kernels, monkeypatch):
     expected = work(model, overrides, "cpu", monkeypatch)
     with StandInDevice():
@@ -65,3 +75,27 @@ def test_the_device_tells_arrays_apart():
             x + torch.ones(4)
         with pytest.raises(RuntimeError, match="numpy"):
             x.numpy()
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=["bfloat16", "float16"])
+@each_family
+def test_a_family_trains_and_predicts_under_autocast(model, overrides, dtype, monkeypatch):
+    learner, batch, inputs = made(model, overrides, "cpu", monkeypatch)
+    expected, _ = learner.gradients(batch)
+    with torch.autocast("cpu", dtype):
+        losses, gradients = learner.gradients(batch)
+        found = learner.predict(inputs)
+    assert all(np.isfinite(value).all() for value in gradients.values())
+    assert sum(losses.values()) == pytest.approx(sum(expected.values()), rel=0.05)
+    for each in found:
+        assert len(each) > 2 and each.boxes.dtype == each.scores.dtype == np.float32 and each.masks.any()
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=["bfloat16", "float16"])
+def test_regions_keep_their_places_under_autocast(dtype):
+    """Of a slope every sample is its own place: these types hold it to hundredths here, and to whole pixels at 800."""
+    slope = torch.arange(900.0).reshape(1, 1, 1, 900).expand(1, 1, 8, 900) - 800
+    roi = torch.tensor([[0, 801.3, 1.0, 803.3, 3.0]])
+    pooled = ops.roi_align(slope.to(dtype), roi, (1, 1), 1.0, 2, True)
+    assert pooled.dtype == dtype
+    np.testing.assert_allclose(pooled.float().item(), 1.8, atol=0.02)
