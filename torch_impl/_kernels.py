@@ -17,9 +17,9 @@ from torch.autograd.function import once_differentiable
 
 from common import kernels
 
-# NMS in operations of PyTorch: boxes of several classes up to so many are held against each other at once, so many
-# rows at a time, and so many rounds are made before it is asked whether anything has changed.
-_MOST_TOGETHER, _ROWS, _ROUNDS = 4096, 1024, 4
+# NMS in operations of PyTorch: so many pairs of boxes are held against each other at a time, so many rounds are made
+# before it is asked whether anything has changed.
+_PAIRS, _ROUNDS = 1 << 24, 4
 # The types of autocast. Places in an image have more digits than these hold, so that sampling is done in float32.
 _HALVES = (torch.float16, torch.bfloat16)
 
@@ -217,38 +217,60 @@ def _roi_samples(
 
 def _nms(boxes: Tensor, threshold: float, classes: Tensor | None, offset: float) -> Tensor:
     """(N,) bool, which to keep of boxes in the order of consideration."""
-    if classes is not None and len(boxes) > _MOST_TOGETHER:
-        keep = torch.empty_like(classes, dtype=torch.bool)
-        for label in torch.unique(classes):
-            rows = torch.nonzero(classes == label)[:, 0]
-            keep[rows] = _nms(boxes[rows], threshold, None, offset)
-        return keep
-    over = torch.empty(len(boxes), len(boxes), dtype=torch.bool, device=boxes.device)
-    for start in range(0, len(boxes), _ROWS):
-        over[start : start + _ROWS] = _overlapping(boxes, slice(start, start + _ROWS), threshold, offset)
-    if classes is not None:
-        over &= classes[:, None] == classes
+    if classes is None or len(boxes) == 0:
+        return _nms_of_groups(boxes[None], threshold, offset)[0]
+    # Each class has a row of its own, with boxes of no size behind its own; the largest classes come first, and as many
+    # rows are worked on together as there is memory for.
+    _, group, counts = torch.unique(classes, return_inverse=True, return_counts=True)
+    counts, by_count = torch.sort(counts, descending=True, stable=True)
+    row = torch.empty_like(by_count)
+    row[by_count] = torch.arange(len(by_count), device=boxes.device)
+    row = row[group]
+    order = torch.sort(row, stable=True).indices
+    row = row[order]
+    column = torch.arange(len(boxes), device=boxes.device) - (torch.cumsum(counts, 0) - counts)[row]
+    sizes = counts.tolist()
+    keep = torch.empty(len(boxes), dtype=torch.bool, device=boxes.device)
+    first = begin = 0
+    while first < len(sizes):
+        last = first + max(1, _PAIRS // sizes[first] ** 2)
+        end = begin + sum(sizes[first:last])
+        own = row[begin:end] - first, column[begin:end]
+        padded = boxes.new_zeros(len(sizes[first:last]), sizes[first], 4)
+        padded[own] = boxes[order[begin:end]]
+        keep[order[begin:end]] = _nms_of_groups(padded, threshold, offset)[own]
+        first, begin = last, end
+    return keep
+
+
+def _nms_of_groups(boxes: Tensor, threshold: float, offset: float) -> Tensor:
+    """Boxes (G, N, 4) of groups that have nothing to do with each other -> (G, N) bool, which to keep."""
+    groups, count = boxes.shape[:2]
+    over = torch.empty(groups, count, count, dtype=torch.bool, device=boxes.device)
+    rows = max(1, _PAIRS // max(1, groups * count))
+    for start in range(0, count, rows):
+        over[:, start : start + rows] = _overlapping(boxes, slice(start, start + rows), threshold, offset)
     over = over.triu_(diagonal=1)
     # A box stays when no box that stays suppresses it. Each round settles at least one box more, from the first on;
     # what no longer changes is what the greedy pass over the boxes would find. To ask whether it does makes the
     # processor wait for the GPU, so that several rounds are made at a time.
-    keep = torch.ones(len(boxes), dtype=torch.bool, device=boxes.device)
+    keep = torch.ones(groups, count, dtype=torch.bool, device=boxes.device)
     while True:
         before = keep
         for _ in range(_ROUNDS):
-            keep = ~torch.any(over & keep[:, None], 0)
+            keep = ~torch.any(over & keep[:, :, None], 1)
         if torch.equal(before, keep):
             return keep
 
 
 def _overlapping(boxes: Tensor, rows: slice, threshold: float, offset: float) -> Tensor:
-    """(rows, N) bool: whether the IoU of two boxes is above the threshold, each operation rounded by itself."""
-    areas = (boxes[:, 2] - boxes[:, 0] + offset) * (boxes[:, 3] - boxes[:, 1] + offset)
-    some = boxes[rows]
-    sides = torch.minimum(some[:, None, 2:], boxes[:, 2:]) - torch.maximum(some[:, None, :2], boxes[:, :2]) + offset
-    sides = sides.clamp_(min=0)
+    """(G, rows, N) bool: whether the IoU of two boxes is above the threshold, each operation rounded by itself."""
+    areas = (boxes[..., 2] - boxes[..., 0] + offset) * (boxes[..., 3] - boxes[..., 1] + offset)
+    some = boxes[:, rows, None]
+    sides = torch.minimum(some[..., 2:], boxes[:, None, :, 2:]) - torch.maximum(some[..., :2], boxes[:, None, :, :2])
+    sides = (sides + offset).clamp_(min=0)
     overlap = sides[..., 0] * sides[..., 1]
-    return (overlap > 0) & (overlap / (areas[rows, None] + areas - overlap) > threshold)
+    return (overlap > 0) & (overlap / (areas[:, rows, None] + areas[:, None] - overlap) > threshold)
 
 
 def _deform_columns(

@@ -187,12 +187,14 @@ def argsort(x: Tensor, axis: int = -1, descending: bool = False) -> Tensor:
 
 
 def topk(x: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    # torch.topk is several times as fast as sorting all, but orders equals as it likes; so it serves where there are
-    # none, up to the first value that it leaves out.
+    # torch.topk is several times as fast as sorting all, but orders equals as it likes: what it chooses is put in order
+    # here, and it serves where no equals of the last one are left out.
     if k < x.shape[-1]:
         values, indices = torch.topk(x, k + 1)
-        if not torch.any(values[..., 1:] == values[..., :-1]):
-            return values[..., :k], indices[..., :k].to(torch.int32)
+        if not torch.any(values[..., k] == values[..., k - 1]):
+            indices = torch.sort(indices[..., :k]).values
+            values, order = torch.sort(torch.gather(x, -1, indices), descending=True, stable=True)
+            return values, torch.gather(indices, -1, order).to(torch.int32)
     values, indices = torch.sort(x, descending=True, stable=True)
     return values[..., :k], indices[..., :k].to(torch.int32)
 

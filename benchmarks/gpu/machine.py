@@ -30,8 +30,9 @@ def run(job: Job, report: Report) -> None:
     facts = {
         "python": platform.python_version(),
         "cores": str(len(os.sched_getaffinity(0))),
-        "commit": _answer("git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"),
     }
+    if commit := _commit():
+        facts["commit"] = commit
     facts |= {name: found for name in PACKAGES if (found := _version(name))}
     with report.attempt("PyTorch"):
         facts |= _torch(report)
@@ -42,6 +43,14 @@ def run(job: Job, report: Report) -> None:
     facts["own kernels"] = kernels.problem() or "compiled"
     for name, value in facts.items():
         report.add("machine", what=name, value=value or "not there")
+
+
+def _commit() -> str:
+    """The commit that this tree is; with a remark where a tracked file differs from it, and empty without git."""
+    git = ("git", "-C", str(ROOT))
+    commit = _answer(*git, "rev-parse", "--short", "HEAD")
+    changed = _answer(*git, "status", "--porcelain", "--untracked-files=no")
+    return f"{commit}, and the tree differs from it" if commit and changed else commit
 
 
 def _torch(report: Report) -> dict[str, str]:

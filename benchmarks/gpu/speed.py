@@ -9,6 +9,8 @@ from benchmarks.gpu.models import Model
 from benchmarks.gpu.parts import Job, tiny
 from benchmarks.gpu.report import Report
 from benchmarks.gpu.timing import allow_tf32, timed
+from common.masks import paste_binary, resize_binary
+from common.results import Instances
 from torch_impl import device as devices
 
 BATCHES = (1, 8)
@@ -21,7 +23,9 @@ def run(job: Job, report: Report) -> None:
     for images in (1, 2) if job.small else BATCHES:
         with report.attempt(f"inference, batch {images}"):
             inputs = model.inputs(images)
-            _measure(inference(model.learner(images), inputs), name, images, device, report)
+            found = _measure(inference(model.learner(images), inputs), name, images, device, report)
+            if images == 1:
+                _masks_alone(found[0], model, name, report)
         with report.attempt(f"training, batch {images}"):
             trained, batch = model.learner(images, training=True), model.batch(images)
             # With rate 0 the weights stay what they are, at the same cost.
@@ -44,7 +48,22 @@ def inference(learner: Any, inputs: dict[str, Any]) -> dict[str, Callable[[], An
     return {name: forward, "whole inference": lambda: learner.predict(inputs)}
 
 
-def _measure(tasks: dict[str, Callable], name: str, images: int, device: str, report: Report) -> None:
+def _masks_alone(found: Instances, model: Model, name: str, report: Report) -> None:
+    """What of an inference the host spends on bringing an image's masks to its size."""
+    if model.settings.family == "pose2seg":
+        return
+    if model.settings.family == "yolact":
+        call = lambda: resize_binary(found.probabilities, found.image_size)  # noqa: E731
+    else:
+        placed = found.probabilities, found.probability_boxes, found.image_size, model.settings.convention
+        call = lambda: paste_binary(*placed)  # noqa: E731
+    height, width = found.image_size
+    figures = {"masks": len(found), "size": f"{height} x {width}", "ms": timed(call, "cpu", seconds=0.3).milliseconds}
+    report.add("masks brought to the image's size on the host", model=name, **figures)
+
+
+def _measure(tasks: dict[str, Callable], name: str, images: int, device: str, report: Report) -> Any:
+    """Adds the tasks' times; -> what the last one answered."""
     for task, call in tasks.items():
         for precision in ("fp32", "tf32"):
             allow_tf32(precision == "tf32")
@@ -62,3 +81,4 @@ def _measure(tasks: dict[str, Callable], name: str, images: int, device: str, re
                 peak_mib=found.peak_mib,
                 found=len(found.answer[0]) if task == "whole inference" else "",
             )
+    return found.answer

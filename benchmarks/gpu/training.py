@@ -1,7 +1,9 @@
 """A family's training on the GPU beside the CPU's: a batch's losses and gradients, 50 steps, weights carried over."""
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -20,8 +22,13 @@ from tests.goldens import golden
 from torch_impl.learner import Learner
 
 STEPS = 50
-# With fewer images than six the norms stand still.
 BATCH = 4
+# Norms stand still, YOLACT's because a batch is small: trained on few images from drawn weights they multiply what
+# rounding leaves, in a gradient by hundreds and in the losses of many steps without a bound.
+STILL = {"yolact": [], "mask_rcnn": ["network.frozen_norm=true"], "pose2seg": ["network.frozen_norm=true"]}
+# Of the steps, from the first on: low enough for rounding to stay small in so many. A two-stage model chooses what it
+# trains on by its own numbers, and one choice that rounding turns is a loss that is another.
+RATES = {"yolact": 5e-5, "mask_rcnn": 1e-5, "pose2seg": 1e-4}
 
 
 def run(job: Job, report: Report) -> None:
@@ -68,15 +75,12 @@ def _steps(model: str, steps: int, job: Job, report: Report) -> None:
         history = [trained.train_step(batch, rate) for batch, rate in zip(batches, rates, strict=True)]
         histories[device] = history
     expected, found = histories["cpu"], histories[job.device]
-    apart = [
-        max(abs(mine[term] - value) / max(1.0, abs(value)) for term, value in theirs.items())
-        for mine, theirs in zip(found, expected, strict=True)
-    ]
+    apart = [_farthest(*sides) for sides in zip(found, expected, strict=True)]
     for step in sorted({0, steps // 2, steps - 1}):
         sums = {side: _six(sum(history[step].values())) for side, history in (("cpu", expected), ("gpu", found))}
         report.add("steps", model=model, step=step + 1, **sums, apart=f"{apart[step]:.1e}")
     report.keep(f"{model} steps", {"cpu": expected, "gpu": found})
-    report.check(f"{model}: the losses of {steps} steps", max(apart), 1e-3)
+    report.check(f"{model}: the losses of {steps} steps", np.max(apart), 1e-3)
     _carried_over(case, trained, report)
 
 
@@ -97,8 +101,18 @@ def _carried_over(case: Case, trained: Learner, report: Report) -> None:
     report.check(f"{model}: trained weights read on the CPU", apart[worst], 1e-3)
 
 
+def _farthest(losses: dict[str, float], expected: dict[str, float]) -> float:
+    """How far apart the terms of a step are, relative to the larger of 1 and the term; NaN where one is not finite."""
+    terms = expected.keys() | losses.keys()  # a step whose gradient is not finite tells of that as a term more
+    pairs = [(losses.get(term, math.nan), expected.get(term, math.nan)) for term in terms]
+    return float(np.max([abs(mine - theirs) / max(1.0, abs(theirs)) for mine, theirs in pairs]))
+
+
 def _case(model: str, folder: Path, batch_size: int, steps: int) -> Case:
-    case = prepare(folder, load_settings(model), batch_size, None, steps)
+    family = load_settings(model).family
+    case = prepare(folder, load_settings(model, STILL[family]), batch_size, None, steps)
+    schedule = case.settings.schedule.model_copy(update={"learning_rate": RATES[family], "warmup_iterations": 0})
+    case = replace(case, settings=case.settings.model_copy(update={"schedule": schedule}))
     draw_missing_weights(case, Learner, folder)
     return case
 

@@ -34,19 +34,12 @@ def propose(
 
     image_sizes: (height, width) of each image without its padding; boxes are clipped to it.
     """
-    chosen = [
-        _best_of_map(*by_anchor(*level), of_map, image_sizes, convention, limits.before_nms)
-        for *level, of_map in zip(logits, deltas, anchors, strict=True)
+    levels = [
+        _best_of_map(*by_anchor(*level), convention, limits.before_nms) for level in zip(logits, deltas, strict=True)
     ]
-    starts = np.cumsum([0] + [len(of_map) for of_map in anchors[:-1]], dtype=np.int32)
-    images = []
-    for index in range(len(image_sizes)):
-        found = []
-        for of_level, start in zip(chosen, starts, strict=True):
-            boxes, scores, rows = (each[index] for each in of_level)
-            kept = _suppress(boxes, scores, convention, rpn, limits.after_nms, like=logits[0])
-            found.append((boxes[kept], scores[kept], rows[kept] + start))
-        images.append(Proposals(*(np.concatenate(parts) for parts in zip(*found, strict=True))))
+    boxes, scores, rows, level_of = _decoded(levels, anchors, image_sizes, convention)
+    left = _suppressed(boxes, scores, level_of, convention, rpn, limits.after_nms, like=logits[0])
+    images = [Proposals(*(each[index][kept] for each in (boxes, scores, rows))) for index, kept in enumerate(left)]
     return _of_batch(images, limits.total) if limits.over_batch else [_best(each, limits.total) for each in images]
 
 
@@ -59,18 +52,8 @@ def by_anchor(logits: Array, deltas: Array) -> tuple[Array, Array]:
     return flat, xp.reshape(deltas, (count, height * width * anchors, 4))
 
 
-def _best_of_map(
-    logits: Array,
-    deltas: Array,
-    anchors: np.ndarray,
-    image_sizes: list[tuple[int, int]],
-    convention: Family,
-    count: int,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Logits (N, P), offsets (N, P, 4) -> boxes (N, K, 4), scores (N, K) and rows (N, K) of the best `count`, in order.
-
-    Only these leave the framework: the boxes are so few that each of its operations would take longer than all here.
-    """
+def _best_of_map(logits: Array, deltas: Array, convention: Family, count: int) -> tuple[Array, Array]:
+    """Logits (N, P), offsets (N, P, 4) -> of the best `count`, in order: (N, K, 5) offsets and score, (N, K) rows."""
     xp = namespace(logits)
     # maskrcnn-benchmark takes the best probabilities: logits beyond float32's sigmoid are equals there.
     if convention == "maskrcnn_benchmark":
@@ -81,25 +64,57 @@ def _best_of_map(
     images, kept = chosen.shape
     # of rows of four in a table, which every framework finds faster than along an axis
     flat = xp.reshape(chosen + deltas.shape[1] * xp.arange(images, like=chosen)[:, None], (-1,))
-    offsets = xp.to_numpy(xp.take(xp.reshape(deltas, (-1, 4)), flat))
-    scores, rows = xp.to_numpy(scores), xp.to_numpy(chosen)
-    offset = side_offset(convention)
+    offsets = xp.reshape(xp.take(xp.reshape(deltas, (-1, 4)), flat), (images, kept, 4))
+    return xp.concatenate([offsets, scores[:, :, None]], axis=2), chosen
+
+
+def _decoded(
+    levels: list[tuple[Array, Array]],
+    anchors: list[np.ndarray],
+    image_sizes: list[tuple[int, int]],
+    convention: Family,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """The maps' best, one map after the other: boxes (N, K, 4), scores (N, K), rows over all maps (N, K), maps (K,).
+
+    Only these leave the framework, all at once: a GPU is waited for twice, and the boxes are so few that each of its
+    operations would take longer than all here.
+    """
+    xp = namespace(levels[0][0])
+    numbers, rows = (xp.to_numpy(xp.concatenate(parts, axis=1)) for parts in zip(*levels, strict=True))
+    level_of = np.repeat(np.arange(len(levels)), [chosen.shape[1] for _, chosen in levels])
+    starts = np.cumsum([0] + [len(of_map) for of_map in anchors[:-1]], dtype=np.int32)
+    rows = rows + starts[level_of]
+    offset, (images, kept) = side_offset(convention), rows.shape
     with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is not used
-        boxes = decode(offsets, anchors[rows.reshape(-1)], ANCHOR_WEIGHTS, offset).reshape(images, kept, 4)
+        places = np.concatenate(anchors)[rows.reshape(-1)]
+        boxes = decode(numbers[..., :4].reshape(-1, 4), places, ANCHOR_WEIGHTS, offset).reshape(images, kept, 4)
         boxes = np.stack([clip(each, size, offset) for each, size in zip(boxes, image_sizes, strict=True)])
-    return boxes, scores, rows
+    return boxes, np.ascontiguousarray(numbers[..., 4]), rows, level_of
 
 
-def _suppress(
-    boxes: np.ndarray, scores: np.ndarray, convention: Family, rpn: RpnSettings, limit: int | None, like: Array
-) -> np.ndarray:
-    """One map of one image -> which of its boxes (K, 4) are left, the best first."""
+def _suppressed(
+    boxes: np.ndarray,
+    scores: np.ndarray,
+    level_of: np.ndarray,
+    convention: Family,
+    rpn: RpnSettings,
+    limit: int | None,
+    like: Array,
+) -> list[np.ndarray]:
+    """As `_decoded` has them -> of each image which are left, map by map and the best of each map first."""
     xp = namespace(like)
-    usable = np.flatnonzero(_usable(boxes, scores, convention, rpn))
-    if len(usable) == 0:
-        return usable
-    given = (xp.asarray(each[usable], like=like) for each in (boxes, scores))
-    return usable[xp.to_numpy(xp.nms(*given, rpn.nms_threshold, offset=side_offset(convention)))[:limit]]
+    images, levels = len(boxes), level_of.max() + 1
+    groups = levels * np.arange(images)[:, None] + level_of
+    usable = np.flatnonzero(_usable(boxes.reshape(-1, 4), scores.reshape(-1), convention, rpn))
+    kept = usable
+    if len(usable):
+        given = [xp.asarray(x, like=like) for x in (boxes.reshape(-1, 4)[usable], scores.reshape(-1)[usable])]
+        classes = xp.asarray(groups.reshape(-1)[usable].astype(np.int32), like=like)
+        found = xp.nms(*given, rpn.nms_threshold, classes=classes, offset=side_offset(convention))
+        kept = usable[xp.to_numpy(found)]
+    of_group = groups.reshape(-1)[kept]
+    parts = [kept[of_group == group][:limit] % boxes.shape[1] for group in range(images * levels)]
+    return [np.concatenate(parts[levels * index : levels * (index + 1)]) for index in range(images)]
 
 
 def _usable(boxes: np.ndarray, scores: np.ndarray, convention: Family, rpn: RpnSettings) -> np.ndarray:

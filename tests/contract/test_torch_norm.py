@@ -1,4 +1,4 @@
-"""PyTorch's batch norm while it stands still, also with the eps of 0 that maskrcnn-benchmark's and torchvision's have."""
+"""PyTorch's batch norm while it stands still, also with the eps of 0 that maskrcnn-benchmark and torchvision have."""
 
 import numpy as np
 import pytest

@@ -82,10 +82,10 @@ def test_nms_without_kernels(no_kernels, monkeypatch, threshold, offset):
         )
         assert 0 < len(reference) < len(boxes)
         np.testing.assert_array_equal(ops.nms(boxes, scores, threshold, labels, offset), reference)
-        with monkeypatch.context() as patch:  # as with very many boxes: class by class, and few rows at a time
-            patch.setattr(_kernels, "_MOST_TOGETHER", 20)
-            patch.setattr(_kernels, "_ROWS", 7)
-            np.testing.assert_array_equal(ops.nms(boxes, scores, threshold, labels, offset), reference)
+        for pairs in (1, 700, 5000):  # as with very many boxes: few rows, and few classes, at a time
+            with monkeypatch.context() as patch:
+                patch.setattr(_kernels, "_PAIRS", pairs)
+                np.testing.assert_array_equal(ops.nms(boxes, scores, threshold, labels, offset), reference)
 
 
 def test_nms_without_kernels_of_a_long_chain(no_kernels):

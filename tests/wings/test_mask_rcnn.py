@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from common.boxes import with_border
 from common.rcnn import map_names
 from tests.goldens import golden
 from tests.wings.golden_learner import golden_learner
@@ -80,7 +81,8 @@ def test_instances_are_the_detections_in_the_images_own_pixels(variant, wing):
     assert all((np.diff(found.scores) <= 0).all() for found in instances)
     # The originals put detections of one image in their own orders; sorted by everything they are the same.
     first = 1 if learner.settings.network.background == "first" else 0
-    there = np.concatenate([3 * traced["det_boxes"], traced["det_scores"][:, None]], axis=1)
+    boxes = with_border(3 * traced["det_boxes"], learner.settings.convention)
+    there = np.concatenate([boxes, traced["det_scores"][:, None]], axis=1)
     there = np.concatenate([there, traced["det_labels"][:, None] - first], axis=1)
     here = [np.concatenate([x.boxes, x.scores[:, None], x.labels[:, None]], axis=1) for x in instances]
     here = np.concatenate(here)
