@@ -42,7 +42,7 @@ def run(job: Job, report: Report) -> None:
 
 
 def _start(job: Job, data: Path, output: Path, steps: int, *more: str) -> subprocess.Popen:
-    # Norms stand still with so few images; at this rate rounding, which a GPU does in any order, stays small in all steps.
+    # Norms stand still with so few images; at this rate rounding, in any order on a GPU, stays small in all steps.
     arguments = ["yolact_tiny", "--data", data, "--output", output, "--iterations", steps, "--workers", 1, *more]
     overrides = ["batch_size=4", "log_every=1", "checkpoint_every=4", "warmup_iterations=0", "learning_rate=5e-5"]
     command = [sys.executable, "-m", "torch_impl.train", *map(str, arguments), "--device", job.device, "--skip-test"]
