@@ -115,8 +115,8 @@ class Exact:
     def trace(self, inputs: Arrays, observer: Observer | None = None) -> Arrays:
         return self._learner.trace(_in_float64(inputs), observer)
 
-    def predict(self, inputs: Arrays) -> list[Instances]:
-        return self._learner.predict(_in_float64(inputs))
+    def predict(self, inputs: Arrays, score_threshold: float = 0.0) -> list[Instances]:
+        return self._learner.predict(_in_float64(inputs), score_threshold)
 
     def gradients(self, batch: Arrays) -> tuple[dict[str, float], Arrays]:
         return self._learner.gradients(_in_float64(batch))
