@@ -17,6 +17,7 @@ from common.files import atomic_path
 GATE = 5
 FIGURES = {"box": "COCO figures of boxes", "mask": "COCO figures of masks"}
 SAME_OBJECT = 0.5  # IoU from which two detections of one class are of one object
+SAME_BOX = 0.9  # and from which their masks can be compared; a box that moved farther is told of as a box
 Results = dict[str, list[dict[str, Any]]]  # by "box", where the model finds boxes, and "mask", in one order
 
 
@@ -79,6 +80,8 @@ def _pairs(case: Case, reference: Results, other: Results) -> dict[str, tuple[np
     first, second = of_both("mask")
     pairs["mask scores"] = _scores(first), _scores(second)
     overlaps = [_mask_iou(a, b) for a, b in zip(first, second, strict=True)]
+    if boxes:
+        overlaps = [mask for mask, box in zip(overlaps, map(_box_iou, *of_both("box")), strict=True) if box >= SAME_BOX]
     pairs["mask IoU"] = np.ones(len(overlaps)), np.array(overlaps)
     rating = CocoAP(case.validation().annotations)
     for kind in reference:
@@ -116,6 +119,10 @@ def _corners(entries: list[dict]) -> np.ndarray:
     """(N, 4) xyxy in pixels."""
     boxes = np.array([entry["bbox"] for entry in entries], np.float64).reshape(-1, 4)
     return np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1)
+
+
+def _box_iou(first: dict, second: dict) -> float:
+    return float(rle_tools.iou([first["bbox"]], [second["bbox"]], [False])[0, 0])
 
 
 def _mask_iou(first: dict, second: dict) -> float:
