@@ -21,6 +21,7 @@ from common.errors import UserError
 from common.weights import Card
 
 if TYPE_CHECKING:
+    from common.data.check import Report
     from common.data.coco import CocoDataset
 
 EXAMPLES = """
@@ -45,7 +46,6 @@ def main(framework: str, argv: Sequence[str] | None = None) -> None:
             " give one"
         )
 
-    from common.data.check import check
     from common.data.coco import resolve
     from common.data.loader import Loader
     from common.data.samples import samples_for
@@ -61,15 +61,7 @@ def main(framework: str, argv: Sequence[str] | None = None) -> None:
     say = print if learner.rank == 0 else _silent
     beginning = None if arguments.resume else _beginning(learner, settings, arguments, dataset.class_names)
     evaluation = None if arguments.skip_test else _evaluation(learner, settings, dataset, arguments, say)
-    report = check(
-        dataset,
-        images=not arguments.no_image_check,
-        empty_images=settings.trains_on_empty_images,
-        upright=settings.reads_upright,
-        broken_images=partial(_broken_images, learner),
-    )
-    if len(report.usable) == 0:
-        raise UserError(f"{dataset.annotations}: there is no image to train on")
+    report = _check(learner, settings, dataset, arguments)
     say(report)
     trainer = Trainer(
         learner,
@@ -95,6 +87,22 @@ def main(framework: str, argv: Sequence[str] | None = None) -> None:
     with Loader(samples, samples.collate, len(samples), batch_size, arguments.seed, workers, **place) as batches:
         trainer.run(batches)
     say(f"weights: {arguments.output / 'weights.safetensors'}")
+
+
+def _check(learner: Any, settings: Settings, dataset: "CocoDataset", arguments: Namespace) -> "Report":
+    """What of a data set can be trained on; refused where that is no image."""
+    from common.data.check import check
+
+    report = check(
+        dataset,
+        images=not arguments.no_image_check,
+        empty_images=settings.trains_on_empty_images,
+        upright=settings.reads_upright,
+        broken_images=partial(_broken_images, learner),
+    )
+    if len(report.usable) == 0:
+        raise UserError(f"{dataset.annotations}: there is no image to train on")
+    return report
 
 
 def _broken_images(learner: Any, dataset: "CocoDataset", positions: np.ndarray) -> dict[int, str]:

@@ -223,13 +223,7 @@ def _flipped(objects: _Objects, width: int, family: Family) -> _Objects:
     """Mirrored left to right: x becomes W - x, and in maskrcnn-benchmark W - 1 - x, of polygons too."""
     end = width - 1 if family == "maskrcnn_benchmark" else width
     x1, y1, x2, y2 = objects.boxes.T
-    forms = []
-    for form in objects.forms:
-        if form.bitmap is not None:
-            left = width - form.corner[0] - form.bitmap.shape[1]
-            forms.append(Form(bitmap=np.ascontiguousarray(form.bitmap[:, ::-1]), corner=(left, form.corner[1])))
-        else:
-            forms.append(Form(tuple(_mirrored(polygon, 0, end) for polygon in form.polygons)))
+    forms = [_mirrored_form(form, 0, width, end) for form in objects.forms]
     return replace(objects, boxes=np.stack([end - x2, y1, end - x1, y2], axis=1), forms=forms)
 
 
@@ -237,14 +231,17 @@ def _turned_over(objects: _Objects, height: int, family: Family) -> _Objects:
     """Mirrored top to bottom: y becomes H - y; in maskrcnn-benchmark H - 1 - y, but of polygons alone."""
     end = height - 1 if family == "maskrcnn_benchmark" else height
     x1, y1, x2, y2 = objects.boxes.T
-    forms = []
-    for form in objects.forms:
-        if form.bitmap is not None:
-            top = height - form.corner[1] - form.bitmap.shape[0]
-            forms.append(Form(bitmap=np.ascontiguousarray(form.bitmap[::-1]), corner=(form.corner[0], top)))
-        else:
-            forms.append(Form(tuple(_mirrored(polygon, 1, end) for polygon in form.polygons)))
+    forms = [_mirrored_form(form, 1, height, end) for form in objects.forms]
     return replace(objects, boxes=np.stack([x1, height - y2, x2, height - y1], axis=1), forms=forms)
+
+
+def _mirrored_form(form: Form, axis: int, side: int, end: int) -> Form:
+    """A form mirrored along x (axis 0) or y (axis 1): polygons about `end`, a bitmap in the image's `side` pixels."""
+    if form.bitmap is None:
+        return Form(tuple(_mirrored(polygon, axis, end) for polygon in form.polygons))
+    corner = list(form.corner)
+    corner[axis] = side - corner[axis] - form.bitmap.shape[1 - axis]
+    return Form(bitmap=np.ascontiguousarray(np.flip(form.bitmap, 1 - axis)), corner=tuple(corner))
 
 
 def _mirrored(polygon: np.ndarray, axis: int, end: int) -> np.ndarray:
