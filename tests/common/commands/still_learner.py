@@ -3,6 +3,7 @@
 import numpy as np
 
 from common.config import Settings
+from common.results import Instances
 from weights_convert import family_of
 
 
@@ -32,3 +33,23 @@ class StillLearner:
 
     def load_optimizer_state(self, state):
         pass
+
+
+class TwoObjectsLearner(StillLearner):
+    """Finds two objects in every image, or what `answers` yields."""
+
+    answers = None
+
+    def predict(self, inputs, score_threshold=0.0):
+        sizes = [tuple(size) for size in inputs["original_size"].tolist()]
+        if self.answers is not None:
+            return [next(self.answers) for _ in sizes]
+        return [two_objects(size)[np.array([0.9, 0.3]) > score_threshold] for size in sizes]
+
+
+def two_objects(size):
+    masks = np.zeros((2, *size), bool)
+    masks[0, 10:40, 10:50] = True
+    masks[1, 50:80, 60:100] = True
+    boxes = np.float32([[10, 10, 50, 40], [60, 50, 100, 80]])
+    return Instances(size, boxes, np.float32([0.9, 0.3]), np.array([1, 0]), masks)

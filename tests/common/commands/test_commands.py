@@ -16,7 +16,7 @@ from common.data.shapes import write_shapes
 from common.errors import UserError
 from common.results import Instances
 from common.weights import Card, save
-from tests.common.commands.still_learner import StillLearner
+from tests.common.commands.still_learner import TwoObjectsLearner
 from weights_convert.conversion import convert, write
 from weights_convert.writers import write_pth
 from weights_convert.yolact import canonical_shapes, layout
@@ -24,10 +24,9 @@ from weights_convert.yolact import canonical_shapes, layout
 MODEL = "yolact_tiny"
 
 
-class FakeLearner(StillLearner):
+class FakeLearner(TwoObjectsLearner):
     """Finds two objects in every image, or what `answers` yields; a training step moves one weight."""
 
-    answers = None
     made = []
 
     def __init__(self, settings, device="auto", training=False):
@@ -41,22 +40,10 @@ class FakeLearner(StillLearner):
 
     def predict(self, inputs, score_threshold=0.0):
         assert inputs["image"].dtype == np.float32 and inputs["image"].shape[1:] == (3, 128, 128)
-        sizes = [tuple(size) for size in inputs["original_size"].tolist()]
-        if self.answers is not None:
-            return [next(self.answers) for _ in sizes]
-        return [two_objects(size)[np.array([0.9, 0.3]) > score_threshold] for size in sizes]
+        return super().predict(inputs, score_threshold)
 
     def trace(self, inputs, observer=None, gradients=False):
         return {"twice": 2 * inputs["image"]}
-
-
-def two_objects(size):
-    height, width = size
-    masks = np.zeros((2, height, width), bool)
-    masks[0, 10:40, 10:50] = True
-    masks[1, 50:80, 60:100] = True
-    boxes = np.float32([[10, 10, 50, 40], [60, 50, 100, 80]])
-    return Instances(size, boxes, np.float32([0.9, 0.3]), np.array([1, 0]), masks)
 
 
 @pytest.fixture(autouse=True)

@@ -17,7 +17,7 @@ from common.data.shapes import write_shapes
 from common.errors import UserError
 from common.results import Instances
 from common.weights import Card, save
-from tests.common.commands.still_learner import StillLearner
+from tests.common.commands.still_learner import TwoObjectsLearner
 from weights_convert.conversion import convert, write
 from weights_convert.yolact import canonical_shapes
 
@@ -158,27 +158,11 @@ def test_pose2segs_command_names_neither_model_nor_data():
         evaluate._parser("torch").read(["--weights", "last.pkl"])
 
 
-class Finder(StillLearner):
+class Finder(TwoObjectsLearner):
     """Finds two objects in every image, or what `answers` yields; a training step changes nothing."""
-
-    answers = None
 
     def train_step(self, batch, rate):
         return {"B": 1.0}
-
-    def predict(self, inputs, score_threshold=0.0):
-        sizes = [tuple(size) for size in inputs["original_size"].tolist()]
-        if self.answers is not None:
-            return [next(self.answers) for _ in sizes]
-        return [two_objects(size)[np.array([0.9, 0.3]) > score_threshold] for size in sizes]
-
-
-def two_objects(size):
-    masks = np.zeros((2, *size), bool)
-    masks[0, 10:40, 10:50] = True
-    masks[1, 50:80, 60:100] = True
-    boxes = np.float32([[10, 10, 50, 40], [60, 50, 100, 80]])
-    return Instances(size, boxes, np.float32([0.9, 0.3]), np.array([1, 0]), masks)
 
 
 @pytest.fixture(autouse=True)

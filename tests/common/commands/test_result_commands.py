@@ -14,6 +14,7 @@ from common.errors import UserError
 from common.results import Instances
 from common.weights import Card, load_card, save, save_card
 from tests.common.commands import test_commands as commands
+from tests.common.commands.still_learner import two_objects
 from tests.common.test_maskrcnn_benchmark import PYRAMID
 from weights_convert import mask_rcnn
 from weights_convert.class_names import COCO, class_names
@@ -90,7 +91,7 @@ def test_without_truth_results_are_written_and_not_rated(tmp_path, monkeypatch, 
     of_data = ["--data", tmp_path / "data", "--split", "test", "--weights", weights]
 
     def two(size):
-        found = commands.two_objects(size)
+        found = two_objects(size)
         return Instances(size, found.boxes, found.scores, np.array([3, 0]), found.masks)
 
     monkeypatch.setattr(commands.FakeLearner, "answers", iter([two((128, 128)) for _ in range(24)]))
@@ -153,7 +154,7 @@ def test_a_file_of_maskrcnn_benchmark_gives_its_results_their_names(tmp_path, mo
     class Finder(commands.FakeLearner):
         def predict(self, inputs, score_threshold=0.0):
             assert len(inputs["image"]) <= 2
-            return [commands.two_objects(tuple(size)) for size in inputs["original_size"].tolist()]
+            return [two_objects(tuple(size)) for size in inputs["original_size"].tolist()]
 
     monkeypatch.setattr(commands.wing, "learner_class", lambda framework: Finder)
     words = ["--config-file", tmp_path / "e2e.yaml", "--data", data, "--weights", tmp_path / "w.safetensors"]
