@@ -9,13 +9,14 @@ import tempfile
 import time
 from pathlib import Path
 
-from common.config import Settings, load_settings
+from common.config import Settings
 from common.data.coco import CocoDataset, resolve
 from common.data.loader import Loader
-from common.data.samples import samples_for
 from common.data.shapes import write_shapes
 from common.errors import run_command
+from common.families import family_of
 from common.files import atomic_path
+from common.models import load_settings
 
 WORKERS = (1, 2)
 
@@ -48,7 +49,7 @@ def main() -> None:
 def images_per_second(dataset: CocoDataset, settings: Settings, workers: int, batches: int) -> float:
     """After the workers have started and delivered what they had made ahead."""
     size = settings.schedule.batch_size
-    samples = samples_for(settings).Training(dataset, settings)
+    samples = family_of(settings).samples.Training(dataset, settings)
     with Loader(samples, samples.collate, len(samples), size, seed=0, workers=workers) as loader:
         for _ in range(2 * workers + 1):
             next(loader)

@@ -9,7 +9,7 @@ from typing import Literal
 from common.array import Array, namespace
 
 # The code bases whose conventions for boxes, anchors and masks differ.
-Family = Literal["maskrcnn_benchmark", "torchvision", "detectron2"]
+Convention = Literal["maskrcnn_benchmark", "torchvision", "detectron2"]
 
 
 def to_centres(boxes: Array, offset: float = 0.0) -> Array:
@@ -65,7 +65,7 @@ def clip(boxes: Array, image_size: tuple[int, int], offset: float = 0.0) -> Arra
     return xp.maximum(xp.minimum(boxes, xp.asarray(limits, like=boxes, dtype="float32")), 0.0)
 
 
-def with_border(boxes: Array, family: Family) -> Array:
+def with_border(boxes: Array, family: Convention) -> Array:
     """(..., 4) xyxy of a family -> (..., 4) xyxy whose width is x2 - x1, as results have it: x2 is the border."""
     offset = side_offset(family)
     if offset == 0:
@@ -73,6 +73,6 @@ def with_border(boxes: Array, family: Family) -> Array:
     return namespace(boxes).concatenate([boxes[..., :2], boxes[..., 2:] + offset], axis=-1)
 
 
-def side_offset(family: Family) -> float:
+def side_offset(family: Convention) -> float:
     """A family's `offset`."""
     return 1.0 if family == "maskrcnn_benchmark" else 0.0

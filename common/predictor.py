@@ -9,12 +9,12 @@ import numpy as np
 
 from common import visualize
 from common.commands.wing import open_model
-from common.config import load_settings
 from common.data.figures import KEYPOINT_NAMES
-from common.data.samples import samples_for
 from common.errors import UserError
-from common.maskrcnn_benchmark import is_config, read_config
-from common.masks import paste
+from common.families import family_of
+from common.families.mask_rcnn.maskrcnn_benchmark import is_config, read_config
+from common.families.mask_rcnn.masks import paste
+from common.models import load_settings
 from common.results import Instances
 
 
@@ -53,7 +53,7 @@ class Predictor:
         if len(self.classes) != len(card.classes):
             raise UserError(f"{weights} knows {len(card.classes)} classes, {len(self.classes)} names are given")
         self.confidence_threshold, self.top_k, self.masks_per_dim = confidence_threshold, top_k, masks_per_dim
-        self._samples = samples_for(self.settings)
+        self._samples = family_of(self.settings).samples
 
     def predict(self, image: np.ndarray, keypoints: np.ndarray | None = None) -> Instances:
         """(H, W, 3) uint8 RGB -> its instances in its own pixels, the best first.

@@ -15,9 +15,10 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Tag, ValidationError,
 from safetensors import SafetensorError
 from safetensors import numpy as safetensors_numpy
 
-from common.config import Preprocessing, RcnnPreprocessing, Settings, load_settings, model_names, numerics
+from common.config import FreeSizePreprocessing, Preprocessing, Settings, model_names
 from common.errors import UserError
 from common.files import atomic_path, existing_file
+from common.models import load_settings
 
 _NAMED_IN_AN_ERROR = 3
 
@@ -40,7 +41,7 @@ class Card(BaseModel):
     sha256: str | None = None  # of the source, where that is a file
     licence: str  # of the weights
     preprocessing: Annotated[
-        Annotated[Preprocessing, Tag(_FIXED)] | Annotated[RcnnPreprocessing, Tag(_FREE)], Discriminator(_size_of)
+        Annotated[Preprocessing, Tag(_FIXED)] | Annotated[FreeSizePreprocessing, Tag(_FREE)], Discriminator(_size_of)
     ]
     classes: tuple[str, ...]  # without the background
     category_ids: tuple[int, ...] | None = None  # of the classes, in the data set that they are from
@@ -176,8 +177,8 @@ def _departures(card: Card, settings: Settings, overrides: Sequence[str]) -> str
     """In which numerics the settings are not the weights' own, in words; empty where in none."""
     known = card.numerics
     if known is None and card.model in model_names():
-        known = numerics(load_settings(card.model, overrides))
-    chosen = numerics(settings)
+        known = load_settings(card.model, overrides).numerics()
+    chosen = settings.numerics()
     keys = [key for key in known or () if key in chosen and chosen[key] != known[key]]
     return _shortened([f"{key} is {chosen[key]}, theirs is {known[key]}" for key in keys])
 

@@ -1,5 +1,6 @@
 """One model in Jittor as the commands and the trainer drive it: NumPy arrays in, NumPy arrays out."""
 
+import importlib
 import math
 
 import jittor as jt
@@ -8,6 +9,7 @@ from jittor import Var
 
 from common.array import namespace
 from common.config import Settings
+from common.families import family_of
 from common.observing import Observer, Unobserved
 from common.results import Instances
 from common.training.batches import stays_on_host
@@ -16,12 +18,7 @@ from jittor_impl import device as devices
 from jittor_impl import distributed
 from jittor_impl._optimizers import Optimizer
 from jittor_impl.layers import unfolded
-from jittor_impl.mask_rcnn import MaskRcnn
 from jittor_impl.observing import observed
-from jittor_impl.pose2seg import Pose2Seg
-from jittor_impl.yolact import Yolact
-
-_NETWORKS = {"yolact": Yolact, "mask_rcnn": MaskRcnn, "pose2seg": Pose2Seg}
 
 
 class Learner:
@@ -29,11 +26,12 @@ class Learner:
 
     def __init__(self, settings: Settings, device: str = "auto", training: bool = False):
         self.settings = settings
+        self._family = family_of(settings)
         self.rank, self.world = distributed.start()
         self.device = devices.select(device)
         per_device = settings.schedule.batch_size // self.world
         frozen_norm = not training or settings.network.freezes_norm(per_device)
-        self.network = _NETWORKS[settings.family](settings, frozen_norm)
+        self.network = _network_class(settings.family, self._family.network)(settings, frozen_norm)
         self._state = dict(self.network.named_parameters())
         self._trainable = {name: p for name, p in self._state.items() if not p.is_stop_grad()}
         statistics = [value for name, value in self._state.items() if ".running_" in name]
@@ -100,7 +98,7 @@ class Learner:
         """A batch for prediction, as `common.data.samples` has it -> of each image its instances, in its own pixels."""
         self._mode(training=False)
         with jt.no_grad():
-            return self.network.predict(jt.array(inputs["image"]), inputs, score_threshold)
+            return self._family.predict(self.network, jt.array(inputs["image"]), inputs, score_threshold)
 
     def trace(
         self, inputs: dict[str, np.ndarray], observer: Observer | None = None, gradients: bool = False
@@ -113,7 +111,7 @@ class Learner:
         """
         self._mode(training=False)
         with jt.no_grad(), unfolded(), observed(self.network, observer or Unobserved()):
-            stages = self.network.stages(jt.array(inputs["image"]), inputs)
+            stages = self._family.stages(self.network, jt.array(inputs["image"]), inputs)
             outputs = {name: namespace(value).to_numpy(value) for name, value in stages.items()}
         if gradients:
             losses, by_name = self.gradients(inputs)
@@ -131,11 +129,16 @@ class Learner:
         arrays = {name: value if stays_on_host(name) else jt.array(value) for name, value in batch.items()}
         normalisers = [name for name in arrays if name.startswith("normaliser.")]
         totals = distributed.sum_over_ranks([arrays[name] for name in normalisers])
-        losses = self.network.losses(arrays | dict(zip(normalisers, totals, strict=True)))
+        losses = self._family.losses(self.network, arrays | dict(zip(normalisers, totals, strict=True)))
         gradients = jt.grad(sum(losses.values()), list(self._trainable.values()))
         gradients = distributed.sum_over_ranks(gradients)
         terms = distributed.sum_over_ranks(list(losses.values()))
         return dict(zip(losses, terms, strict=True)), gradients
+
+
+def _network_class(family: str, name: str) -> type:
+    """The class of a family's network, from this wing's file of the family's name."""
+    return getattr(importlib.import_module(f"jittor_impl.{family}"), name)
 
 
 def _floats(terms: dict[str, Var]) -> dict[str, float]:

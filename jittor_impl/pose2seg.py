@@ -1,16 +1,14 @@
 """Pose2Seg (Zhang et al., 2019): persons found by their key points, aligned to a template pose and segmented there.
 
-The half that is not network (alignment, skeletons, loss, masks in the image) stands in `common/pose`.
+The half that is not network (alignment, skeletons, loss, masks in the image) stands in `common/families/pose2seg`.
 """
 
 from collections.abc import Callable
 
-import numpy as np
 from jittor import Var, nn
 
-from common import pose
-from common.config import Pose2SegSettings
-from common.results import Instances
+from common.families.pose2seg.prediction import gather_person_features
+from common.families.pose2seg.settings import Pose2SegSettings
 from jittor_impl import ops
 from jittor_impl.backbones import build_backbone, norm_for
 from jittor_impl.fpn import FPN
@@ -78,20 +76,8 @@ class Pose2Seg(nn.Module):
     def execute(self, image: Var, persons: dict[str, Var]) -> dict[str, Var]:
         """(N, 3, S, S) and P persons -> p1, rois (P, C, s, s) and logits (P, 2, s, s)
 
-        persons: `grid` (P, s, s, 2), `person_image` (P,) and `skeletons` (P, 55, s, s), as `common.pose` makes them.
+        persons: `grid` (P, s, s, 2), `person_image` (P,) and `skeletons` (P, 55, s, s), as the family makes them.
         """
         features = self.features(image)
-        rois = pose.person_features(features, persons, self.settings)
+        rois = gather_person_features(features, persons, self.settings)
         return {"p1": features, "rois": rois, "logits": self.segnet(rois)}
-
-    def stages(self, image: Var, inputs: dict[str, np.ndarray]) -> dict[str, Var | np.ndarray]:
-        """Every named stage; `common.pose.stages` says which inputs give which."""
-        return pose.stages(self, image, inputs)
-
-    def losses(self, batch: dict[str, Var]) -> dict[str, Var]:
-        """The one term, `mask`, of a batch made by the family's samples."""
-        return pose.losses(self, batch)
-
-    def predict(self, image: Var, inputs: dict[str, np.ndarray], score_threshold: float) -> list[Instances]:
-        """(N, 3, S, S) -> for each image its persons in the order of the inputs, in the image's own pixels."""
-        return pose.predict(self, image, inputs, score_threshold)

@@ -1,15 +1,12 @@
 """YOLACT and YOLACT++ (Bolya et al., 2019, 2020): prototypes and coefficients in one pass.
 
-The half that is not network (priors, targets, losses, detection) stands in `common/yolact`.
+The half that is not network (priors, targets, losses, detection) stands in `common/families/yolact`.
 """
 
 import jittor as jt
-import numpy as np
 from jittor import Var, nn
 
-from common import yolact
-from common.config import YolactSettings
-from common.results import Instances
+from common.families.yolact.settings import YolactSettings
 from jittor_impl import ops
 from jittor_impl.backbones import build_backbone
 from jittor_impl.fpn import FPN
@@ -97,19 +94,6 @@ class Yolact(nn.Module):
         outputs = {"loc": boxes, "conf": logits, "mask": coefficients, "proto": prototypes.transpose((0, 2, 3, 1))}
         outputs["segm"] = self.semantic(pyramid[0])
         return outputs | {f"p{level}": feature for level, feature in enumerate(pyramid, start=3)}
-
-    def stages(self, image: Var, inputs: dict[str, np.ndarray]) -> dict[str, Var | np.ndarray]:
-        """Every named stage: what `execute` gives, and the priors."""
-        return self(image) | {"priors": yolact.priors(self.settings, tuple(image.shape[2:]))}
-
-    def losses(self, batch: dict[str, Var]) -> dict[str, Var]:
-        """The weighted terms B, C, M, S (and I) of a batch made by `common.yolact.collate`."""
-        return yolact.losses(self(batch["image"]), batch, self.settings, self.mask_iou_net)
-
-    def predict(self, image: Var, inputs: dict[str, np.ndarray], score_threshold: float) -> list[Instances]:
-        """(N, 3, S, S) -> for each image its instances, in the pixels of its `original_size` (height, width)."""
-        sizes = [tuple(size) for size in inputs["original_size"].tolist()]
-        return yolact.predict(self(image), sizes, self.settings, score_threshold, self.mask_iou_net)
 
 
 def _by_prior(x: Var, values: int) -> Var:

@@ -1,5 +1,6 @@
 """One model in MindSpore as the commands and the trainer drive it: NumPy arrays in, NumPy arrays out."""
 
+import importlib
 import math
 
 import mindspore as ms
@@ -9,6 +10,7 @@ from mindspore import ops as F
 
 from common.array import namespace
 from common.config import Settings
+from common.families import family_of
 from common.observing import Observer, Unobserved
 from common.results import Instances
 from common.training.batches import stays_on_host
@@ -17,12 +19,8 @@ from mindspore_impl import device as devices
 from mindspore_impl import distributed
 from mindspore_impl._optimizers import Optimizer
 from mindspore_impl.layers import unfolded
-from mindspore_impl.mask_rcnn import MaskRcnn
 from mindspore_impl.observing import observed
-from mindspore_impl.pose2seg import Pose2Seg
-from mindspore_impl.yolact import Yolact
 
-_NETWORKS = {"yolact": Yolact, "mask_rcnn": MaskRcnn, "pose2seg": Pose2Seg}
 # What MindSpore's norms call their parameters, and what they are called everywhere else.
 _CANONICAL = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"}
 
@@ -32,12 +30,13 @@ class Learner:
 
     def __init__(self, settings: Settings, device: str = "auto", training: bool = False):
         self.settings = settings
+        self._family = family_of(settings)
         self._device = devices.select(device)
         self.rank, self.world = distributed.start()
         self.device = str(self._device)
         per_device = settings.schedule.batch_size // self.world
         frozen_norm = not training or settings.network.freezes_norm(per_device)
-        self.network = _NETWORKS[settings.family](settings, frozen_norm)
+        self.network = _network_class(settings.family, self._family.network)(settings, frozen_norm)
         self.network.set_train(training)
         self._state = {_canonical(name): value for name, value in self.network.parameters_dict().items()}
         self._trainable = {name: value for name, value in self._state.items() if value.requires_grad}
@@ -100,7 +99,7 @@ class Learner:
     def predict(self, inputs: dict[str, np.ndarray], score_threshold: float = 0.0) -> list[Instances]:
         """A batch for prediction, as `common.data.samples` has it -> of each image its instances, in its own pixels."""
         self.network.set_train(False)
-        return self.network.predict(Tensor(inputs["image"]), inputs, score_threshold)
+        return self._family.predict(self.network, Tensor(inputs["image"]), inputs, score_threshold)
 
     def trace(
         self, inputs: dict[str, np.ndarray], observer: Observer | None = None, gradients: bool = False
@@ -113,7 +112,7 @@ class Learner:
         """
         self.network.set_train(False)
         with unfolded(), observed(self.network, observer or Unobserved()):
-            stages = self.network.stages(Tensor(inputs["image"]), inputs)
+            stages = self._family.stages(self.network, Tensor(inputs["image"]), inputs)
             outputs = {name: namespace(value).to_numpy(value) for name, value in stages.items()}
         if gradients:
             losses, by_name = self.gradients(inputs)
@@ -129,7 +128,7 @@ class Learner:
         arrays |= dict(zip(normalisers, totals, strict=True))
 
         def total_and_terms(arrays: dict) -> tuple[Tensor, dict[str, Tensor]]:
-            terms = self.network.losses(arrays)
+            terms = self._family.losses(self.network, arrays)
             return F.stack(list(terms.values())).sum(), terms
 
         differentiated = ms.value_and_grad(total_and_terms, None, list(self._trainable.values()), has_aux=True)
@@ -138,6 +137,11 @@ class Learner:
         gradients = distributed.sum_over_ranks(list(gradients))
         terms = distributed.sum_over_ranks([F.stack(list(losses.values()))])[0]
         return dict(zip(losses, terms.asnumpy().tolist(), strict=True)), tuple(gradients)
+
+
+def _network_class(family: str, name: str) -> type:
+    """The class of a family's network, from this wing's file of the family's name."""
+    return getattr(importlib.import_module(f"mindspore_impl.{family}"), name)
 
 
 def _canonical(name: str) -> str:

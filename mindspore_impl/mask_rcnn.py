@@ -1,17 +1,15 @@
 """Mask R-CNN (He et al., 2017), on a feature pyramid or on the map of stride 16 (C4).
 
-The half that is not network (anchors, proposals, pooling, detection) stands in `common/rcnn`.
+The half that is not network (anchors, proposals, pooling, detection) stands in `common/families/mask_rcnn`.
 """
 
 from math import prod
 
-import numpy as np
 from mindspore import Tensor, nn
 from mindspore import ops as F
 
-from common import rcnn
-from common.config import MaskRcnnNetwork, MaskRcnnSettings, RpnSettings
-from common.results import Instances
+from common.families.mask_rcnn.geometry import head_outputs, map_names
+from common.families.mask_rcnn.settings import MaskRcnnNetwork, MaskRcnnSettings, RpnSettings
 from mindspore_impl.backbones import build_backbone, norm_for, residual_stage
 from mindspore_impl.fpn import FPN
 from mindspore_impl.layers import Conv, ConvTranspose, Linear
@@ -102,7 +100,7 @@ class MaskRcnn(nn.Cell):
         super().__init__()
         self.settings = settings
         network = settings.network
-        outputs = rcnn.head_outputs(settings)
+        outputs = head_outputs(settings)
         last_stage = 4 if network.fpn else 3
         self.backbone = build_backbone(network.backbone, frozen_norm, last_stage, network.frozen_stages)
         if network.fpn:
@@ -122,7 +120,7 @@ class MaskRcnn(nn.Cell):
         outputs = {f"c{level}": feature for level, feature in enumerate(maps, start=2)}
         if self.fpn is not None:
             outputs |= {f"p{level}": feature for level, feature in enumerate(self.fpn(maps), start=2)}
-        names = rcnn.map_names(self.settings)
+        names = map_names(self.settings)
         logits, deltas = self.rpn([outputs[name] for name in names])
         outputs |= {f"rpn_logits_{name}": x for name, x in zip(names, logits, strict=True)}
         return outputs | {f"rpn_deltas_{name}": x for name, x in zip(names, deltas, strict=True)}
@@ -131,15 +129,3 @@ class MaskRcnn(nn.Cell):
         """(N, 3, H, W) -> the maps that proposals and regions are taken from, finest first"""
         maps = self.backbone(image)
         return maps[-1:] if self.fpn is None else self.fpn(maps)
-
-    def stages(self, image: Tensor, inputs: dict[str, np.ndarray]) -> dict[str, Tensor | np.ndarray]:
-        """Every named stage; `common.rcnn.stages` says which inputs give which."""
-        return rcnn.stages(self, image, inputs)
-
-    def losses(self, batch: dict[str, Tensor | np.ndarray]) -> dict[str, Tensor]:
-        """The terms objectness, rpn_boxes, classes, boxes and masks; `common.rcnn.losses` says of what."""
-        return rcnn.losses(self, batch)
-
-    def predict(self, image: Tensor, inputs: dict[str, np.ndarray], score_threshold: float) -> list[Instances]:
-        """(N, 3, H, W) -> each image's instances; of the inputs it reads `image_size` and `original_size`."""
-        return rcnn.predict(self, image, inputs, score_threshold)

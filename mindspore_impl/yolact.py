@@ -1,15 +1,12 @@
 """YOLACT and YOLACT++ (Bolya et al., 2019, 2020): prototypes and coefficients in one pass.
 
-The half that is not network (priors, targets, losses, detection) stands in `common/yolact`.
+The half that is not network (priors, targets, losses, detection) stands in `common/families/yolact`.
 """
 
-import numpy as np
 from mindspore import Tensor, jit, nn
 from mindspore import ops as F
 
-from common import yolact
-from common.config import YolactSettings
-from common.results import Instances
+from common.families.yolact.settings import YolactSettings
 from mindspore_impl import ops
 from mindspore_impl.backbones import build_backbone
 from mindspore_impl.fpn import FPN
@@ -106,19 +103,6 @@ class Yolact(nn.Cell):
         levels = [self.head(level) for level in pyramid]
         boxes, logits, coefficients = (F.cat([level[part] for level in levels], 1) for part in range(3))
         return [boxes, logits, coefficients, prototypes.permute(0, 2, 3, 1), self.semantic(pyramid[0]), *pyramid]
-
-    def stages(self, image: Tensor, inputs: dict[str, np.ndarray]) -> dict[str, Tensor | np.ndarray]:
-        """Every named stage: what `construct` gives, and the priors."""
-        return self(image) | {"priors": yolact.priors(self.settings, tuple(image.shape[2:]))}
-
-    def losses(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        """The weighted terms B, C, M, S (and I) of a batch made by `common.yolact.collate`."""
-        return yolact.losses(self(batch["image"]), batch, self.settings, self.mask_iou_net)
-
-    def predict(self, image: Tensor, inputs: dict[str, np.ndarray], score_threshold: float) -> list[Instances]:
-        """(N, 3, S, S) -> for each image its instances, in the pixels of its `original_size` (height, width)."""
-        sizes = [tuple(size) for size in inputs["original_size"].tolist()]
-        return yolact.predict(self(image), sizes, self.settings, score_threshold, self.mask_iou_net)
 
 
 def _by_prior(x: Tensor, values: int) -> Tensor:

@@ -7,7 +7,8 @@ pools) does not add up with what it keeps of the others'.
 from functools import cache
 from typing import Any
 
-from common.config import load_settings, model_names
+from common.config import model_names
+from common.models import load_settings
 
 SHARED = "shared"
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from common import predictor
-from common.config import load_settings
+from common.models import load_settings
 from common.results import Instances
 
 ROOT = Path(__file__).parents[1]

@@ -6,12 +6,12 @@ import sys
 
 import pytest
 
-from common.config import load_settings
+from common.models import load_settings
 
 MODELS = ["yolact_tiny", "yolact_resnet50", "yolact_darknet53", "yolact_plus_resnet50", "pose2seg_tiny"]
 DESCRIBE = """
 import importlib, json, sys
-from common.config import load_settings
+from common.models import load_settings
 learner = importlib.import_module(sys.argv[1] + "_impl.learner").Learner
 found = {}
 for model in sys.argv[2:]:

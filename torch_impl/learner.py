@@ -1,5 +1,6 @@
 """One model in PyTorch as the commands and the trainer drive it: NumPy arrays in, NumPy arrays out."""
 
+import importlib
 import math
 
 import numpy as np
@@ -8,6 +9,7 @@ from torch import Tensor, nn
 
 from common.array import namespace
 from common.config import Schedule, Settings
+from common.families import family_of
 from common.observing import Observer, Unobserved
 from common.results import Instances
 from common.training.batches import stays_on_host
@@ -16,12 +18,7 @@ from common.weights import check_fit
 from torch_impl import device as devices
 from torch_impl import distributed
 from torch_impl.layers import unfolded
-from torch_impl.mask_rcnn import MaskRcnn
 from torch_impl.observing import observed
-from torch_impl.pose2seg import Pose2Seg
-from torch_impl.yolact import Yolact
-
-_NETWORKS = {"yolact": Yolact, "mask_rcnn": MaskRcnn, "pose2seg": Pose2Seg}
 
 
 class Learner:
@@ -29,12 +26,13 @@ class Learner:
 
     def __init__(self, settings: Settings, device: str = "auto", training: bool = False):
         self.settings = settings
+        self._family = family_of(settings)
         self.rank, self.world = distributed.start()
         self._device = devices.select(device)
         self.device = str(self._device)
         per_device = settings.schedule.batch_size // self.world
         frozen_norm = not training or settings.network.freezes_norm(per_device)
-        network = _NETWORKS[settings.family](settings, frozen_norm)
+        network = _network_class(settings.family, self._family.network)(settings, frozen_norm)
         self.network = network.to(self._device, memory_format=torch.channels_last)
         self.network.train(training)
         self._state = dict(self.network.named_parameters()) | dict(self.network.named_buffers())
@@ -114,7 +112,7 @@ class Learner:
         """A batch for prediction, as `common.data.samples` has it -> of each image its instances, in its own pixels."""
         self.network.eval()
         with torch.inference_mode():
-            return self.network.predict(self._image(inputs["image"]), inputs, score_threshold)
+            return self._family.predict(self.network, self._image(inputs["image"]), inputs, score_threshold)
 
     def trace(
         self, inputs: dict[str, np.ndarray], observer: Observer | None = None, gradients: bool = False
@@ -127,7 +125,7 @@ class Learner:
         """
         self.network.eval()
         with torch.inference_mode(), unfolded(), observed(self.network, observer or Unobserved()):
-            stages = self.network.stages(self._image(inputs["image"]), inputs)
+            stages = self._family.stages(self.network, self._image(inputs["image"]), inputs)
             outputs = {name: namespace(value).to_numpy(value) for name, value in stages.items()}
         if gradients:
             losses, by_name = self.gradients(inputs)
@@ -148,7 +146,7 @@ class Learner:
         arrays["image"] = self._image(batch["image"])
         normalisers = [name for name in arrays if name.startswith("normaliser.")]
         totals = distributed.sum_over_ranks([arrays[name] for name in normalisers])
-        losses = self.network.losses(arrays | dict(zip(normalisers, totals, strict=True)))
+        losses = self._family.losses(self.network, arrays | dict(zip(normalisers, totals, strict=True)))
         torch.stack(list(losses.values())).sum().backward()
         for parameter in self._trainable.values():
             if parameter.grad is None:
@@ -159,6 +157,11 @@ class Learner:
                 parameter.grad.copy_(gradient)
         terms = distributed.sum_over_ranks([torch.stack(list(losses.values())).detach()])[0]
         return dict(zip(losses, terms.tolist(), strict=True))
+
+
+def _network_class(family: str, name: str) -> type:
+    """The class of a family's network, from this wing's file of the family's name."""
+    return getattr(importlib.import_module(f"torch_impl.{family}"), name)
 
 
 def _optimizer(schedule: Schedule, parameters: dict[str, nn.Parameter]) -> torch.optim.Optimizer:

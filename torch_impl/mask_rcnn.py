@@ -1,14 +1,12 @@
 """Mask R-CNN (He et al., 2017), on a feature pyramid or on the map of stride 16 (C4).
 
-The half that is not network (anchors, proposals, pooling, detection) stands in `common/rcnn`.
+The half that is not network (anchors, proposals, pooling, detection) stands in `common/families/mask_rcnn`.
 """
 
-import numpy as np
 from torch import Tensor, nn
 
-from common import rcnn
-from common.config import MaskRcnnNetwork, MaskRcnnSettings, RpnSettings
-from common.results import Instances
+from common.families.mask_rcnn.geometry import head_outputs, map_names
+from common.families.mask_rcnn.settings import MaskRcnnNetwork, MaskRcnnSettings, RpnSettings
 from torch_impl._in_place import relu
 from torch_impl.backbones import build_backbone, norm_for, residual_stage
 from torch_impl.fpn import FPN
@@ -100,7 +98,7 @@ class MaskRcnn(nn.Module):
         super().__init__()
         self.settings = settings
         network = settings.network
-        outputs = rcnn.head_outputs(settings)
+        outputs = head_outputs(settings)
         last_stage = 4 if network.fpn else 3
         self.backbone = build_backbone(network.backbone, frozen_norm, last_stage, network.frozen_stages)
         if network.fpn:
@@ -120,7 +118,7 @@ class MaskRcnn(nn.Module):
         outputs = {f"c{level}": feature for level, feature in enumerate(maps, start=2)}
         if self.fpn is not None:
             outputs |= {f"p{level}": feature for level, feature in enumerate(self.fpn(maps), start=2)}
-        names = rcnn.map_names(self.settings)
+        names = map_names(self.settings)
         logits, deltas = self.rpn([outputs[name] for name in names])
         outputs |= {f"rpn_logits_{name}": x for name, x in zip(names, logits, strict=True)}
         return outputs | {f"rpn_deltas_{name}": x for name, x in zip(names, deltas, strict=True)}
@@ -129,15 +127,3 @@ class MaskRcnn(nn.Module):
         """(N, 3, H, W) -> the maps that proposals and regions are taken from, finest first"""
         maps = self.backbone(image)
         return maps[-1:] if self.fpn is None else self.fpn(maps)
-
-    def stages(self, image: Tensor, inputs: dict[str, np.ndarray]) -> dict[str, Tensor | np.ndarray]:
-        """Every named stage; `common.rcnn.stages` says which inputs give which."""
-        return rcnn.stages(self, image, inputs)
-
-    def losses(self, batch: dict[str, Tensor | np.ndarray]) -> dict[str, Tensor]:
-        """The terms objectness, rpn_boxes, classes, boxes and masks; `common.rcnn.losses` says of what."""
-        return rcnn.losses(self, batch)
-
-    def predict(self, image: Tensor, inputs: dict[str, np.ndarray], score_threshold: float) -> list[Instances]:
-        """(N, 3, H, W) -> each image's instances; of the inputs it reads `image_size` and `original_size`."""
-        return rcnn.predict(self, image, inputs, score_threshold)

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from common.config import MaskRcnnSettings
 from common.errors import UserError
+from common.families.mask_rcnn.settings import MaskRcnnSettings
 from weights_convert.mask_rcnn import HEADS, canonical_shapes, is_backbone
 from weights_convert.state_dicts import Weights, check
 

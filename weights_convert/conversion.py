@@ -11,8 +11,9 @@ from types import ModuleType
 import numpy as np
 
 from common import weights as canonical
-from common.config import Settings, load_settings, model_names, numerics
+from common.config import Settings, model_names
 from common.errors import UserError
+from common.models import load_settings
 from common.weights import Card
 from weights_convert import mask_rcnn, mindspore_names, pose2seg, writers, yolact
 from weights_convert.caffe2 import from_caffe2, is_caffe2
@@ -114,7 +115,7 @@ def convert(
     shapes = {name: shape for name, shape in family_of(settings).canonical_shapes(settings).items() if name in weights}
     canonical.check_fit(weights, shapes, str(path))
     if card is None:
-        card = _card(path, found_format, settings).model_copy(update={"numerics": numerics(settings)})
+        card = _card(path, found_format, settings).model_copy(update={"numerics": settings.numerics()})
     return weights, card
 
 

@@ -8,9 +8,9 @@ from collections.abc import Collection, Iterable, Mapping
 
 import numpy as np
 
-from common.anchors import cell_anchors
-from common.config import MaskRcnnSettings
 from common.errors import UserError
+from common.families.mask_rcnn.anchors import cell_anchors
+from common.families.mask_rcnn.settings import MaskRcnnSettings
 from weights_convert import state_dicts
 from weights_convert.finetuning import ClassRows
 from weights_convert.mask_rcnn_layouts import CELL_ANCHORS, SHARED_STAGE_AGAIN, layout

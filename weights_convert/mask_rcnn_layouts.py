@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from common.config import MaskRcnnSettings
+from common.families.mask_rcnn.settings import MaskRcnnSettings
 from weights_convert.state_dicts import Entry, conv, linear, norm
 
 # maskrcnn-benchmark's C4 writes its fifth stage twice, for the box and for the mask head: the same arrays.

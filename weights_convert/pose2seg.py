@@ -8,8 +8,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 
 import numpy as np
 
-from common.config import Pose2SegSettings
 from common.errors import UserError
+from common.families.pose2seg.settings import Pose2SegSettings
 from weights_convert import state_dicts
 from weights_convert.finetuning import ClassRows
 from weights_convert.state_dicts import Entry, Shapes, Weights, check, conv

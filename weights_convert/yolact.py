@@ -8,7 +8,8 @@ from collections.abc import Collection, Iterator, Mapping
 
 import numpy as np
 
-from common.config import DarknetSettings, ResNetSettings, YolactSettings
+from common.config import DarknetSettings, ResNetSettings
+from common.families.yolact.settings import YolactSettings
 from weights_convert import state_dicts
 from weights_convert.finetuning import ClassRows
 from weights_convert.state_dicts import Entry, Weights, check, conv

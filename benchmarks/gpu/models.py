@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.gpu.parts import SEED
-from common.config import Settings, load_settings
+from common.config import Settings
+from common.models import load_settings
 from common.training.schedules import with_batch_size
 from torch_impl.learner import Learner
 

@@ -6,8 +6,8 @@ import time
 
 from benchmarks.gpu.parts import SEED, Job, tiny
 from benchmarks.gpu.report import Report
-from common.config import load_settings
 from common.errors import UserError
+from common.models import load_settings
 
 MODELS = ("yolact_resnet50", "mask_rcnn_r50_fpn", "pose2seg")
 CASES = ("yolact_tiny", "mask_rcnn_tiny", "pose2seg_tiny", "roi_align", "yolact_loss")

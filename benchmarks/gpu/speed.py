@@ -9,7 +9,8 @@ from benchmarks.gpu.models import Model
 from benchmarks.gpu.parts import Job, tiny
 from benchmarks.gpu.report import Report
 from benchmarks.gpu.timing import allow_tf32, timed
-from common.masks import paste_binary, resize_binary
+from common.families.mask_rcnn.masks import paste_binary
+from common.families.yolact.masks import resize_binary
 from common.results import Instances
 from torch_impl import device as devices
 

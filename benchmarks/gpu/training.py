@@ -16,7 +16,7 @@ from benchmarks.parity.case import WEIGHTS, Case, learner
 from benchmarks.parity.prepare import draw_missing_weights, prepare
 from common import kernels
 from common import weights as weight_files
-from common.config import load_settings
+from common.models import load_settings
 from common.training.schedules import learning_rate
 from tests.goldens import golden
 from torch_impl.learner import Learner

@@ -21,9 +21,9 @@ from benchmarks.parity.finding import GATES, Difference, Finding, Run, Tolerance
 from benchmarks.parity.prepare import prepare
 from benchmarks.parity.worker import REFERENCE
 from common import weights as weight_files
-from common.config import load_settings
 from common.errors import UserError, run_command
 from common.frameworks import MissingFramework
+from common.models import load_settings
 from weights_convert import open_weights
 
 MODELS = ("yolact_resnet50", "yolact_plus_resnet50", "mask_rcnn_r50_fpn", "pose2seg")

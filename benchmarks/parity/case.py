@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 
 from common import weights as weight_files
-from common.config import Settings, settings_from
+from common.config import Settings
 from common.data.coco import CocoDataset, resolve
 from common.data.loader import Loader
-from common.data.samples import samples_for
+from common.families import family_of
 from common.files import atomic_path
+from common.models import settings_from
 from common.observing import Observer
 from common.results import Instances
 from common.training.randomness import stream
@@ -63,7 +64,7 @@ class Case:
 
         The image; regions, which a two-stage model would choose itself; the persons of a model that is told of them.
         """
-        samples = samples_for(self.settings).Inference(self.validation(), self.settings)
+        samples = family_of(self.settings).samples.Inference(self.validation(), self.settings)
         batch = samples.collate([samples(0, np.random.default_rng(0))])  # nothing is drawn for prediction
         if self.settings.data_kind == "person_keypoints":
             return {name: values for name, values in batch.items() if name != "image_id"}
@@ -78,7 +79,7 @@ class Case:
     def batches(self) -> Iterator[Arrays]:
         """The training batches of the first steps, as the train command makes them; one at least, for the gradients."""
         training = resolve(self.data, "train", self.settings.data_kind)
-        samples = samples_for(self.settings).Training(training, self.settings)
+        samples = family_of(self.settings).samples.Training(training, self.settings)
         size = self.settings.schedule.batch_size
         with Loader(samples, samples.collate, len(samples), size, self.seed, workers=0) as loader:
             for _ in range(max(1, self.steps)):

@@ -15,8 +15,9 @@ import numpy as np
 from benchmarks.parity.case import Arrays
 from benchmarks.parity.finding import Finding
 from benchmarks.parity.judge import Tolerances, judge
+from common.families.mask_rcnn import training
+from common.families.mask_rcnn.proposals import Proposals
 from common.files import atomic_path
-from common.rcnn import Proposals, training
 
 GATE = 2
 NUMBER = "number of equal proposals"

@@ -9,12 +9,12 @@ import numpy as np
 from benchmarks.parity.case import WEIGHTS, Case
 from common import weights as weight_files
 from common.array import Array, namespace
-from common.config import Settings, numerics
+from common.config import Settings
 from common.config.sections import DataKind
 from common.data.coco import locate
 from common.data.shapes import write_shapes
 from common.files import atomic_path
-from common.training.initial_weights import initial_weights
+from common.models import initial_weights
 from common.training.randomness import stream
 from common.training.schedules import with_batch_size
 from common.weights import Card
@@ -97,7 +97,7 @@ def draw_missing_weights(case: Case, learner_class: type, folder: Path) -> None:
         preprocessing=case.settings.preprocessing,
         classes=tuple(case.validation().class_names),
         category_ids=tuple(case.validation().category_ids),
-        numerics=numerics(case.settings),
+        numerics=case.settings.numerics(),
     )
     weight_files.save(folder / WEIGHTS, weights | settling.statistics, card)
 

@@ -20,9 +20,10 @@ from benchmarks.frameworks import FRAMEWORKS, chosen_frameworks
 from benchmarks.speed.mask_rcnn import make_sizes_work, sizes_table
 from benchmarks.speed.measuring import Work, measure, table
 from common.commands.arguments import at_least
-from common.config import Settings, load_settings
+from common.config import Settings
 from common.errors import UserError, run_command
 from common.files import atomic_path
+from common.models import load_settings
 
 MODELS = ("yolact_resnet50", "yolact_plus_resnet50", "mask_rcnn_r50_fpn", "pose2seg")
 

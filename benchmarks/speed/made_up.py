@@ -8,7 +8,7 @@ import numpy as np
 
 from common.commands.wing import learner_class
 from common.config import Settings
-from common.training.initial_weights import initial_weights
+from common.models import initial_weights
 from common.training.schedules import with_batch_size
 
 IMAGE_SIZE = (480, 640)

@@ -15,11 +15,11 @@ import numpy as np
 
 from benchmarks.speed import made_up
 from benchmarks.speed.measuring import Figures, Task, told_missing
-from common.config import MaskRcnnSettings
-from common.data import mask_rcnn_samples
-from common.masks import paste_binary
-from common.rcnn.forms import Form
-from common.rcnn.geometry import mask_side
+from common.families.mask_rcnn import samples as mask_rcnn_samples
+from common.families.mask_rcnn.geometry import mask_side
+from common.families.mask_rcnn.masks import paste_binary
+from common.families.mask_rcnn.outlines import Outline
+from common.families.mask_rcnn.settings import MaskRcnnSettings
 
 Sample = dict[str, np.ndarray]
 
@@ -182,13 +182,13 @@ def _training_sample(
     }
 
 
-def _ellipse(box: np.ndarray, settings: MaskRcnnSettings) -> Form:
+def _ellipse(box: np.ndarray, settings: MaskRcnnSettings) -> Outline:
     """The one that fills a box (4,) xyxy."""
     angles = np.linspace(0, 2 * np.pi, 40, endpoint=False)
     outline = (box[:2] + box[2:]) / 2 + (box[2:] - box[:2]) / 2 * np.stack([np.cos(angles), np.sin(angles)], 1)
     if settings.convention != "torchvision":
-        return Form((outline.reshape(-1),))
+        return Outline((outline.reshape(-1),))
     corner = box[:2].astype(int) - 1
     bitmap = np.zeros(np.ceil(box[3:1:-1] - corner[::-1]).astype(int) + 2, np.uint8)
     cv2.fillPoly(bitmap, [np.rint(outline - corner).astype(np.int32)], 1)
-    return Form(bitmap=bitmap, corner=tuple(corner.tolist()))
+    return Outline(bitmap=bitmap, corner=tuple(corner.tolist()))

@@ -7,9 +7,9 @@ import numpy as np
 
 from benchmarks.speed import made_up
 from benchmarks.speed.measuring import Task
-from common import pose
-from common.config import Pose2SegSettings
-from common.data import pose2seg_samples
+from common.families.pose2seg import samples as pose2seg_samples
+from common.families.pose2seg.settings import Pose2SegSettings
+from common.families.pose2seg.templates import load_templates
 from common.results import Instances
 
 PERSONS = 5  # in the image
@@ -75,6 +75,6 @@ def _joined(settings: Pose2SegSettings, images: int, persons: int, rng: np.rando
 def _persons(rng: np.random.Generator, count: int) -> np.ndarray:
     """(count, 17, 3) in an image's pixels: a template's pose here and there, not quite."""
     height, width = made_up.IMAGE_SIZE
-    points = pose.load_templates().points[0] + rng.normal(0, 0.02, (count, 17, 2))
+    points = load_templates().points[0] + rng.normal(0, 0.02, (count, 17, 2))
     points = points * rng.uniform(0.3, 0.7, (count, 1, 1)) * height + rng.uniform(0, 0.4, (count, 1, 2)) * width
     return np.concatenate([points, np.full((count, 17, 1), 2.0)], axis=2).astype(np.float32)

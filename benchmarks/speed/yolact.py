@@ -10,9 +10,11 @@ import numpy as np
 from benchmarks.ops import first_array
 from benchmarks.speed import made_up
 from benchmarks.speed.measuring import Task
-from common import yolact
-from common.config import YolactSettings
-from common.data import yolact_samples
+from common.families.yolact import samples as yolact_samples
+from common.families.yolact.detection import Detections, postprocess
+from common.families.yolact.geometry import Geometry
+from common.families.yolact.settings import YolactSettings
+from common.families.yolact.targets import collate, make_targets
 
 BATCH = 2
 # What makes of initial weights scores that leave some thousand candidates for NMS at 550 pixels.
@@ -28,7 +30,7 @@ class Work:
     inputs: dict[str, np.ndarray]  # of one image
     batch: dict[str, np.ndarray]
     prototypes: np.ndarray  # (h, w, K)
-    detections: yolact.Detections
+    detections: Detections
     shortest_repetition = 0.2
 
     @property
@@ -47,8 +49,8 @@ class Work:
         prototypes = xp.asarray(self.prototypes, first_array(framework))
 
         def masks(count: int) -> None:
-            best = yolact.Detections(**{name: part[:count] for name, part in vars(self.detections).items()})
-            yolact.postprocess(best, prototypes, made_up.IMAGE_SIZE)
+            best = Detections(**{name: part[:count] for name, part in vars(self.detections).items()})
+            postprocess(best, prototypes, made_up.IMAGE_SIZE)
 
         tasks = {
             "forward and detection, batch 1": Task(learner.predict, repeat(self.inputs)),
@@ -60,10 +62,10 @@ class Work:
 
 def make_work(settings: YolactSettings, seed: int) -> Work:
     rng = np.random.default_rng(seed)
-    grid, channels = yolact.Geometry.of(settings).prototypes, settings.network.prototypes
+    grid, channels = Geometry.of(settings).prototypes, settings.network.prototypes
     prototypes = np.maximum(rng.standard_normal((*grid, channels), np.float32), 0)
     count = max(made_up.COUNTS)
-    detections = yolact.Detections(
+    detections = Detections(
         made_up.boxes(rng, count),
         np.linspace(1, 0.1, count, dtype=np.float32),
         rng.integers(0, settings.num_classes, count),
@@ -82,7 +84,7 @@ def inputs(settings: YolactSettings, images: int, seed: int) -> dict[str, np.nda
 def batch(settings: YolactSettings, images: int, seed: int) -> dict[str, np.ndarray]:
     """A batch for training of so many made-up images."""
     rng = np.random.default_rng(seed)
-    return yolact.collate([_training_sample(settings, rng) for _ in range(images)])
+    return collate([_training_sample(settings, rng) for _ in range(images)])
 
 
 def _training_sample(settings: YolactSettings, rng: np.random.Generator) -> dict[str, np.ndarray]:
@@ -93,6 +95,6 @@ def _training_sample(settings: YolactSettings, rng: np.random.Generator) -> dict
         centre, axes = (box[:2] + box[2:]) / 2, (box[2:] - box[:2]) / 2
         cv2.ellipse(mask, centre.astype(int).tolist(), axes.astype(int).tolist(), 0, 0, 360, 1, -1)
     labels, crowd = rng.integers(0, settings.num_classes, len(boxes)), np.zeros(len(boxes), bool)
-    targets = yolact.targets(boxes, labels, crowd, masks, settings, rng)
+    targets = make_targets(boxes, labels, crowd, masks, settings, rng)
     image = yolact_samples.prepare(made_up.picture(rng), settings)["image"]
     return {"image": image, "image_id": np.int64(1), **targets}

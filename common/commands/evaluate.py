@@ -11,15 +11,16 @@ import numpy as np
 
 from common.commands.arguments import at_least, default_workers
 from common.commands.wing import Parser, nms_overrides, trained_model
-from common.config import Settings, load_settings
+from common.config import Settings
 from common.errors import UserError
+from common.families.mask_rcnn.maskrcnn_benchmark import is_config
 from common.files import atomic_path
-from common.maskrcnn_benchmark import is_config
+from common.models import load_settings
 
 if TYPE_CHECKING:
     from common.data.coco import CocoDataset
-    from common.data.keypoint_results import KeypointResults
     from common.evaluation.coco import CocoAP
+    from common.families.pose2seg.keypoint_results import KeypointResults
 
 EXAMPLES = """
 yolact_resnet50 --data datasets/coco --weights yolact_resnet50_54_800000.pth
@@ -128,7 +129,7 @@ def _keypoints(arguments: Namespace, settings: Settings, datasets: Sequence["Coc
     """Those of the results file, if one is given; refused here where they are of other images."""
     if arguments.keypoints is None:
         return None
-    from common.data.keypoint_results import KeypointResults
+    from common.families.pose2seg.keypoint_results import KeypointResults
 
     keypoints = KeypointResults(arguments.keypoints, settings.alignment.confidence)
     for dataset in datasets:
@@ -167,11 +168,11 @@ def _time(
 
 def _samples(learner: Any, settings: Settings, dataset: "CocoDataset", keypoints: "KeypointResults | None") -> Any:
     """The family's samples of the images for prediction; says what is about to be done with them."""
-    from common.data.samples import samples_for
     from common.evaluation.inference import evaluated_positions
+    from common.families import family_of
 
     count = len(evaluated_positions(dataset, settings))
-    where, samples = f"{count} images of {dataset.annotations}", samples_for(settings)
+    where, samples = f"{count} images of {dataset.annotations}", family_of(settings).samples
     if settings.data_kind == "person_keypoints":
         found = samples.Inference(dataset, settings, keypoints)
         where += f", persons by {found.origin}"

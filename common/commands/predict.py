@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 
 from common.commands.arguments import at_least, truth
 from common.commands.wing import Parser, nms_overrides, trained_model
-from common.config import Settings, load_settings
+from common.config import Settings
+from common.models import load_settings
 
 if TYPE_CHECKING:
     from common.commands.media import Images, Video
     from common.commands.sinks import Classes
-    from common.data.keypoints_by_name import Keypoints
+    from common.families.pose2seg.keypoints_by_name import Keypoints
     from common.visualize import Parts
     from common.weights import Card
 
@@ -44,7 +45,7 @@ def main(framework: str, argv: Sequence[str] | None = None) -> None:
         )
 
     from common.commands import media, sinks
-    from common.data.samples import samples_for
+    from common.families import family_of
 
     source, output = _source_and_output(parser, arguments)
     forms = arguments.save.split(",")
@@ -57,7 +58,7 @@ def main(framework: str, argv: Sequence[str] | None = None) -> None:
     frames = media.Video(source) if is_video else media.Images(source, chosen.reads_upright)
     keypoints = _keypoints(parser, arguments, chosen, frames) if by_keypoints else None
     learner, settings, card = trained_model(framework, arguments)
-    samples, count = samples_for(settings), 0
+    samples, count = family_of(settings).samples, 0
     # Ctrl-C is how one stops a camera; what was seen until then is kept.
     ending = suppress(KeyboardInterrupt) if isinstance(source, int) else nullcontext()
     with sink(_classes(card), frames.rate if is_video else 0.0) as write, ending:
@@ -92,7 +93,7 @@ def _parts(arguments: Namespace) -> "Parts":
 
 def _keypoints(parser: Parser, arguments: Namespace, settings: Settings, frames: "Images | Video") -> "Keypoints":
     from common.commands.media import Images
-    from common.data.keypoints_by_name import keypoints_by_name
+    from common.families.pose2seg.keypoints_by_name import keypoints_by_name
 
     if not isinstance(frames, Images):
         parser.error("--keypoints knows images by their names; a video or a camera has none")

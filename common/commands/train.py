@@ -16,8 +16,9 @@ from common.commands import originals
 from common.commands.arguments import at_least, default_workers
 from common.commands.evaluate import check_classes
 from common.commands.wing import Parser, learner_class
-from common.config import Settings, load_settings, numerics
+from common.config import Settings
 from common.errors import UserError
+from common.models import load_settings
 from common.weights import Card
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def main(framework: str, argv: Sequence[str] | None = None) -> None:
 
     from common.data.coco import resolve
     from common.data.loader import Loader
-    from common.data.samples import samples_for
+    from common.families import family_of
     from common.training.logs import check_new
     from common.training.trainer import Trainer, check_output
 
@@ -81,7 +82,7 @@ def main(framework: str, argv: Sequence[str] | None = None) -> None:
     origin = beginning.origin if beginning else f"the checkpoint of step {trainer.step}"
     details = beginning.details if beginning else ()
     say("\n".join([_introduction(learner, settings, origin, arguments.seed), *details]), flush=True)
-    samples = samples_for(settings).Training(dataset, settings, report.usable)
+    samples = family_of(settings).samples.Training(dataset, settings, report.usable)
     batch_size, workers = settings.schedule.batch_size, arguments.workers
     place = {"rank": learner.rank, "world": learner.world, "start_step": trainer.step}
     with Loader(samples, samples.collate, len(samples), batch_size, arguments.seed, workers, **place) as batches:
@@ -153,7 +154,7 @@ class _Beginning:
 
 
 def _beginning(learner: Any, settings: Settings, arguments: Namespace, classes: Sequence[str]) -> _Beginning:
-    from common.training.initial_weights import initial_weights
+    from common.models import initial_weights
     from weights_convert import family_of, open_weights
     from weights_convert.finetuning import start_from
 
@@ -186,7 +187,7 @@ def _card(settings: Settings, dataset: "CocoDataset", arguments: Namespace, begi
         preprocessing=settings.preprocessing,
         classes=tuple(dataset.class_names),
         category_ids=tuple(dataset.category_ids),
-        numerics=numerics(settings),
+        numerics=settings.numerics(),
     )
 
 

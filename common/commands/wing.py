@@ -14,9 +14,10 @@ from typing import Any, NoReturn
 
 from common.commands import originals
 from common.commands.arguments import truth
-from common.config import Settings, load_settings, model_names
+from common.config import Settings, model_names
 from common.errors import UserError
-from common.maskrcnn_benchmark import KEYS, Config, is_config, read_config, split_pairs
+from common.families.mask_rcnn.maskrcnn_benchmark import KEYS, Config, is_config, read_config, split_pairs
+from common.models import load_settings
 from common.weights import Card, check_fit, with_card
 
 _OVERRIDE = re.compile(r"[a-z_]+(\.[a-z_]+)*=")

@@ -1,8 +1,8 @@
 """The sections of settings that families of models share."""
 
-from typing import Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
 # Which of a data set's annotation files a family reads.
 DataKind = Literal["instances", "person_keypoints"]
@@ -19,6 +19,17 @@ class Preprocessing(Section):
     mean: tuple[float, float, float]  # in `channel_order`, on 0..255
     deviation: tuple[float, float, float]
     channel_order: Literal["rgb", "bgr"] = "rgb"
+
+
+class FreeSizePreprocessing(Section):
+    """As `Preprocessing`, for models that take images of any size."""
+
+    short_side: PositiveInt = 800
+    long_side: PositiveInt = 1333  # at most; then the short side gets smaller
+    pad_multiple: PositiveInt = 32  # sides are filled up to a multiple of this
+    mean: tuple[float, float, float]  # in `channel_order`, on 0..255
+    deviation: tuple[float, float, float]
+    channel_order: Literal["rgb", "bgr"]
 
 
 class Schedule(Section):
@@ -70,3 +81,62 @@ class ResNetSettings(Section):
 class DarknetSettings(Section):
     kind: Literal["darknet"] = "darknet"
     depths: tuple[int, int, int, int, int] = (1, 2, 8, 8, 4)
+
+
+# A backbone by its `kind`.
+BackboneSettings = Annotated[ResNetSettings | DarknetSettings, Field(discriminator="kind")]
+
+
+class Settings(Section):
+    """What the settings of every family have; a family's own class adds its sections and answers for itself."""
+
+    data_kind: ClassVar[DataKind] = "instances"
+    result_kinds: ClassVar[tuple[str, ...]] = ("box", "mask")
+    results_have_area: ClassVar[bool] = False  # boxes of no width or height are left out of evaluation
+    # The keys of the network's section that training alone reads.
+    training_keys: ClassVar[tuple[str, ...]] = ("frozen_norm",)
+
+    family: str
+    aliases: tuple[str, ...] = ()  # the names that the originals' users know the variant by
+    model: str = ""  # the file's name; set on loading
+    num_classes: int  # without the background
+    schedule: Schedule
+    # Every family narrows these two to its own sections.
+    preprocessing: Any
+    network: Any
+
+    @property
+    def trains_on_empty_images(self) -> bool:
+        """Whether images without an object are trained on."""
+        return False
+
+    @property
+    def rates_empty_images(self) -> bool:
+        """Whether images without annotations are evaluated on."""
+        return True
+
+    @property
+    def reads_upright(self) -> bool:
+        """Whether images are turned as their EXIF data says; else they are taken as they are stored."""
+        return True
+
+    def terms(self) -> dict[str, tuple[str, float]]:
+        """The losses by their names: in words, and with which weight."""
+        raise NotImplementedError
+
+    def numerics(self) -> dict[str, Any]:
+        """Settings by their dotted keys, as JSON has them, that change a model's numbers but no weight's shape.
+
+        Under them weights mean what they were trained to mean: the network's section without what training alone reads.
+        Preprocessing is not among them: a card holds it apart, and it can be overridden.
+        """
+        network = self.network.model_dump(mode="json")
+        return flattened("network", {key: value for key, value in network.items() if key not in self.training_keys})
+
+
+def flattened(path: str, values: dict[str, Any]) -> dict[str, Any]:
+    """Nested sections under `path` -> their values by dotted keys."""
+    found = {}
+    for key, value in values.items():
+        found |= flattened(f"{path}.{key}", value) if isinstance(value, dict) else {f"{path}.{key}": value}
+    return found

@@ -1,5 +1,6 @@
 """The figures of the synthetic set as polygons: circle, rectangle, triangle and a stick person with 17 key points."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -114,3 +115,11 @@ def _limb(start: np.ndarray, end: np.ndarray, width: float) -> np.ndarray:
 def _turned(points: np.ndarray, angle: float) -> np.ndarray:
     cosine, sine = np.cos(angle), np.sin(angle)
     return points @ np.array([[cosine, sine], [-sine, cosine]])
+
+
+def flip_order(keypoint_names: Sequence[str]) -> np.ndarray:
+    """For each key point the position of what it becomes in a mirror: left_ and right_ change places."""
+    other = {name: name for name in keypoint_names}
+    other |= {name: name.replace("left", "right") for name in keypoint_names if "left" in name}
+    other |= {name: name.replace("right", "left") for name in keypoint_names if "right" in name}
+    return np.array([list(keypoint_names).index(other[name]) for name in keypoint_names], np.int64)

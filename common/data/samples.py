@@ -1,6 +1,6 @@
-"""A family's samples, by the settings of one of its models.
+"""What the families' modules of samples have, and what they share.
 
-`common/data/FAMILY_samples.py` has, in every family:
+`common/families/FAMILY/samples.py` has, in every family:
 
     Training(dataset, settings, positions=None)   makes a training sample of an index
     Inference(dataset, settings)                  makes the sample of a position for prediction
@@ -12,8 +12,8 @@ prediction is what `Learner.predict` takes: `image` (N, 3, H, W) float32 and `or
 height and width, with what else the family needs; of a data set also `image_id` (N,).
 """
 
-import importlib
-from types import ModuleType
+from collections.abc import Callable
+from typing import ClassVar
 
 import numpy as np
 
@@ -22,15 +22,14 @@ from common.data.coco import CocoDataset
 from common.errors import UserError
 
 
-def samples_for(settings: Settings) -> ModuleType:
-    """The module of the model's family."""
-    return importlib.import_module(f"common.data.{settings.family}_samples")
+class ImageInference:
+    """Makes the sample of a data set's position for prediction, for families that need the image alone.
 
-
-class Inference:
-    """Makes the sample of a data set's position for prediction, for families that need the image alone: what the
-    family's `prepare` makes, and `image_id`.
+    It is what the family's `prepare` makes, and `image_id`; a family's class names its own `prepare` and `join`.
     """
+
+    prepare: ClassVar[Callable[[np.ndarray, Settings], dict[str, np.ndarray]]]
+    join: ClassVar[Callable[[list[dict[str, np.ndarray]], Settings], dict[str, np.ndarray]]]
 
     def __init__(self, dataset: CocoDataset, settings: Settings) -> None:
         self.dataset, self.settings = dataset, settings
@@ -40,11 +39,11 @@ class Inference:
 
     def __call__(self, index: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
         image = self.dataset.image(index, self.settings.reads_upright)
-        sample = samples_for(self.settings).prepare(image, self.settings)
+        sample = self.prepare(image, self.settings)
         return sample | {"image_id": self.dataset.image_ids[index]}
 
     def collate(self, samples: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-        return samples_for(self.settings).join(samples, self.settings)
+        return self.join(samples, self.settings)
 
     def describe(self, index: int) -> str:
         return f"image {self.dataset.image_ids[index]}"

@@ -9,8 +9,8 @@ from tqdm import tqdm
 from common.config import Settings
 from common.data.coco import CocoDataset
 from common.data.loader import Batch, ordered
-from common.data.samples import samples_for
 from common.evaluation.coco import Kind, coco_results
+from common.families import family_of
 from common.results import Instances
 
 
@@ -78,7 +78,7 @@ def predict_dataset(
     process's share of these; there may be none.
     """
     categories = np.asarray(dataset.category_ids if category_ids is None else category_ids)
-    samples = samples or samples_for(settings).Inference(dataset, settings)
+    samples = samples or family_of(settings).samples.Inference(dataset, settings)
     if positions is None:
         positions = evaluated_positions(dataset, settings)
     plan = batches_alike(dataset, settings, positions, batch_size)

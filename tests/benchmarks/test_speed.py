@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks.speed.mask_rcnn import make_sizes_work, make_work, sizes_table
 from benchmarks.speed.measuring import table
-from common.config import load_settings
+from common.models import load_settings
 
 ROOT = Path(__file__).parents[2]
 MASKS = ("1", "10", "100")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from common.anchors import cell_anchors, grid_anchors, inside_image, pyramid_anchors
+from common.families.mask_rcnn.anchors import cell_anchors, grid_anchors, inside_image, pyramid_anchors
 from tests.common.rcnn_cases import FAMILIES, STRIDES, arrays, close
 
 GRIDS = [(32, 40), (16, 20), (8, 10), (4, 5), (2, 3)]

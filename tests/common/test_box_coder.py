@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from common.anchors import pyramid_anchors
 from common.box_coder import decode, decode_centres, encode, encode_centres
 from common.boxes import to_centres, to_corners
+from common.families.mask_rcnn.anchors import pyramid_anchors
 from tests.common.rcnn_cases import FAMILIES, STRIDES, arrays, close
 from tests.common.test_anchors import GRIDS, RATIOS, SIZES
 

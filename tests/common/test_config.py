@@ -2,8 +2,9 @@
 
 import pytest
 
-from common.config import load_settings, model_names
+from common.config import model_names
 from common.errors import UserError
+from common.models import load_settings
 
 
 @pytest.mark.parametrize("model", model_names())

@@ -8,9 +8,9 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from common.config import load_settings
 from common.errors import UserError
-from common.maskrcnn_benchmark import KEYS, is_config, read_config, split_pairs
+from common.families.mask_rcnn.maskrcnn_benchmark import KEYS, is_config, read_config, split_pairs
+from common.models import load_settings
 from common.weights import check_fit, with_card
 from weights_convert import open_weights
 from weights_convert.mask_rcnn import canonical_shapes, to_original

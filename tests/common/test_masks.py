@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from pycocotools import mask as rle
 
-from common.masks import paste, polygons_in_box, resize_binary, spans, window
+from common.families.mask_rcnn.masks import paste, polygons_in_box
+from common.families.yolact.masks import resize_binary, spans, window
 from tests.common.rcnn_cases import FAMILIES, arrays, close
 
 

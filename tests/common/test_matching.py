@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from common.anchors import inside_image, pyramid_anchors
 from common.boxes import pairwise_iou
-from common.matching import BACKGROUND, BETWEEN, claim_best, match_by_threshold
-from common.sampling import sample_balanced
+from common.families.mask_rcnn.anchors import inside_image, pyramid_anchors
+from common.families.mask_rcnn.balancing import sample_balanced
+from common.families.mask_rcnn.matching import BACKGROUND, BETWEEN, match_by_threshold
+from common.families.yolact.matching import claim_best
 from tests.common.rcnn_cases import FAMILIES, STRIDES, arrays
 from tests.common.test_anchors import GRIDS, RATIOS, SIZES
 from tests.common.test_box_coder import OFFSETS

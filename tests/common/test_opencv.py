@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from common import opencv
-from common.pose import affine
+from common.families.pose2seg import affine
 
 RANDOM = np.random.default_rng(0)
 PICTURE = RANDOM.integers(0, 256, (60, 80, 3)).astype(np.uint8)
@@ -16,7 +16,7 @@ MATRIX = np.array([[0.83, 0.21, 3.3], [-0.17, 0.9, 5.7]])
 
 def test_warping_is_that_of_opencv_4():
     """By the checksum of what its warpAffine answers."""
-    answer = opencv.warp_affine(PICTURE, affine.inverse(MATRIX), (64, 72))
+    answer = opencv.warp_affine(PICTURE, affine.invert(MATRIX), (64, 72))
     assert answer.shape == (64, 72, 3)
     assert zlib.crc32(answer.tobytes()) == 662396891
 
@@ -31,7 +31,7 @@ def test_places_are_rounded_as_opencv_4_does():
         size = tuple(RANDOM.integers(1, 150, 2).tolist())
         for each in (image, RANDOM.random(image.shape[:2]).astype(np.float32)):
             expected = cv2.warpAffine(each, matrix, size[::-1])
-            np.testing.assert_array_equal(opencv._warp_at_shares(each, affine.inverse(matrix), size), expected)
+            np.testing.assert_array_equal(opencv._warp_at_shares(each, affine.invert(matrix), size), expected)
 
 
 def test_a_broken_image_is_no_word_on_stderr(capfd):

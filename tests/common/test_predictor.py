@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import pytest
 
 from common import predictor
-from common.config import load_settings
 from common.errors import UserError
+from common.models import load_settings
 
 
 @pytest.fixture

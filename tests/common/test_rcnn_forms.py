@@ -3,24 +3,29 @@
 import numpy as np
 import pytest
 
-from common.rcnn.forms import Form, pack, unpack
+from common.families.mask_rcnn.outlines import Outline, pack_outlines, unpack_outlines
 
 SQUARE, TRIANGLE = np.array([1.0, 1, 9, 1, 9, 9, 1, 9]), np.array([0.5, 0, 4, 0, 4, 2.25])
 WINDOW = np.arange(6, dtype=np.uint8).reshape(2, 3) % 2
 FORMS = {
     "none": [],
-    "polygons": [Form((SQUARE, TRIANGLE)), Form((TRIANGLE,))],
-    "bitmaps": [Form(bitmap=WINDOW, corner=(4, 5)), Form(bitmap=WINDOW.T.copy())],
-    "both": [Form((SQUARE,)), Form(bitmap=WINDOW, corner=(7, 0)), Form((TRIANGLE, SQUARE)), Form(bitmap=WINDOW)],
+    "polygons": [Outline((SQUARE, TRIANGLE)), Outline((TRIANGLE,))],
+    "bitmaps": [Outline(bitmap=WINDOW, corner=(4, 5)), Outline(bitmap=WINDOW.T.copy())],
+    "both": [
+        Outline((SQUARE,)),
+        Outline(bitmap=WINDOW, corner=(7, 0)),
+        Outline((TRIANGLE, SQUARE)),
+        Outline(bitmap=WINDOW),
+    ],
 }
 
 
 @pytest.mark.parametrize("name", FORMS)
 def test_forms_come_back(name):
     forms = FORMS[name]
-    packed = pack(forms)
+    packed = pack_outlines(forms)
     assert all(array.ndim and not array.dtype.hasobject for array in packed.values())
-    back = unpack(packed | {"host.boxes": np.zeros((len(forms), 4), np.float32)})
+    back = unpack_outlines(packed | {"host.boxes": np.zeros((len(forms), 4), np.float32)})
     assert len(back) == len(forms)
     for form, other in zip(forms, back, strict=True):
         assert len(form.polygons) == len(other.polygons) and form.corner == other.corner

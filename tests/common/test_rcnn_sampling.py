@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 
-from common import rcnn
 from common.box_coder import decode
 from common.boxes import pairwise_iou
-from common.config import load_settings
-from common.rcnn import Proposals
+from common.families.mask_rcnn.geometry import make_anchors
+from common.families.mask_rcnn.proposals import Proposals
+from common.families.mask_rcnn.sampling import make_anchor_targets, sample_regions
+from common.models import load_settings
 
 PADDED, SIZE = (96, 128), (90, 120)
 BOXES = np.array([[10, 12, 60, 70], [50, 30, 110, 88]], np.float32)
@@ -20,7 +21,7 @@ def settings(*overrides):
 
 def all_anchors(chosen):
     grids = [(24, 32), (12, 16), (6, 8), (3, 4), (2, 2)]
-    return np.concatenate(rcnn.anchors(chosen, PADDED, grids))
+    return np.concatenate(make_anchors(chosen, PADDED, grids))
 
 
 def proposals(count, seed=0):
@@ -38,7 +39,7 @@ def test_anchors_that_train():
     chosen = settings()
     anchors = all_anchors(chosen)
     overlaps = pairwise_iou(BOXES, anchors)
-    found = rcnn.anchor_targets(BOXES, SIZE, PADDED, chosen, seed=3)
+    found = make_anchor_targets(BOXES, SIZE, PADDED, chosen, seed=3)
     rows, labels = found["anchor_rows"], found["anchor_labels"]
     assert rows.shape == labels.shape == (64,) and found["anchor_targets"].shape == (64, 4)
     best = overlaps.max(axis=0)
@@ -54,20 +55,20 @@ def test_anchors_that_train():
 
 def test_too_few_anchors_are_filled_up():
     chosen = settings("losses.anchors_per_image=6000")
-    found = rcnn.anchor_targets(BOXES, SIZE, PADDED, chosen, seed=3)
+    found = make_anchor_targets(BOXES, SIZE, PADDED, chosen, seed=3)
     used = found["anchor_labels"] >= 0
     assert 0 < used.sum() < len(all_anchors(chosen)) and used[: used.sum()].all()
 
 
 def test_another_seed_draws_other_anchors():
-    draws = [rcnn.anchor_targets(BOXES, SIZE, PADDED, settings(), seed)["anchor_rows"] for seed in (1, 2, 1)]
+    draws = [make_anchor_targets(BOXES, SIZE, PADDED, settings(), seed)["anchor_rows"] for seed in (1, 2, 1)]
     assert set(draws[0]) != set(draws[1]) and np.array_equal(draws[0], draws[2])
 
 
 def test_regions_that_train():
     chosen, given = settings(), proposals(100)
     columns = np.array([7, 3], np.int32)
-    found = rcnn.sample_regions(given, BOXES, columns, chosen, seed=9)
+    found = sample_regions(given, BOXES, columns, chosen, seed=9)
     assert len(found.boxes) == len(found.labels) == len(found.targets) == 16
     assert len(found.objects) == 4  # a quarter
     overlaps = pairwise_iou(BOXES, found.boxes)
@@ -81,9 +82,9 @@ def test_regions_that_train():
 
 def test_the_objects_own_boxes_are_regions():
     none = Proposals(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int32))
-    found = rcnn.sample_regions(none, BOXES, np.array([7, 3]), settings(), seed=9)
+    found = sample_regions(none, BOXES, np.array([7, 3]), settings(), seed=9)
     assert np.array_equal(found.boxes, BOXES) and np.array_equal(found.objects, [0, 1]) and not found.targets.any()
-    found = rcnn.sample_regions(none, BOXES[:0], np.zeros(0, np.int32), settings(), seed=9)
+    found = sample_regions(none, BOXES[:0], np.zeros(0, np.int32), settings(), seed=9)
     assert found.boxes.shape == (0, 4) and found.labels.shape == found.objects.shape == (0,)
 
 
@@ -91,10 +92,10 @@ def test_the_objects_own_boxes_are_regions():
 def test_one_proposal_more_or_less_leaves_the_others_as_they_were_drawn(extra):
     given, chosen = proposals(101), settings()
     columns = np.array([7, 3], np.int32)
-    before = rcnn.sample_regions(given, BOXES, columns, chosen, seed=9)
+    before = sample_regions(given, BOXES, columns, chosen, seed=9)
     keep = np.arange(101) != extra
     fewer = Proposals(given.boxes[keep], given.scores[keep], given.rows[keep])
-    after = rcnn.sample_regions(fewer, BOXES, columns, chosen, seed=9)
+    after = sample_regions(fewer, BOXES, columns, chosen, seed=9)
     gone = {tuple(box) for box in before.boxes} - {tuple(box) for box in after.boxes}
     come = {tuple(box) for box in after.boxes} - {tuple(box) for box in before.boxes}
     assert gone <= {tuple(given.boxes[extra])} and len(come) == len(gone)
@@ -106,7 +107,7 @@ def test_every_region_is_drawn_as_often():
     nothing = np.zeros((0, 4), np.float32)
     counts = dict.fromkeys(map(tuple, given.boxes), 0)
     for seed in range(500):
-        for box in rcnn.sample_regions(given, nothing, np.zeros(0, np.int32), settings(), seed).boxes:
+        for box in sample_regions(given, nothing, np.zeros(0, np.int32), settings(), seed).boxes:
             counts[tuple(box)] += 1
     expected = 500 * 16 / 100
     chi_square = sum((count - expected) ** 2 / expected for count in counts.values())

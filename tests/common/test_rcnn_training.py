@@ -3,11 +3,14 @@
 import numpy as np
 import pytest
 
-from common import kernels, rcnn
+from common import kernels
 from common.boxes import with_border
-from common.config import load_settings
-from common.rcnn.forms import Form
-from common.rcnn.target import form_targets
+from common.families.mask_rcnn.geometry import head_outputs
+from common.families.mask_rcnn.outlines import Outline
+from common.families.mask_rcnn.prediction import find_instances
+from common.families.mask_rcnn.targets import make_mask_targets
+from common.families.mask_rcnn.training import compute_losses
+from common.models import load_settings
 from tests.wings.rcnn_batch import PADDED, SIZES, bitmap, diamond, training_batch
 
 SMALL = ["num_classes=4", "network.channels=4", "losses.regions_per_image=16", "rpn.training.total=40"]
@@ -32,13 +35,13 @@ class Parts:
 
     def box_head(self, pooled):
         self.seen["boxes"] = pooled.shape
-        outputs = rcnn.head_outputs(self.settings)
+        outputs = head_outputs(self.settings)
         logits = np.broadcast_to(np.float32(self.said[0]), (len(pooled), outputs.classes))
         return pooled, logits, np.zeros((len(pooled), outputs.deltas), np.float32)
 
     def mask_head(self, pooled):
         self.seen["masks"] = pooled.shape
-        shape = (len(pooled), rcnn.head_outputs(self.settings).masks, 28, 28)
+        shape = (len(pooled), head_outputs(self.settings).masks, 28, 28)
         return pooled, np.full(shape, self.said[1], np.float32)
 
 
@@ -50,7 +53,7 @@ def test_terms_of_heads_that_know_nothing():
     """A fair coin costs log 2, five equal classes log 5; where the offsets are 0 a loss is that of the targets."""
     settings = settings_of()
     parts, batch = Parts(settings), training_batch(settings)
-    terms = rcnn.losses(parts, batch)
+    terms = compute_losses(parts, batch)
     assert terms["objectness"] == pytest.approx(np.log(2), rel=1e-5)
     assert terms["classes"] == pytest.approx(np.log(5), rel=1e-5)
     assert terms["masks"] == pytest.approx(np.log(2), rel=1e-5)
@@ -66,8 +69,8 @@ def test_terms_of_heads_that_know_nothing():
 def test_each_term_is_the_mean_over_the_ranks():
     settings = settings_of()
     batch = training_batch(settings)
-    alone = rcnn.losses(Parts(settings), batch)
-    of_four = rcnn.losses(Parts(settings), batch | {"normaliser.ranks": np.full(1, 4, np.float32)})
+    alone = compute_losses(Parts(settings), batch)
+    of_four = compute_losses(Parts(settings), batch | {"normaliser.ranks": np.full(1, 4, np.float32)})
     for name, value in alone.items():
         assert of_four[name] == pytest.approx(value / 4, rel=1e-6), name
 
@@ -75,15 +78,15 @@ def test_each_term_is_the_mean_over_the_ranks():
 def test_masks_are_learned_from_the_objects_forms():
     """With logits of 20 a cell costs 20 where the object is not; a diamond and half a box leave half of theirs out."""
     settings = settings_of("mask_rcnn_r50_fpn", "rpn.smallest_side=1000000")
-    terms = rcnn.losses(Parts(settings, mask_logits=20.0), training_batch(settings))
+    terms = compute_losses(Parts(settings, mask_logits=20.0), training_batch(settings))
     assert terms["masks"] == pytest.approx(10, rel=0.05)
 
 
 @pytest.mark.parametrize("family", ["maskrcnn_benchmark", "torchvision", "detectron2"])
 def test_forms_in_boxes(family):
     box = np.array([20, 8, 90, 72], np.float32)
-    forms = [Form((diamond(box),)), bitmap(box)] if family != "torchvision" else [bitmap(box)] * 2
-    targets = form_targets(forms, np.stack([box, box]), (96, 128), 28, family)
+    forms = [Outline((diamond(box),)), bitmap(box)] if family != "torchvision" else [bitmap(box)] * 2
+    targets = make_mask_targets(forms, np.stack([box, box]), (96, 128), 28, family)
     assert targets.dtype == np.float32 and targets.min() == 0 and targets.max() == 1
     rows, columns = np.mgrid[:28, :28] + 0.5
     if family != "torchvision":
@@ -99,11 +102,11 @@ def test_a_window_of_a_bitmap_is_as_good_as_the_whole():
     whole = np.zeros((96, 128), np.uint8)
     whole[31:59, 21:69] = rng.integers(0, 2, (28, 48))
     boxes = np.array([[20, 30, 70, 60], [0, 0, 127, 95], [60.3, 50.2, 100, 90]], np.float32)
-    window = Form(bitmap=whole[30:60, 20:70], corner=(20, 30))
+    window = Outline(bitmap=whole[30:60, 20:70], corner=(20, 30))
     for family in ("maskrcnn_benchmark", "torchvision", "detectron2"):
-        there = form_targets([window] * 3, boxes, (96, 128), 28, family)
+        there = make_mask_targets([window] * 3, boxes, (96, 128), 28, family)
         np.testing.assert_allclose(
-            there, form_targets([Form(bitmap=whole)] * 3, boxes, (96, 128), 28, family), atol=1e-5
+            there, make_mask_targets([Outline(bitmap=whole)] * 3, boxes, (96, 128), 28, family), atol=1e-5
         )
 
 
@@ -112,19 +115,19 @@ def test_bitmaps_without_compiled_kernels(family, monkeypatch):
     """Two objects' regions in any order, among them some of whose cells are half covered."""
     rng = np.random.default_rng(0)
     forms = [
-        Form(bitmap=rng.integers(0, 2, (40, 50)).astype(np.uint8), corner=(9, 5)),
+        Outline(bitmap=rng.integers(0, 2, (40, 50)).astype(np.uint8), corner=(9, 5)),
         bitmap(np.array([0, 0, 64, 64])),
     ]
     boxes = np.concatenate([rng.uniform(0, 40, (20, 2)), rng.uniform(45, 90, (20, 2))], axis=1).astype(np.float32)
     boxes[1::4] = [0, 0, 84, 84]  # each cell has nine samples
     pairs = [forms[row % 2] for row in range(20)]
-    compiled = form_targets(pairs, boxes, (96, 128), 28, family)
+    compiled = make_mask_targets(pairs, boxes, (96, 128), 28, family)
     monkeypatch.setattr(kernels, "library", lambda: None)
-    plain = form_targets(pairs, boxes, (96, 128), 28, family)
+    plain = make_mask_targets(pairs, boxes, (96, 128), 28, family)
     assert len(np.unique(plain)) > (100 if family == "torchvision" else 1)
     np.testing.assert_allclose(compiled, plain, atol=1e-5)
     one_by_one = [
-        form_targets([form], box[None], (96, 128), 28, family)[0] for form, box in zip(pairs, boxes, strict=True)
+        make_mask_targets([form], box[None], (96, 128), 28, family)[0] for form, box in zip(pairs, boxes, strict=True)
     ]
     np.testing.assert_array_equal(one_by_one, plain)
 
@@ -136,7 +139,7 @@ def predicted(model, original, threshold=0.0, **said):
     said = {"class_logits": [0, 3, 1, 0, 0], "mask_logits": 2.0} | said
     settings = settings_of(model, "rpn.inference.total=30", "detection.max_detections=20")
     inputs = INPUTS | {"original_size": np.array(original)}
-    return rcnn.predict(Parts(settings, **said), INPUTS["image"], inputs, threshold)
+    return find_instances(Parts(settings, **said), INPUTS["image"], inputs, threshold)
 
 
 @pytest.mark.parametrize("model", ["mask_rcnn_r50_fpn", "mask_rcnn_r50_fpn_torchvision"])
@@ -191,6 +194,6 @@ DRAWN = [
 
 @pytest.mark.parametrize(("box", "rows"), DRAWN)
 def test_mask_targets_are_maskrcnn_benchmarks(box, rows):
-    forms = [Form(polygons=tuple(np.array(polygon, np.float64) for polygon in OBJECT))]
-    (target,) = form_targets(forms, np.array([box], np.float32), (40, 60), 10, "maskrcnn_benchmark")
+    forms = [Outline(polygons=tuple(np.array(polygon, np.float64) for polygon in OBJECT))]
+    (target,) = make_mask_targets(forms, np.array([box], np.float32), (40, 60), 10, "maskrcnn_benchmark")
     assert [int("".join(str(int(cell)) for cell in row), 2) for row in target] == rows

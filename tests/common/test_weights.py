@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from common.config import load_settings, numerics
 from common.errors import UserError
+from common.models import load_settings
 from common.weights import Card, card_path, check_card, check_fit, load, load_card, save, with_card
 
 SETTINGS = load_settings("yolact_tiny")
@@ -141,7 +141,7 @@ def _card_of(settings, **facts):
 @pytest.mark.parametrize("old", [False, True], ids=["", "a card without numerics"])
 @pytest.mark.parametrize("name", ["mask_rcnn_tiny", "my_copy"])
 def test_settings_that_change_numbers_but_no_shape_are_compared(key, old, name):
-    card = _card_of(MASK_RCNN, numerics=None if old else json.loads(json.dumps(numerics(MASK_RCNN))))
+    card = _card_of(MASK_RCNN, numerics=None if old else json.loads(json.dumps(MASK_RCNN.numerics())))
     with_card(MASK_RCNN.model_copy(update={"model": name}), card, "w")
     changed = load_settings("mask_rcnn_tiny", COPIES[key]).model_copy(update={"model": name})
     with pytest.raises(UserError, match=f"^w: these (are weights of|weights were not).*: {key} is .*, theirs is "):
@@ -150,7 +150,7 @@ def test_settings_that_change_numbers_but_no_shape_are_compared(key, old, name):
 
 def test_numerics_of_a_card_stand_before_those_of_its_variant():
     changed = load_settings("mask_rcnn_tiny", COPIES["convention"])
-    card = _card_of(changed, numerics=numerics(changed))
+    card = _card_of(changed, numerics=changed.numerics())
     check_card(card, changed, "w")
     with pytest.raises(UserError, match="convention is maskrcnn_benchmark, theirs is detectron2"):
         check_card(card, MASK_RCNN, "w")
@@ -159,7 +159,7 @@ def test_numerics_of_a_card_stand_before_those_of_its_variant():
 
 
 def test_what_training_alone_reads_is_no_difference():
-    card = _card_of(MASK_RCNN, numerics=numerics(MASK_RCNN))
+    card = _card_of(MASK_RCNN, numerics=MASK_RCNN.numerics())
     other = load_settings("mask_rcnn_tiny", ["network.frozen_stages=1"]).model_copy(update={"model": "mine"})
     check_card(card, other, "w")
 

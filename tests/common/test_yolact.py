@@ -5,8 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from common import yolact
-from common.config import load_settings
+from common.families.yolact.detection import find_instances, select
+from common.families.yolact.geometry import make_priors
+from common.families.yolact.losses import compute_losses
+from common.families.yolact.targets import collate, make_targets
+from common.models import load_settings
 from tests.goldens import golden
 from tests.goldens.yolact_kinds import loss_case, mask_iou_net
 
@@ -16,12 +19,12 @@ LOSS_CASES = [Path(golden.__file__).parent / name for name in ("yolact_loss", "y
 @pytest.mark.parametrize("case", LOSS_CASES, ids=lambda case: case.name)
 def test_priors_of_another_image_size_are_the_originals(case):
     settings = load_settings(golden.manifest(case)["model"])
-    np.testing.assert_array_equal(yolact.priors(settings, (138, 138)), golden.arrays(case)["in.priors"])
+    np.testing.assert_array_equal(make_priors(settings, (138, 138)), golden.arrays(case)["in.priors"])
 
 
 def test_numbers_of_priors():
     counts = {"yolact_resnet50": 19248, "yolact_plus_base": 57744, "yolact_im400": 10077, "yolact_im700": 30963}
-    assert {model: len(yolact.priors(load_settings(model))) for model in counts} == counts
+    assert {model: len(make_priors(load_settings(model))) for model in counts} == counts
 
 
 @pytest.mark.parametrize("size", [400, 700])
@@ -32,7 +35,7 @@ def test_prior_scales_grow_with_the_image_and_are_cut_to_whole_pixels(size):
 
 def test_priors_of_an_image_that_is_not_square():
     settings = load_settings("yolact_resnet50")
-    priors = yolact.priors(settings, (64, 128))
+    priors = make_priors(settings, (64, 128))
     assert len(priors) == 3 * (8 * 16 + 4 * 8 + 2 * 4 + 1 * 2 + 1)
     np.testing.assert_allclose(priors[3, :2], [1.5 / 16, 0.5 / 8])
 
@@ -49,33 +52,33 @@ def test_targets_carry_the_matching(case):
 def test_ranks_that_sum_the_normalisers_see_what_one_worker_sees():
     case = loss_case(LOSS_CASES[1])
     net = mask_iou_net(LOSS_CASES[1], "numpy", "cpu", case.settings)
-    whole = yolact.collate(case.samples)
+    whole = collate(case.samples)
     parts = [slice(0, 1), slice(1, 3)]
     shared = {name: whole[name] for name in whole if name.startswith("normaliser.")}
     shares = [
-        yolact.losses(
+        compute_losses(
             {name: value[part] for name, value in case.outputs.items()},
-            yolact.collate(case.samples[part]) | shared,
+            collate(case.samples[part]) | shared,
             case.settings,
             net,
         )
         for part in parts
     ]
-    for term, value in yolact.losses(case.outputs, whole, case.settings, net).items():
+    for term, value in compute_losses(case.outputs, whole, case.settings, net).items():
         np.testing.assert_allclose(sum(share[term] for share in shares), value, rtol=1e-5, err_msg=term)
 
 
 def test_more_padding_changes_no_loss():
     case = loss_case(LOSS_CASES[1])
     net = mask_iou_net(LOSS_CASES[1], "numpy", "cpu", case.settings)
-    batch = yolact.collate(case.samples)
+    batch = collate(case.samples)
     padded = dict(batch)
     for name in batch:
         if name.startswith(("object_", "positive_")):
             widths = [(0, 0), (0, 16)] + [(0, 0)] * (batch[name].ndim - 2)
             padded[name] = np.pad(batch[name], widths)
-    found = yolact.losses(case.outputs, padded, case.settings, net)
-    for term, value in yolact.losses(case.outputs, batch, case.settings, net).items():
+    found = compute_losses(case.outputs, padded, case.settings, net)
+    for term, value in compute_losses(case.outputs, batch, case.settings, net).items():
         np.testing.assert_allclose(found[term], value, rtol=1e-5, err_msg=term)
 
 
@@ -94,11 +97,11 @@ def test_more_positives_than_masks_to_train():
     settings = load_settings("yolact_tiny", ["losses.masks_per_image=5", "losses.positive_iou=0.3"])
     boxes, labels, masks = _objects(3, 128)
     unlimited = load_settings("yolact_tiny", ["losses.masks_per_image=1000", "losses.positive_iou=0.3"])
-    everything = yolact.targets(boxes, labels, np.zeros(3, bool), masks, unlimited, np.random.default_rng(0))
+    everything = make_targets(boxes, labels, np.zeros(3, bool), masks, unlimited, np.random.default_rng(0))
     count = len(everything["positive_index"])
     assert count > 10
     chosen = [
-        yolact.targets(boxes, labels, np.zeros(3, bool), masks, settings, np.random.default_rng(seed))
+        make_targets(boxes, labels, np.zeros(3, bool), masks, settings, np.random.default_rng(seed))
         for seed in (0, 0, 1)
     ]
     assert all(len(targets["positive_index"]) == 5 for targets in chosen)
@@ -115,7 +118,7 @@ def test_every_object_has_a_prior_and_small_ones_too():
     settings = load_settings("yolact_tiny")
     boxes, labels, masks = _objects(12, 128, seed=3)
     boxes[0] = [0.5, 0.5, 0.51, 0.51]
-    targets = yolact.targets(boxes, labels, np.zeros(12, bool), masks, settings, np.random.default_rng(0))
+    targets = make_targets(boxes, labels, np.zeros(12, bool), masks, settings, np.random.default_rng(0))
     assert set(targets["positive_object"]) == set(range(12))
     owners = targets["positive_object"]
     np.testing.assert_array_equal(targets["class_targets"][targets["positive_index"]], labels[owners] + 1)
@@ -125,15 +128,15 @@ def test_a_crowd_makes_background_neutral_and_trains_nothing_else():
     settings = load_settings("yolact_tiny")
     boxes, labels, masks = _objects(2, 128)
     boxes[1] = [0.0, 0.0, 0.6, 0.6]
-    alone = yolact.targets(boxes[:1], labels[:1], np.array([False]), masks[:1], settings, np.random.default_rng(0))
-    crowded = yolact.targets(boxes, labels, np.array([False, True]), masks, settings, np.random.default_rng(0))
+    alone = make_targets(boxes[:1], labels[:1], np.array([False]), masks[:1], settings, np.random.default_rng(0))
+    crowded = make_targets(boxes, labels, np.array([False, True]), masks, settings, np.random.default_rng(0))
     changed = alone["class_targets"] != crowded["class_targets"]
     assert changed.any() and (alone["class_targets"][changed] == 0).all()
     assert (crowded["class_targets"][changed] == -1).all()
     for name in ("semantic", "object_masks", "positive_index", "box_targets"):
         np.testing.assert_array_equal(alone[name], crowded[name])
     for prior, before, after in zip(
-        yolact.priors(settings), alone["class_targets"], crowded["class_targets"], strict=True
+        make_priors(settings), alone["class_targets"], crowded["class_targets"], strict=True
     ):
         x1, y1, x2, y2 = *(prior[:2] - prior[2:] / 2), *(prior[:2] + prior[2:] / 2)
         inside = max(min(x2, 0.6) - max(x1, 0), 0) * max(min(y2, 0.6) - max(y1, 0), 0) / (prior[2] * prior[3])
@@ -145,9 +148,9 @@ def test_a_crowd_makes_background_neutral_and_trains_nothing_else():
 def test_an_image_without_objects(crowds):
     settings = load_settings("yolact_tiny")
     boxes, labels, masks = _objects(crowds, 128)
-    empty = yolact.targets(boxes, labels, np.ones(crowds, bool), masks, settings, np.random.default_rng(0))
+    empty = make_targets(boxes, labels, np.ones(crowds, bool), masks, settings, np.random.default_rng(0))
     assert not (empty["class_targets"] > 0).any() and empty["negatives"] == 0
-    batch = yolact.collate([empty])
+    batch = collate([empty])
     grid = batch["object_masks"].shape[2]
     rng = np.random.default_rng(1)
     outputs = {
@@ -160,7 +163,7 @@ def test_an_image_without_objects(crowds):
             "segm": (1, *batch["semantic"].shape[1:]),
         }.items()
     }
-    found = yolact.losses(outputs, batch, settings)
+    found = compute_losses(outputs, batch, settings)
     assert found["B"] == found["C"] == found["M"] == 0 and np.isfinite(found["S"])
 
 
@@ -169,9 +172,9 @@ def test_collate_pads_to_multiples():
     samples = []
     for i, count in enumerate((2, 17)):
         boxes, labels, masks = _objects(count, 128, seed=i)
-        samples.append(yolact.targets(boxes, labels, np.zeros(count, bool), masks, settings, np.random.default_rng(0)))
+        samples.append(make_targets(boxes, labels, np.zeros(count, bool), masks, settings, np.random.default_rng(0)))
         samples[-1] |= {"image": np.zeros((3, 128, 128), np.float32), "image_id": np.int64(i)}
-    batch = yolact.collate(samples)
+    batch = collate(samples)
     assert batch["object_masks"].shape == (2, 32, 32, 32) and not batch["object_masks"][0, 2:].any()
     assert batch["positive_index"].shape[1] % 16 == 0 and batch["image"].shape == (2, 3, 128, 128)
     np.testing.assert_array_equal(batch["image_id"], [0, 1])
@@ -233,7 +236,7 @@ def test_suppression_is_that_of_plain_loops(nms, limit):
     expected = sorted(expected, key=lambda found: -found[0])
     assert 25 < len(expected) < 200
     expected = expected[:limit]
-    found = yolact.select(offsets, probabilities, coefficients, priors, settings)
+    found = select(offsets, probabilities, coefficients, priors, settings)
     assert len(found.scores) == len(expected)
     np.testing.assert_array_equal(found.labels, [label for _, label, _ in expected])
     np.testing.assert_allclose(found.scores, [score for score, _, _ in expected])
@@ -245,7 +248,7 @@ def test_equal_scores_come_in_the_order_of_class_and_prior():
     settings = load_settings("yolact_tiny")
     priors = np.array([[0.2, 0.2, 0.1, 0.1], [0.7, 0.7, 0.1, 0.1]], np.float32)
     probabilities = np.full((2, 5), 0.2, np.float32)
-    found = yolact.select(
+    found = select(
         np.zeros((2, 4), np.float32), probabilities, np.arange(2, dtype=np.float32)[:, None], priors, settings
     )
     np.testing.assert_array_equal(found.labels, [0, 0, 1, 1, 2, 2, 3, 3])
@@ -254,7 +257,7 @@ def test_equal_scores_come_in_the_order_of_class_and_prior():
 
 def test_predict_takes_logits_and_each_images_own_size():
     settings = load_settings("yolact_tiny")
-    priors = yolact.priors(settings)
+    priors = make_priors(settings)
     rng = np.random.default_rng(0)
     conf = np.zeros((2, len(priors), 5), np.float32)
     conf[:, :, 0] = 9
@@ -265,7 +268,7 @@ def test_predict_takes_logits_and_each_images_own_size():
         "mask": rng.standard_normal((2, len(priors), 32)).astype(np.float32),
         "proto": rng.standard_normal((2, 32, 32, 32)).astype(np.float32),
     }
-    empty, one = yolact.predict(outputs, [(50, 60), (70, 80)], settings, score_threshold=0.2)
+    empty, one = find_instances(outputs, [(50, 60), (70, 80)], settings, score_threshold=0.2)
     assert len(empty) == 0 and empty.masks.shape == (0, 50, 60)
     assert one.labels.tolist() == [2] and one.masks.shape == (1, 70, 80) and one.masks.any()
     low, high = priors[40, :2] - priors[40, 2:] / 2, priors[40, :2] + priors[40, 2:] / 2

@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 
-from common.config import load_settings
-from common.yolact import postprocess
-from common.yolact.detection import Detections
+from common.families.yolact.detection import Detections, postprocess
+from common.models import load_settings
 
 HEIGHT, WIDTH = 9, 12
 # Pixel by pixel, of the two detections.
@@ -34,11 +33,11 @@ def test_masks_end_with_their_boxes_or_go_on(crop):
 
 def test_the_setting_is_what_predict_goes_by(monkeypatch):
     asked = []
-    monkeypatch.setattr("common.yolact.detection.detect", lambda outputs, settings: [None])
-    monkeypatch.setattr("common.yolact.detection.postprocess", lambda *arguments: asked.append(arguments[-1]))
-    from common.yolact import predict
+    monkeypatch.setattr("common.families.yolact.detection.detect", lambda outputs, settings: [None])
+    monkeypatch.setattr("common.families.yolact.detection.postprocess", lambda *arguments: asked.append(arguments[-1]))
+    from common.families.yolact.detection import find_instances
 
     for chosen in (True, False):
         settings = load_settings("yolact_tiny", [f"detection.crop={str(chosen).lower()}"])
-        predict({"proto": [None]}, [(HEIGHT, WIDTH)], settings)
+        find_instances({"proto": [None]}, [(HEIGHT, WIDTH)], settings)
     assert asked == [True, False]

@@ -6,7 +6,7 @@ import torch
 
 from benchmarks.speed import mask_rcnn, pose2seg, yolact
 from common import kernels
-from common.config import load_settings
+from common.models import load_settings
 from common.training.schedules import with_batch_size
 from tests.contract.stand_in_device import NAME, Held, StandInDevice
 from torch_impl import _kernels, ops

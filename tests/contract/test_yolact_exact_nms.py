@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from common.config import load_settings
-from common.yolact.detection import _exact_nms
+from common.families.yolact.detection import _exact_nms
+from common.models import load_settings
 
 SIZE = 512  # a power of two, so that boxes relative to it are exact
 BOXES = np.float32(

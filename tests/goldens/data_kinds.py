@@ -6,11 +6,11 @@ from types import ModuleType
 import numpy as np
 
 from common.array import Array
-from common.config import load_settings
 from common.data import transforms
 from common.data.coco import Sample
-from common.data.resizing import resized_size
-from common.data.yolact_samples import augment
+from common.families.mask_rcnn.resizing import resized_size
+from common.families.yolact.samples import augment
+from common.models import load_settings
 from tests.goldens import golden
 
 Answers = dict[str, np.ndarray]

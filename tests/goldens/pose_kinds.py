@@ -5,9 +5,13 @@ from types import ModuleType
 
 import numpy as np
 
-from common import pose
 from common.array import Array
-from common.config import Pose2SegSettings, load_settings
+from common.families.pose2seg import alignment
+from common.families.pose2seg.alignment import make_sampling_grid
+from common.families.pose2seg.settings import Pose2SegSettings
+from common.families.pose2seg.skeletons import draw_skeletons
+from common.families.pose2seg.templates import Templates, expand
+from common.models import load_settings
 from tests.goldens import golden
 
 Answers = dict[str, np.ndarray]
@@ -25,13 +29,13 @@ def align(case: Path, framework: str, device: str, xp: ModuleType, like: Array, 
     """
     manifest, arrays = golden.manifest(case), golden.arrays(case)
     settings = _settings(manifest)
-    expanded = pose.expand(arrays["in.templates"].astype(np.float64), _THRESHOLD)
-    templates = pose.Templates(points=expanded[..., :2], has=expanded[..., 2] > 0)
+    expanded = expand(arrays["in.templates"].astype(np.float64), _THRESHOLD)
+    templates = Templates(points=expanded[..., :2], has=expanded[..., 2] > 0)
     source, target = settings.feature_size, settings.network.align_size
-    found = pose.align(arrays["in.keypoints"], templates, source, target)
+    found = alignment.align(arrays["in.keypoints"], templates, source, target)
     features = manifest["inputs"]["features"]
     features = golden.image(features["seed"], features["shape"])[arrays["in.image_index"]]
-    grid = pose.sampling_grid(arrays["out.matrices"], source, target)
+    grid = make_sampling_grid(arrays["out.matrices"], source, target)
     rois = xp.grid_sample(xp.asarray(features, like), xp.asarray(grid, like), align_corners=True)
     return {
         "templates_expanded": expanded,
@@ -46,7 +50,7 @@ def skeleton(case: Path, framework: str, device: str, xp: ModuleType, like: Arra
     """Each person's 55 maps."""
     network = _settings(golden.manifest(case)).network
     keypoints = golden.arrays(case)["in.keypoints"]
-    maps = pose.skeletons(keypoints, network.align_size, network.skeleton_sigma, network.limb_distance)
+    maps = draw_skeletons(keypoints, network.align_size, network.skeleton_sigma, network.limb_distance)
     return {f"skeleton.{person}": each for person, each in enumerate(maps)}
 
 

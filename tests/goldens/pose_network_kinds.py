@@ -11,13 +11,18 @@ from types import ModuleType
 
 import numpy as np
 
-from common import pose
 from common.array import Array
 from common.commands import trace
 from common.commands.wing import learner_class
-from common.config import Pose2SegSettings, load_settings
-from common.data import pose2seg_samples
-from common.pose import affine
+from common.families.pose2seg import affine
+from common.families.pose2seg import samples as pose2seg_samples
+from common.families.pose2seg.affine import centred_resize
+from common.families.pose2seg.losses import compute_mask_loss
+from common.families.pose2seg.masks import make_mask_targets
+from common.families.pose2seg.persons import Persons, arrange
+from common.families.pose2seg.settings import Pose2SegSettings
+from common.families.pose2seg.templates import load_templates
+from common.models import load_settings
 from tests.goldens import golden
 from weights_convert import pose2seg
 from weights_convert.writers import write_pth
@@ -54,7 +59,7 @@ def loss(case: Path, framework: str, device: str, xp: ModuleType, like: Array, f
     for index, (height, width) in enumerate(batch["original_size"].tolist()):
         bits = np.unpackbits(arrays[f"in.masks.{index}"], axis=1)[:, : height * width]
         masks += list(bits.reshape(-1, height, width))
-    batch["masks"] = pose.mask_targets(masks, batch["mask_matrices"], settings.network.align_size)
+    batch["masks"] = make_mask_targets(masks, batch["mask_matrices"], settings.network.align_size)
     batch["normaliser.persons"] = np.array(len(masks), np.float32)
 
     learner = learner_class(framework)(settings, device)
@@ -63,12 +68,12 @@ def loss(case: Path, framework: str, device: str, xp: ModuleType, like: Array, f
     answers = {"loss": np.float32(losses["mask"]), "logits": learner.trace(batch)["logits"]}
     targets, persons = (xp.asarray(batch[name], like) for name in ("masks", "normaliser.persons"))
     logits = xp.asarray(answers["logits"], like)
-    _, (by_logits,) = xp.value_and_grad(lambda x: pose.mask_loss(x, targets, persons), logits)
+    _, (by_logits,) = xp.value_and_grad(lambda x: compute_mask_loss(x, targets, persons), logits)
     answers["grad.logits"] = xp.to_numpy(by_logits)
     return answers | {f"grad.{name}": gradient for name, gradient in gradients.items()}
 
 
-def _inputs(case: Path, settings: Pose2SegSettings) -> tuple[dict[str, np.ndarray], pose.Persons]:
+def _inputs(case: Path, settings: Pose2SegSettings) -> tuple[dict[str, np.ndarray], Persons]:
     """A batch for prediction of the case's images, and its persons as they are aligned here."""
     manifest, arrays = golden.manifest(case), golden.arrays(case)
     samples = []
@@ -78,14 +83,14 @@ def _inputs(case: Path, settings: Pose2SegSettings) -> tuple[dict[str, np.ndarra
         samples.append(pose2seg_samples.prepare(image, arrays[f"in.keypoints.{index}"], settings))
     inputs = pose2seg_samples.join(samples, settings)
     side = settings.preprocessing.size
-    resizes = np.stack([pose.centred_resize(tuple(size), (side, side)) for size in inputs["original_size"].tolist()])
+    resizes = np.stack([centred_resize(tuple(size), (side, side)) for size in inputs["original_size"].tolist()])
     keypoints = np.concatenate([sample["keypoints"] for sample in samples])
-    arranged = keypoints, resizes[inputs["person_image"]], settings, pose.load_templates()
-    own = pose.arrange(*arranged)
+    arranged = keypoints, resizes[inputs["person_image"]], settings, load_templates()
+    own = arrange(*arranged)
     if "out.feature_matrices" in arrays:
         reference = arrays["out.feature_matrices"][:, :2].astype(np.float64)
-        moved = affine.compose(reference, affine.inverse(own.feature_matrices))
-        theirs = asdict(pose.arrange(*arranged, jitter=moved))
+        moved = affine.compose(reference, affine.invert(own.feature_matrices))
+        theirs = asdict(arrange(*arranged, jitter=moved))
         inputs |= {name: theirs[name] for name in ("grid", "skeletons", "mask_matrices")}
     return inputs, own
 

@@ -5,13 +5,15 @@ from types import ModuleType
 
 import numpy as np
 
-from common import rcnn
 from common.array import Array
 from common.box_coder import decode
 from common.commands import trace
-from common.config import MaskRcnnSettings, ProposalLimits, load_settings
-from common.masks import paste, paste_binary
-from common.rcnn.detection import WEIGHTS
+from common.families.mask_rcnn.detection import WEIGHTS, detect, to_original
+from common.families.mask_rcnn.geometry import make_anchors
+from common.families.mask_rcnn.masks import paste, paste_binary
+from common.families.mask_rcnn.proposals import Proposals, flatten_by_anchor, propose
+from common.families.mask_rcnn.settings import MaskRcnnSettings, ProposalLimits
+from common.models import load_settings
 from tests.goldens import golden
 from weights_convert.writers import write_pth
 
@@ -114,11 +116,11 @@ def detections(case: Path, framework: str, device: str, xp: ModuleType, like: Ar
         for run, most in (("", given["detections"]), ("top_", given["top"])):
             detection = {"score_threshold": given["score"], "iou_threshold": given["nms"], "max_detections": most}
             settings = base.model_copy(update={"detection": base.detection.model_copy(update=detection)})
-            for image, found in enumerate(rcnn.detect(*outputs, counts, sizes, settings)):
+            for image, found in enumerate(detect(*outputs, counts, sizes, settings)):
                 name = f"{prefix}_{run}"
                 answers |= {f"{name}boxes_{image}": found.boxes, f"{name}scores_{image}": found.scores}
                 answers |= {f"{name}labels_{image}": found.labels, f"{name}rows_{image}": found.rows}
-                shown = rcnn.to_original(found, sizes[image], originals[image], settings.convention)
+                shown = to_original(found, sizes[image], originals[image], settings.convention)
                 answers |= {f"{name}resized_{image}": shown.boxes, f"{name}resized_labels_{image}": shown.labels}
         decoded = xp.to_numpy(decode(outputs[1], outputs[2], WEIGHTS, 1.0 if prefix == "mb" else 0.0))
         answers[f"{prefix}_decoded"] = decoded.reshape(len(decoded), -1, 4) if prefix == "tv" else decoded
@@ -151,7 +153,7 @@ def _with_rpn(settings: MaskRcnnSettings, changes: dict, **others: object) -> Ma
 
 
 def _anchors(maps: list, settings: MaskRcnnSettings, padded: list[int]) -> list[np.ndarray]:
-    return rcnn.anchors(settings, tuple(padded), [logits.shape[2:] for logits, _ in maps])
+    return make_anchors(settings, tuple(padded), [logits.shape[2:] for logits, _ in maps])
 
 
 def _propose(
@@ -162,16 +164,16 @@ def _propose(
     padded: list[int],
     xp: ModuleType,
     like: Array,
-) -> list[rcnn.Proposals]:
+) -> list[Proposals]:
     logits, deltas = ([xp.asarray(each, like) for each in kind] for kind in zip(*maps, strict=True))
     sizes = [tuple(map(int, size)) for size in inputs["image_sizes"][: len(maps[0][0])]]
     places = _anchors(maps, settings, padded)
-    return rcnn.propose(logits, deltas, places, sizes, settings.convention, settings.rpn, limits)
+    return propose(logits, deltas, places, sizes, settings.convention, settings.rpn, limits)
 
 
 def _decoded(maps: list, settings: MaskRcnnSettings, padded: list[int], xp: ModuleType, like: Array) -> np.ndarray:
     """Every anchor's box, before any choice: (N, P, 4)"""
-    flat = [rcnn.by_anchor(xp.asarray(logits, like), xp.asarray(deltas, like))[1] for logits, deltas in maps]
+    flat = [flatten_by_anchor(xp.asarray(logits, like), xp.asarray(deltas, like))[1] for logits, deltas in maps]
     anchors = xp.asarray(np.concatenate(_anchors(maps, settings, padded)), like)
     deltas = xp.concatenate(flat, axis=1)
     return np.stack([xp.to_numpy(decode(deltas[n], anchors, (1.0, 1.0, 1.0, 1.0))) for n in range(deltas.shape[0])])

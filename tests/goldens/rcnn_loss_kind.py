@@ -6,12 +6,16 @@ from types import ModuleType
 
 import numpy as np
 
-from common import rcnn
 from common.array import Array
 from common.box_coder import encode
 from common.boxes import side_offset
-from common.config import MaskRcnnSettings, load_settings
-from common.rcnn.detection import WEIGHTS
+from common.families.mask_rcnn.detection import WEIGHTS
+from common.families.mask_rcnn.geometry import make_anchors
+from common.families.mask_rcnn.losses import compute_box_losses, compute_mask_loss, compute_rpn_losses
+from common.families.mask_rcnn.proposals import flatten_by_anchor
+from common.families.mask_rcnn.settings import MaskRcnnSettings
+from common.families.mask_rcnn.targets import draw_polygon_targets, label_anchors, label_regions, pool_bitmap_targets
+from common.models import load_settings
 from tests.goldens import golden
 from tests.goldens.rcnn_kinds import VARIANTS
 
@@ -93,9 +97,9 @@ def _answers(batch: _Batch, padded: list[int], framework: str, xp: ModuleType, l
 
     def terms(logits: Array, deltas: Array, classes: Array, boxes: Array, masks: Array) -> list[Array]:
         chosen = (xp.take(logits, rows), xp.take(deltas, rows), arrays["anchor_labels"], arrays["anchor_targets"])
-        found = list(rcnn.rpn_losses(*chosen, len(batch.images), batch.settings))
-        found += rcnn.box_losses(classes, boxes, arrays["labels"], arrays["targets"], batch.settings)
-        return [*found, rcnn.mask_loss(masks, arrays["mask_labels"], arrays["mask_targets"])]
+        found = list(compute_rpn_losses(*chosen, len(batch.images), batch.settings))
+        found += compute_box_losses(classes, boxes, arrays["labels"], arrays["targets"], batch.settings)
+        return [*found, compute_mask_loss(masks, arrays["mask_labels"], arrays["mask_targets"])]
 
     count = 4 if batch.prefix == "d2_empty" else 5
     answers[f"{batch.prefix}_losses"] = np.array([xp.to_numpy(x).item() for x in terms(*given)[:count]])
@@ -108,8 +112,8 @@ def _answers(batch: _Batch, padded: list[int], framework: str, xp: ModuleType, l
 def _flat(batch: _Batch, padded: list[int], xp: ModuleType, like: Array) -> tuple[Array, Array, np.ndarray]:
     """Logits and offsets of all images' anchors one after the other, and one image's anchors."""
     maps = [tuple(batch.predictions[f"{kind}_l{k}"] for kind in ("logits", "deltas")) for k in range(5)]
-    anchors = rcnn.anchors(batch.settings, tuple(padded), [logits.shape[2:] for logits, _ in maps])
-    flat = [rcnn.by_anchor(*(xp.asarray(x[: len(batch.images)], like) for x in each)) for each in maps]
+    anchors = make_anchors(batch.settings, tuple(padded), [logits.shape[2:] for logits, _ in maps])
+    flat = [flatten_by_anchor(*(xp.asarray(x[: len(batch.images)], like) for x in each)) for each in maps]
     logits, deltas = (xp.concatenate([level[k] for level in flat], axis=1) for k in (0, 1))
     return xp.reshape(logits, (-1,)), xp.reshape(deltas, (-1, 4)), np.concatenate(anchors)
 
@@ -119,7 +123,7 @@ def _rpn_samples(batch: _Batch, anchors: np.ndarray, answers: Answers) -> Answer
     rows, labels, targets = [], [], []
     for image in batch.images:
         boxes, _ = batch.objects(image)
-        of_anchors, matched = rcnn.label_anchors(anchors, boxes, batch.sizes(image), batch.settings)
+        of_anchors, matched = label_anchors(anchors, boxes, batch.sizes(image), batch.settings)
         answers[f"{batch.prefix}_rpn_labels_{image}"] = of_anchors
         shown = np.where(of_anchors == 1, matched, -1) if batch.family == "d2" else matched
         answers[f"{batch.prefix}_rpn_matched_{image}"] = shown
@@ -143,7 +147,7 @@ def _roi_samples(batch: _Batch, answers: Answers) -> Answers:
     for image in batch.images:
         boxes, columns = batch.objects(image)
         regions = np.concatenate([batch.inputs[f"proposals_{image}"], boxes])
-        labels, matched = rcnn.label_regions(regions, boxes, columns, batch.settings)
+        labels, matched = label_regions(regions, boxes, columns, batch.settings)
         answers[f"{prefix}_roi_all_labels_{image}"] = labels
         chosen = np.concatenate(batch.chosen("roi", image))
         chosen = chosen if batch.family == "d2" else np.sort(chosen)
@@ -159,10 +163,10 @@ def _roi_samples(batch: _Batch, answers: Answers) -> Answers:
         if len(positive):
             masks = batch.inputs[f"gt_masks_{image}"]
             if batch.family != "mb":
-                soft = rcnn.bitmap_targets(masks, matched[positive], regions[positive], _MASK, convention)
+                soft = pool_bitmap_targets(masks, matched[positive], regions[positive], _MASK, convention)
             if batch.family != "tv":
                 polygons = _polygons(batch.inputs, image)
-                drawn = rcnn.polygon_targets(
+                drawn = draw_polygon_targets(
                     [polygons[k] for k in matched[positive]], regions[positive], batch.sizes(image), _MASK, convention
                 )
         parts["soft"].append(soft)

@@ -6,10 +6,10 @@ from types import ModuleType
 import numpy as np
 
 from common.array import Array
-from common.config import load_settings
 from common.evaluation.coco import coco_results
-from common.rcnn.detection import Detections
-from common.rcnn.prediction import instances_of
+from common.families.mask_rcnn.detection import Detections
+from common.families.mask_rcnn.prediction import instances_of
+from common.models import load_settings
 from common.results import Instances
 from tests.goldens import golden
 from tests.goldens.rcnn_kinds import VARIANTS

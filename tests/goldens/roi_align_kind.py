@@ -6,7 +6,7 @@ from types import ModuleType
 import numpy as np
 
 from common.array import Array
-from common.rcnn import pool_pyramid, pyramid_levels
+from common.families.mask_rcnn.pooling import pool_pyramid, pyramid_levels
 from tests.goldens import golden
 
 # name: output size, scale, sampling ratio, aligned (as the manifest's notes list them)

@@ -8,13 +8,15 @@ from types import ModuleType
 
 import numpy as np
 
-from common import yolact
 from common.array import Array
 from common.commands import trace
 from common.commands.wing import learner_class
-from common.config import YolactSettings, load_settings
-from common.yolact.geometry import Geometry
-from common.yolact.target import match
+from common.families.yolact.detection import Detections, postprocess, select
+from common.families.yolact.geometry import Geometry
+from common.families.yolact.losses import compute_losses
+from common.families.yolact.settings import YolactSettings
+from common.families.yolact.targets import collate, make_targets, match_priors
+from common.models import load_settings
 from tests.goldens import golden
 from weights_convert.writers import write_pth
 
@@ -45,10 +47,10 @@ def detect(case: Path, framework: str, device: str, xp: ModuleType, like: Array,
         conf = _confidences(run["conf"], arrays["in.conf"])
         inputs = [xp.asarray(_squeezed(x), like) for x in (arrays["in.loc"], conf, arrays["in.mask"])]
         rules = _rules(settings, manifest["settings"], run)
-        found = yolact.select(*inputs, arrays["in.priors"], rules)
+        found = select(*inputs, arrays["in.priors"], rules)
         found = _ties_as_in(found, arrays.get(f"out.{name}.class"))
         size = (manifest["settings"]["image_height"], manifest["settings"]["image_width"])
-        shown = yolact.postprocess(found, xp.asarray(prototypes, like), size, run["score_threshold"], net)
+        shown = postprocess(found, xp.asarray(prototypes, like), size, run["score_threshold"], net)
         answers |= {
             f"{name}.box": found.boxes,
             f"{name}.score": found.scores,
@@ -71,10 +73,10 @@ def loss(case: Path, framework: str, device: str, xp: ModuleType, like: Array, f
     """The terms, the gradients of their sum, and the matching that they stand on."""
     given = loss_case(case)
     net = mask_iou_net(case, framework, device, given.settings) if golden.manifest(case).get("keys") else None
-    batch = {name: xp.asarray(value, like) for name, value in yolact.collate(given.samples).items()}
+    batch = {name: xp.asarray(value, like) for name, value in collate(given.samples).items()}
 
     def terms(*values: Array) -> dict[str, Array]:
-        return yolact.losses(dict(zip(given.outputs, values, strict=True)), batch, given.settings, net)
+        return compute_losses(dict(zip(given.outputs, values, strict=True)), batch, given.settings, net)
 
     values = [xp.asarray(value, like) for value in given.outputs.values()]
     answers = {f"loss.{name}": xp.to_numpy(value).reshape(()) for name, value in terms(*values).items()}
@@ -91,7 +93,9 @@ class LossCase:
     settings: YolactSettings
     outputs: dict[str, np.ndarray]  # the network's
     samples: list[dict[str, np.ndarray]]  # each image's targets
-    matches: list[tuple[np.ndarray, np.ndarray, np.ndarray]]  # each image's, as common.yolact.target.match gives them
+    matches: list[
+        tuple[np.ndarray, np.ndarray, np.ndarray]
+    ]  # each image's, as common.families.yolact.targets.match_priors gives them
 
 
 def loss_case(case: Path) -> LossCase:
@@ -107,8 +111,8 @@ def loss_case(case: Path) -> LossCase:
         masks = np.unpackbits(arrays[f"in.masks.{index}"], axis=1)[:, : 138 * 138].reshape(-1, 138, 138)
         boxes, labels = objects[:, :4], objects[:, 4].astype(np.int64)
         rng = np.random.default_rng(0)  # no image has so many positives that it would be drawn from
-        samples.append(yolact.targets(boxes, labels, crowd, masks, settings, rng, geometry))
-        matches.append(match(boxes[~crowd], labels[~crowd], boxes[crowd], geometry.priors, settings.losses))
+        samples.append(make_targets(boxes, labels, crowd, masks, settings, rng, geometry))
+        matches.append(match_priors(boxes[~crowd], labels[~crowd], boxes[crowd], geometry.priors, settings.losses))
     return LossCase(settings, outputs, samples, matches)
 
 
@@ -169,14 +173,14 @@ def _confidences(rule: str, conf: np.ndarray) -> np.ndarray:
     return changed
 
 
-def _ties_as_in(found: yolact.Detections, labels: np.ndarray | None) -> yolact.Detections:
+def _ties_as_in(found: Detections, labels: np.ndarray | None) -> Detections:
     """Equal scores in the order of the reference's labels: the original sorts them in no order of its own."""
     if labels is None or len(labels) != len(found.labels):
         return found
     mine, theirs = np.lexsort((found.labels, -found.scores)), np.lexsort((labels, -found.scores))
     order = np.empty_like(mine)
     order[theirs] = mine
-    return yolact.Detections(found.boxes[order], found.scores[order], found.labels[order], found.coefficients[order])
+    return Detections(found.boxes[order], found.scores[order], found.labels[order], found.coefficients[order])
 
 
 def _crafted(entry: dict) -> np.ndarray:

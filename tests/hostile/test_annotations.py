@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from common.commands import evaluate
-from common.config import load_settings
 from common.data.check import check
 from common.data.coco import CocoDataset
 from common.errors import UserError
+from common.models import load_settings
 from common.results import Instances
 from common.weights import Card
 from tests.common.data.coco_files import HEIGHT, WIDTH, annotation, image, write

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from common.config import load_settings
 from common.errors import UserError
+from common.models import load_settings
 from tests.weights_convert.small_models import draw, small, small_or_other
 from weights_convert import conversion, convert, open_weights, read_foreign
 from weights_convert.writers import write_pth

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from common.config import load_settings
+from common.models import load_settings
 from tests.weights_convert.small_models import draw_canonical, small_or_other
 from weights_convert import conversion, mask_rcnn, pose2seg, yolact
 

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from common.config import Settings, load_settings
+from common.config import Settings
+from common.models import load_settings
 from weights_convert import mask_rcnn
 from weights_convert.mask_rcnn_layouts import layout
 

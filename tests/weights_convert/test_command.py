@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from common import weights as canonical
-from common.config import load_settings
 from common.errors import UserError
+from common.models import load_settings
 from common.weights import compare_weights
 from weights_convert import __main__ as command
 from weights_convert import convert, open_weights, read_foreign, yolact

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from common.config import load_settings
+from common.models import load_settings
 from weights_convert import family_of
 from weights_convert.class_names import COCO, class_names
 from weights_convert.finetuning import start_from

@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from common.anchors import cell_anchors
-from common.config import load_settings, model_names
+from common.config import model_names
 from common.errors import UserError
+from common.families.mask_rcnn.anchors import cell_anchors
+from common.models import load_settings
 from common.weights import check_fit, compare_weights
 from tests.goldens import golden
 from tests.weights_convert.small_models import draw, draw_canonical, small

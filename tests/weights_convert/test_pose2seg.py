@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from common.config import load_settings, model_names
+from common.config import model_names
 from common.errors import UserError
+from common.models import load_settings
 from common.weights import compare_weights
 from tests.goldens import golden
 from weights_convert import convert, open_weights, pose2seg, read_foreign

@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from common.config import load_settings
+from common.models import load_settings
 from common.weights import compare_weights
 from weights_convert import read_foreign
 from weights_convert.conversion import TARGET_FORMATS, convert, original_format, write
 from weights_convert.writers import write_pth
 
 NETWORK = """
-from common.config import load_settings
+from common.models import load_settings
 from {framework}_impl.learner import Learner
 learner = Learner(load_settings("{model}"), "cpu")
 network = learner.network

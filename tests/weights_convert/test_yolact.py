@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from common.config import load_settings, model_names
+from common.config import model_names
 from common.errors import UserError
+from common.models import load_settings
 from common.weights import check_fit, compare_weights
 from tests.goldens import golden
 from weights_convert import open_weights, yolact

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from common.config import load_settings
+from common.models import load_settings
 from tests.goldens import golden
 
 

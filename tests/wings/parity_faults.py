@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-import common.yolact
+import common.families.yolact.family
 from benchmarks.parity import case
 from common.array import namespace
-from common.yolact import detection
+from common.families.yolact import detection
 
 CALL = {"torch": "forward", "jittor": "execute", "mindspore": "construct"}
 GROUP = "head."  # the parameters of the optimizer's group that is spoilt
@@ -69,17 +69,19 @@ def missing_relu(wing, patch, framework):
 
 
 def floored_priors(wing, patch, framework):
-    right = common.yolact.priors
-    patch.setattr(common.yolact, "priors", lambda *given: np.floor(right(*given) * 128) / np.float32(128))
+    right = common.families.yolact.family.make_priors
+    patch.setattr(
+        common.families.yolact.family, "make_priors", lambda *given: np.floor(right(*given) * 128) / np.float32(128)
+    )
 
 
 def dropped_term(wing, patch, framework):
-    right = common.yolact.losses
+    right = common.families.yolact.family.compute_losses
 
     def losses(*given):
         return {name: value for name, value in right(*given).items() if name != "S"}
 
-    patch.setattr(common.yolact, "losses", losses)
+    patch.setattr(common.families.yolact.family, "compute_losses", losses)
 
 
 def trained_norm(wing, patch, framework):

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-import common.pose
-import common.pose.inference
-import common.pose.persons
+import common.families.pose2seg
+import common.families.pose2seg.persons
+import common.families.pose2seg.prediction
 from tests.wings.parity_faults import SCALED, Fault
 
 
@@ -19,13 +19,13 @@ def other_corners_behind_the_blocks(wing, patch, framework):
 
 
 def no_skeletons(wing, patch, framework):
-    right = common.pose.persons.skeletons
-    patch.setattr(common.pose.persons, "skeletons", lambda *given: np.zeros_like(right(*given)))
+    right = common.families.pose2seg.persons.draw_skeletons
+    patch.setattr(common.families.pose2seg.persons, "draw_skeletons", lambda *given: np.zeros_like(right(*given)))
 
 
 def mean_over_both_classes(wing, patch, framework):
-    right = common.pose.inference.mask_loss
-    patch.setattr(common.pose.inference, "mask_loss", lambda *given: 0.5 * right(*given))
+    right = common.families.pose2seg.prediction.compute_mask_loss
+    patch.setattr(common.families.pose2seg.prediction, "compute_mask_loss", lambda *given: 0.5 * right(*given))
 
 
 def decay_as_in_the_others(wing, patch, framework):
@@ -35,8 +35,8 @@ def decay_as_in_the_others(wing, patch, framework):
 
 
 def masks_a_pixel_off(wing, patch, framework):
-    right = common.pose.inference.paste
-    patch.setattr(common.pose.inference, "paste", lambda *given: np.roll(right(*given), 1, axis=2))
+    right = common.families.pose2seg.prediction.paste
+    patch.setattr(common.families.pose2seg.prediction, "paste", lambda *given: np.roll(right(*given), 1, axis=2))
 
 
 FAULTS = {

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from common import rcnn
-from common.config import MaskRcnnSettings
-from common.rcnn.forms import Form, pack
+from common.families.mask_rcnn.outlines import Outline, pack_outlines
+from common.families.mask_rcnn.sampling import make_anchor_targets
+from common.families.mask_rcnn.settings import MaskRcnnSettings
 from tests.goldens import golden
 
 PADDED = (96, 128)
@@ -22,23 +22,25 @@ def diamond(box: np.ndarray) -> np.ndarray:
     return np.array([(x1 + x2) / 2, y1, x2, (y1 + y2) / 2, (x1 + x2) / 2, y2, x1, (y1 + y2) / 2])
 
 
-def bitmap(box: np.ndarray) -> Form:
+def bitmap(box: np.ndarray) -> Outline:
     """The box's left half, with an edge of zeros."""
     x1, y1, x2, y2 = map(int, box)
     pixels = np.zeros((y2 - y1 + 2, x2 - x1 + 2), np.uint8)
     pixels[1:-1, 1 : (x2 - x1) // 2] = 1
-    return Form(bitmap=pixels, corner=(x1 - 1, y1 - 1))
+    return Outline(bitmap=pixels, corner=(x1 - 1, y1 - 1))
 
 
 def training_batch(settings: MaskRcnnSettings, images: tuple[int, ...] = (0, 1, 2)) -> dict[str, np.ndarray]:
     """The chosen images; the first object of each is a polygon, the others are bitmaps, in torchvision's way all."""
     boxes, sizes = [BOXES[i] for i in images], SIZES[list(images)]
     targets = [
-        rcnn.anchor_targets(each, tuple(size), PADDED, settings, seed)
+        make_anchor_targets(each, tuple(size), PADDED, settings, seed)
         for seed, (each, size) in enumerate(zip(boxes, sizes.tolist(), strict=True), start=5)
     ]
     draws = settings.convention != "torchvision"
-    forms = [Form((diamond(box),)) if k == 0 and draws else bitmap(box) for each in boxes for k, box in enumerate(each)]
+    forms = [
+        Outline((diamond(box),)) if k == 0 and draws else bitmap(box) for each in boxes for k, box in enumerate(each)
+    ]
     first = 1 if settings.network.background == "first" else 0
     counts = np.array([len(each) for each in boxes])
     return {
@@ -51,5 +53,5 @@ def training_batch(settings: MaskRcnnSettings, images: tuple[int, ...] = (0, 1, 
         "host.columns": first + np.arange(counts.sum(), dtype=np.int32) % settings.num_classes,
         "host.counts": counts,
         "host.seed": 5 + np.arange(len(images)),
-        **pack(forms),
+        **pack_outlines(forms),
     }

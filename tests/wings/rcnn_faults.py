@@ -2,10 +2,10 @@
 
 import numpy as np
 
-import common.anchors
-import common.rcnn.prediction
-import common.rcnn.proposals
-import common.rcnn.sampling
+import common.families.mask_rcnn.anchors
+import common.families.mask_rcnn.prediction
+import common.families.mask_rcnn.proposals
+import common.families.mask_rcnn.sampling
 from tests.wings.parity_faults import SCALED, Fault
 
 
@@ -17,7 +17,7 @@ class _FlooringNumPy:
 
 
 def floored_anchors(wing, patch, framework):
-    patch.setattr(common.anchors, "np", _FlooringNumPy())
+    patch.setattr(common.families.mask_rcnn.anchors, "np", _FlooringNumPy())
 
 
 def other_alignment(wing, patch, framework):
@@ -27,22 +27,22 @@ def other_alignment(wing, patch, framework):
 
 def no_last_pixel(wing, patch, framework):
     """Decodes with sides of x2 - x1, where the anchors' are x2 - x1 + 1."""
-    right = common.rcnn.proposals.decode
-    patch.setattr(common.rcnn.proposals, "decode", lambda *given: right(*given[:3], 0.0))
+    right = common.families.mask_rcnn.proposals.decode
+    patch.setattr(common.families.mask_rcnn.proposals, "decode", lambda *given: right(*given[:3], 0.0))
 
 
 def other_coder_weights(wing, patch, framework):
-    patch.setattr(common.rcnn.sampling, "ANCHOR_WEIGHTS", (10.0, 10.0, 5.0, 5.0))
+    patch.setattr(common.families.mask_rcnn.sampling, "ANCHOR_WEIGHTS", (10.0, 10.0, 5.0, 5.0))
 
 
 def background_last(wing, patch, framework):
-    right = common.rcnn.sampling.label_regions
+    right = common.families.mask_rcnn.sampling.label_regions
 
     def label_regions(regions, boxes, columns, settings):
         found, matched = right(regions, boxes, columns, settings)
         return np.where(matched >= 0, found - 1, settings.num_classes).astype(np.int32), matched
 
-    patch.setattr(common.rcnn.sampling, "label_regions", label_regions)
+    patch.setattr(common.families.mask_rcnn.sampling, "label_regions", label_regions)
 
 
 def biases_at_the_common_rate(wing, patch, framework):
@@ -52,8 +52,10 @@ def biases_at_the_common_rate(wing, patch, framework):
 
 
 def masks_a_pixel_off(wing, patch, framework):
-    right = common.rcnn.prediction.paste_binary
-    patch.setattr(common.rcnn.prediction, "paste_binary", lambda *given: np.roll(right(*given), 1, axis=2))
+    right = common.families.mask_rcnn.prediction.paste_binary
+    patch.setattr(
+        common.families.mask_rcnn.prediction, "paste_binary", lambda *given: np.roll(right(*given), 1, axis=2)
+    )
 
 
 FAULTS = {

@@ -3,13 +3,12 @@
 import numpy as np
 import pytest
 
-from common.config import load_settings
 from common.data.coco import resolve
 from common.data.shapes import write_shapes
-from common.data.yolact_samples import Training
 from common.errors import UserError
-from common.training.initial_weights import initial_weights
-from common.yolact import collate
+from common.families.yolact.samples import Training
+from common.families.yolact.targets import collate
+from common.models import initial_weights, load_settings
 
 STEPS = 20
 DECAY = 0.01

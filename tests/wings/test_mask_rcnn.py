@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from common.boxes import with_border
-from common.rcnn import map_names
+from common.families.mask_rcnn.geometry import map_names
 from tests.goldens import golden
 from tests.wings.golden_learner import golden_learner
 

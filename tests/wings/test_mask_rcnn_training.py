@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from common import numpy_ops, rcnn
-from common.config import load_settings
+from common import numpy_ops
+from common.families.mask_rcnn.training import compute_losses
+from common.models import load_settings
 from tests.goldens import golden
 from tests.wings.rcnn_batch import training_batch
 
@@ -75,7 +76,7 @@ def test_terms_are_those_of_numpy(variant, wing, xp, like):
     learner = learner_for(wing, variant)
     batch = training_batch(learner.settings)
     losses, gradients = learner.gradients(batch)
-    expected = rcnn.losses(InNumpy(learner.network, xp, like), batch)
+    expected = compute_losses(InNumpy(learner.network, xp, like), batch)
     assert list(losses) == TERMS
     for name, value in losses.items():
         assert value == pytest.approx(numpy_ops.to_numpy(expected[name]).item(), rel=1e-4), name

@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 
 from common.array import namespace
-from common.config import load_settings
+from common.models import initial_weights, load_settings
 from common.observing import Outputs, arrays_in, replaced
-from common.training.initial_weights import initial_weights
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import pytest
 from benchmarks.parity.finding import Run
 from benchmarks.parity.prepare import prepare
 from benchmarks.parity.worker import compare
-from common.config import load_settings
+from common.models import load_settings
 from tests.wings import parity_faults, pose_faults, rcnn_faults
 
 pytestmark = pytest.mark.slow

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from common import pose
-from common.config import load_settings
-from common.data import pose2seg_samples
 from common.errors import UserError
+from common.families.pose2seg import samples as pose2seg_samples
+from common.families.pose2seg.prediction import gather_person_features
+from common.models import load_settings
 from tests.goldens import golden
 from tests.wings.golden_learner import golden_learner
 
@@ -80,7 +80,7 @@ def test_the_parts_apart(learner, xp, like):
     answers, network = learner.trace(inputs), learner.network
     features = network.features(xp.asarray(inputs["image"], like))
     persons = {name: xp.asarray(inputs[name], like) for name in ("person_image", "grid", "skeletons")}
-    rois = pose.person_features(features, persons, SETTINGS)
+    rois = gather_person_features(features, persons, SETTINGS)
     for name, value in {"p1": features, "rois": rois, "logits": network.segnet(rois)}.items():
         assert golden.distance(xp.to_numpy(value), answers[name]) < 1e-4, name
 

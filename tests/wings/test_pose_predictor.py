@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from common.commands.wing import open_model
-from common.config import load_settings
-from common.data import pose2seg_samples
 from common.errors import UserError
+from common.families.pose2seg import samples as pose2seg_samples
+from common.models import load_settings
 from common.weights import Card, save
 from tests.goldens import golden
 

@@ -4,9 +4,9 @@ import cv2
 import numpy as np
 import pytest
 
-from common.config import load_settings
-from common.data.samples import samples_for
 from common.errors import UserError
+from common.families import family_of
+from common.models import load_settings
 from common.weights import Card, save
 from tests.goldens import golden
 
@@ -48,7 +48,7 @@ def found(predictor, image):
 
 def test_what_it_finds_is_what_the_learner_finds(model, weights, wing, predictor, image, found):
     settings = predictor.settings
-    samples = samples_for(settings)
+    samples = family_of(settings).samples
     batch = samples.join([samples.prepare(image, settings)], settings)
     learner = wing("learner").Learner(settings, "cpu")
     learner.load_weights({name: golden.weight(name, shape) for name, shape in learner.shapes().items()})
@@ -145,7 +145,7 @@ def test_yolact_plus_shows_instances_by_the_scores_of_their_masks(wing, tmp_path
     facts = {"source": "a test", "licence": "none", "preprocessing": settings.preprocessing}
     save(tmp_path / "w.safetensors", arrays, Card(model="yolact_tiny", classes=CLASSES, **facts))
     learner.load_weights(arrays)
-    samples = samples_for(settings)
+    samples = family_of(settings).samples
     (everything,) = learner.predict(samples.join([samples.prepare(image, settings)], settings), 0.1)
     rated = np.sort(everything.mask_scores)[::-1]
     threshold = float(rated[3] + rated[4]) / 2

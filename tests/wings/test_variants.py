@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from common.config import load_settings, model_names
+from common.config import model_names
+from common.models import load_settings
 from tests.goldens import golden
 from weights_convert import mask_rcnn, pose2seg, yolact
 

@@ -7,8 +7,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from common.config import load_settings
 from common.errors import UserError
+from common.models import load_settings
 from common.training import checkpoints
 from common.weights import load_card
 

@@ -5,7 +5,8 @@ import pytest
 
 from benchmarks.parity.choices import GATE, NUMBER, Choices
 from benchmarks.parity.judge import Tolerances
-from common.rcnn import Proposals, training
+from common.families.mask_rcnn import training
+from common.families.mask_rcnn.proposals import Proposals
 
 COUNT = 100
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from common.commands import evaluate, predict, train
-from common.config import load_settings
 from common.errors import UserError
+from common.models import load_settings
 
 
 @pytest.fixture

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from common.commands import evaluate, predict, train, wing
-from common.config import load_settings
 from common.data.coco import resolve
 from common.data.shapes import write_shapes
 from common.errors import UserError
+from common.models import load_settings
 from common.results import Instances
 from common.weights import Card, save
 from tests.common.commands.still_learner import TwoObjectsLearner

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from common.commands import evaluate, predict, train, wing
-from common.config import load_settings
 from common.data.coco import resolve
 from common.data.shapes import write_shapes
 from common.errors import UserError
 from common.evaluation.coco import full_name
+from common.models import load_settings
 from common.results import Instances
 from common.weights import Card, save
 from weights_convert.pose2seg import canonical_shapes

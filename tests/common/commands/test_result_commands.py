@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from common.commands import evaluate, predict
-from common.config import load_settings
 from common.data.coco import resolve
 from common.data.shapes import write_shapes
 from common.errors import UserError
+from common.models import load_settings
 from common.results import Instances
 from common.weights import Card, load_card, save, save_card
 from tests.common.commands import test_commands as commands

@@ -9,11 +9,11 @@ import cv2
 import numpy as np
 import pytest
 
-from common.config import load_settings
 from common.data.check import check
 from common.data.coco import resolve
 from common.data.shapes import write_shapes
-from common.data.yolact_samples import Training
+from common.families.yolact.samples import Training
+from common.models import load_settings
 from tests.common.data.coco_files import HEIGHT, WIDTH, annotation, image, write
 
 REPOSITORY = Path(__file__).parents[3]

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from common.config import RcnnAugmentation
-from common.data import colour_jitter
+from common.families.mask_rcnn import colour_jitter
+from common.families.mask_rcnn.settings import RcnnAugmentation
 from common.training.randomness import stream
 
 # Of each change and factor the image of `picture`, row by row.

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from common.data.figures import KEYPOINT_NAMES
-from common.data.keypoints_by_name import keypoints_by_name
 from common.errors import UserError
+from common.families.pose2seg.keypoints_by_name import keypoints_by_name
 from tests.common.data.coco_files import annotation, image, write
 
 PERSON = [{"id": 1, "name": "person", "keypoints": list(KEYPOINT_NAMES)}]

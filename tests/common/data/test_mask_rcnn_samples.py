@@ -8,18 +8,19 @@ import numpy as np
 import pytest
 from pycocotools import mask as rle
 
-from common import rcnn
-from common.config import MaskRcnnSettings, load_settings
 from common.data.check import check
 from common.data.coco import CocoDataset, resolve
-from common.data.colour_jitter import jitter_colours
 from common.data.loader import Loader, ordered
-from common.data.mask_rcnn_samples import Inference, Training, join, prepare
-from common.data.resizing import nearest, resize
 from common.data.shapes import write_shapes
 from common.errors import UserError
-from common.rcnn.forms import unpack
-from common.rcnn.target import bitmap_targets, form_targets
+from common.families.mask_rcnn.colour_jitter import jitter_colours
+from common.families.mask_rcnn.outlines import unpack_outlines
+from common.families.mask_rcnn.resizing import nearest, resize
+from common.families.mask_rcnn.samples import Inference, Training, join, prepare
+from common.families.mask_rcnn.sampling import make_anchor_targets
+from common.families.mask_rcnn.settings import MaskRcnnSettings
+from common.families.mask_rcnn.targets import make_mask_targets, pool_bitmap_targets
+from common.models import load_settings
 from common.training.randomness import stream
 from tests.common.data.coco_files import HEIGHT, WIDTH, annotation, image, write
 
@@ -63,7 +64,7 @@ def sample_of(made: Training, index: int = 0) -> dict:
 
 @pytest.fixture
 def mirrored(monkeypatch):
-    monkeypatch.setattr("common.data.mask_rcnn_samples.maybe", lambda rng, probability: probability > 0)
+    monkeypatch.setattr("common.families.mask_rcnn.samples.maybe", lambda rng, probability: probability > 0)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -198,8 +199,8 @@ def test_an_rle_keeps_its_bitmap_and_what_is_pooled_from_it(tmp_path, family):
         assert_shows(form, mask)
     boxes = np.float32([[1, 1, 70, 50], [8.4, 9.2, 30.3, 41.9], [60, 40, 80, 60], [72.5, 51, 79, 59.5]])
     objects = np.array([0, 0, 1, 1])
-    whole = bitmap_targets(masks, objects, boxes, 14, family)
-    pooled = form_targets([sample["forms"][k] for k in objects], boxes, (60, 80), 14, family)
+    whole = pool_bitmap_targets(masks, objects, boxes, 14, family)
+    pooled = make_mask_targets([sample["forms"][k] for k in objects], boxes, (60, 80), 14, family)
     expected = whole if family == "torchvision" else (whole >= 0.5).astype(np.float32)
     np.testing.assert_allclose(pooled, expected, atol=1e-5)
     assert expected.any()
@@ -245,10 +246,10 @@ def test_an_object_whose_mask_has_no_pixel_is_trained_on(tmp_path, family):
     bitmap = annotation(2, 1, segmentation={"size": [HEIGHT, WIDTH], "counts": [HEIGHT * WIDTH]})
     sample = sample_of(training(tmp_path, [point, bitmap], settings_of(family)))
     assert len(sample["boxes"]) == len(sample["forms"]) == (1 if family == "detectron2" else 2)
-    targets = form_targets(sample["forms"], sample["boxes"], (60, 80), 14, family)
+    targets = make_mask_targets(sample["forms"], sample["boxes"], (60, 80), 14, family)
     assert not targets[1:].any() and targets.shape[1:] == (14, 14)
     batch = Training.collate(training(tmp_path, [point, bitmap], settings_of(family)), [sample])
-    assert [len(form.polygons) for form in unpack(batch)] == [len(form.polygons) for form in sample["forms"]]
+    assert [len(form.polygons) for form in unpack_outlines(batch)] == [len(form.polygons) for form in sample["forms"]]
 
 
 def test_images_without_objects_are_trained_on_or_left_out(tmp_path):
@@ -268,7 +269,7 @@ def test_images_without_objects_are_trained_on_or_left_out(tmp_path):
     assert (batch["anchor_labels"] == 1).any(axis=1).tolist() == [False, True, False]
     assert (batch["anchor_labels"] == 0).any(axis=1).all()
     empty = with_all.collate([sample_of(with_all, 0)])
-    assert empty["host.boxes"].shape == (0, 4) and unpack(empty) == []
+    assert empty["host.boxes"].shape == (0, 4) and unpack_outlines(empty) == []
 
 
 def different(root: Path) -> CocoDataset:
@@ -298,7 +299,7 @@ def test_images_of_different_sizes_are_padded_to_one(tmp_path, multiple, chosen,
         assert not image_[:, height:].any() and not image_[:, :, width:].any()
     for row, sample in enumerate(samples):
         size = tuple(batch["host.image_size"][row].tolist())
-        alone = rcnn.anchor_targets(sample["boxes"], size, padded, settings, int(sample["seed"]))
+        alone = make_anchor_targets(sample["boxes"], size, padded, settings, int(sample["seed"]))
         for name, array in alone.items():
             np.testing.assert_array_equal(batch[name][row], array)
 

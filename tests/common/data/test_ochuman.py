@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from pycocotools import mask as rle
 
-from common.data import ochuman
 from common.data.coco import CocoDataset
 from common.data.figures import KEYPOINT_NAMES
 from common.errors import UserError
+from common.families.pose2seg import ochuman
 
 NAMES = ["head", "neck", *KEYPOINT_NAMES[::-1]]
 

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from common.commands.media import Images
-from common.config import Settings, load_settings
+from common.config import Settings
 from common.data.coco import resolve
-from common.data.samples import samples_for
+from common.families import family_of
+from common.models import load_settings
 from common.training.randomness import stream
 from tests.common.data.coco_files import HEIGHT, WIDTH, annotation, image, jpeg_to_be_turned, write
 
@@ -53,7 +54,7 @@ def is_dark_above(planes: np.ndarray) -> bool:
 @pytest.mark.parametrize("model", [name for name in TURNED if name != "pose2seg"])
 def test_training_and_evaluation_read_as_the_original(root, model):
     settings, dataset = settings_of(model), resolve(root, "train")
-    samples = samples_for(settings)
+    samples = family_of(settings).samples
     for made in (samples.Training(dataset, settings), samples.Inference(dataset, settings)):
         assert is_dark_above(made(0, stream(0, 0, "x"))["image"]) == TURNED[model]
 

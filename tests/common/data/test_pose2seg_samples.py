@@ -7,15 +7,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from common import pose
-from common.config import load_settings
 from common.data.coco import resolve
 from common.data.figures import KEYPOINT_NAMES
-from common.data.keypoint_results import KeypointResults
 from common.data.loader import Loader, ordered
-from common.data.pose2seg_samples import Inference, Training, join, prepare
 from common.data.shapes import write_shapes
 from common.errors import UserError
+from common.families.pose2seg.affine import centred_resize
+from common.families.pose2seg.keypoint_results import KeypointResults
+from common.families.pose2seg.persons import arrange
+from common.families.pose2seg.samples import Inference, Training, join, prepare
+from common.families.pose2seg.templates import load_templates
+from common.models import load_settings
 from tests.common.data.coco_files import annotation, image, write
 
 SETTINGS = load_settings("pose2seg_tiny")
@@ -88,7 +90,7 @@ def test_targets_are_the_masks_in_the_aligned_squares(tmp_path):
     batch = samples.collate([sample])
     # Three points of an arm fit a template, whose map is jittered then.
     side = settings.preprocessing.size
-    resize = pose.centred_resize((30, 40), (side, side))
+    resize = centred_resize((30, 40), (side, side))
     jitter = samples._jitter(sample["jitter"])
     drawn = sample["jitter"][0]
     np.testing.assert_allclose(np.hypot(*jitter[0, 0, :2]), 0.8 + 0.4 * drawn[1])
@@ -96,7 +98,7 @@ def test_targets_are_the_masks_in_the_aligned_squares(tmp_path):
     middle = SIDE / 2
     np.testing.assert_allclose(jitter[0] @ (middle, middle, 1), middle + SIDE * 0.1 * (2 * drawn[2:] - 1))
     whole = np.trunc(np.array(ARM, np.float32).reshape(1, 17, 3))
-    persons = pose.arrange(whole, resize[None], settings, pose.load_templates(), jitter)
+    persons = arrange(whole, resize[None], settings, load_templates(), jitter)
     np.testing.assert_array_equal(batch["skeletons"], persons.skeletons)
     rows, columns = np.mgrid[:SIDE, :SIDE]
     back = np.linalg.inv(np.vstack([persons.mask_matrices[0], [0, 0, 1]]))

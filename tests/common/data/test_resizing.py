@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from common.config import load_settings
-from common.data.resizing import nearest, resize, resized_size
+from common.families.mask_rcnn.resizing import nearest, resize, resized_size
+from common.models import load_settings
 
 MODELS = {
     "maskrcnn_benchmark": "mask_rcnn_r50_fpn",

@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from common import yolact
-from common.config import load_settings
 from common.data.coco import resolve
 from common.data.loader import Loader, ordered
 from common.data.shapes import write_shapes
-from common.data.yolact_samples import Inference, Training, augment, prepare
 from common.errors import UserError
+from common.families.yolact.geometry import make_priors
+from common.families.yolact.samples import Inference, Training, augment, prepare
+from common.models import load_settings
 from common.training.randomness import stream
 from tests.common.data.coco_files import annotation, image, write
 
@@ -89,8 +89,8 @@ def test_crowds_are_neutral_and_never_positive(tmp_path):
     sample = Training(resolve(root, "train"), settings)(0, stream(0, 0, "x"))
     assert set(sample["class_targets"].tolist()) == {-1, 0, 1}
     assert len(sample["object_masks"]) == 1 and not sample["semantic"][1].any()
-    centres = yolact.priors(settings)[:, :2]
-    within = (np.abs(centres - [28 / 40, 0.5]) < 0.05).all(axis=1) & (yolact.priors(settings)[:, 2:] < 0.2).all(axis=1)
+    centres = make_priors(settings)[:, :2]
+    within = (np.abs(centres - [28 / 40, 0.5]) < 0.05).all(axis=1) & (make_priors(settings)[:, 2:] < 0.2).all(axis=1)
     assert within.any() and (sample["class_targets"][within] == -1).all()
 
 

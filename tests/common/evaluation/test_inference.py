@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from pycocotools import mask as rle_tools
 
-from common.config import load_settings
 from common.data.coco import resolve
 from common.errors import UserError
 from common.evaluation.inference import batches_alike, evaluated_positions, predict_dataset
+from common.families.yolact.detection import Detections, postprocess
+from common.models import load_settings
 from common.results import Instances
-from common.yolact.detection import Detections, postprocess
 from tests.common.data.coco_files import annotation, image, write
 from weights_convert.class_names import COCO, category_ids
 

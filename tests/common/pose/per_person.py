@@ -1,6 +1,6 @@
 """Alignment and skeletons as one would write them first: person by person, template by template, limb by limb.
 
-The reference for `common.pose`; `python -m tests.common.pose.per_person` says how much faster the latter is.
+The reference for the family's own; `python -m tests.common.pose.per_person` says how much faster that is.
 """
 
 import math
@@ -9,9 +9,11 @@ import time
 import cv2
 import numpy as np
 
-from common import pose
+from common.families.pose2seg import alignment
+from common.families.pose2seg.skeletons import CHANNELS, LIMBS, draw_skeletons
+from common.families.pose2seg.templates import load_templates
 
-TEMPLATES = pose.load_templates()
+TEMPLATES = load_templates()
 
 
 def align(keypoints: np.ndarray, source: int, target: int) -> tuple[np.ndarray, float, int]:
@@ -42,11 +44,11 @@ def _similarity(points: np.ndarray, targets: np.ndarray) -> np.ndarray:
 
 def skeleton(keypoints: np.ndarray, size: int, sigma: float, distance: float) -> np.ndarray:
     """One person (17, 3) -> (55, size, size)."""
-    maps = np.zeros((pose.CHANNELS, size, size), np.float32)
+    maps = np.zeros((CHANNELS, size, size), np.float32)
     for point, (x, y, visibility) in enumerate(keypoints.astype(np.float64)):
         if visibility > 0:
             maps[point] = _bell(x, y, size, sigma) * (-1 if visibility == 1 else 1)
-    for limb, (start, end) in enumerate(pose.LIMBS):
+    for limb, (start, end) in enumerate(LIMBS):
         if keypoints[start, 2] > 0 and keypoints[end, 2] > 0:
             first, second = keypoints[start, :2].astype(np.float64), keypoints[end, :2].astype(np.float64)
             maps[17 + 2 * limb : 19 + 2 * limb] = _limb(first, second, size, distance)
@@ -97,11 +99,11 @@ def main() -> None:
         pairs = {
             "alignment": (
                 lambda drawn=drawn: [align(person, 128, 64) for person in drawn],
-                lambda drawn=drawn: pose.align(drawn, TEMPLATES, 128, 64),
+                lambda drawn=drawn: alignment.align(drawn, TEMPLATES, 128, 64),
             ),
             "skeletons": (
                 lambda aligned=aligned: np.stack([skeleton(person, 64, 3.0, 1.0) for person in aligned]),
-                lambda aligned=aligned: pose.skeletons(aligned, 64, 3.0, 1.0),
+                lambda aligned=aligned: draw_skeletons(aligned, 64, 3.0, 1.0),
             ),
         }
         for what, (slow, fast) in pairs.items():

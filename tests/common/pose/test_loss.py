@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from common import pose
-from common.config import SKELETON_CHANNELS
+from common.families.pose2seg.losses import compute_mask_loss
+from common.families.pose2seg.settings import SKELETON_CHANNELS
+from common.families.pose2seg.skeletons import CHANNELS
 
 
 def test_the_mean_cross_entropy_of_a_cell():
@@ -15,10 +16,10 @@ def test_the_mean_cross_entropy_of_a_cell():
     shares = exact - np.logaddexp(exact[:, :1], exact[:, 1:])
     chosen = np.take_along_axis(shares, masks[:, None].astype(int), 1)
     persons = np.array(3, np.float32)
-    assert pose.mask_loss(logits, masks, persons) == pytest.approx(-chosen.mean(), rel=1e-6)
-    assert pose.mask_loss(logits, masks, 2 * persons) == pytest.approx(-chosen.mean() / 2, rel=1e-6)
-    assert pose.mask_loss(logits[:0], masks[:0], np.zeros((), np.float32)) == 0
+    assert compute_mask_loss(logits, masks, persons) == pytest.approx(-chosen.mean(), rel=1e-6)
+    assert compute_mask_loss(logits, masks, 2 * persons) == pytest.approx(-chosen.mean() / 2, rel=1e-6)
+    assert compute_mask_loss(logits[:0], masks[:0], np.zeros((), np.float32)) == 0
 
 
 def test_settings_and_skeletons_agree_on_the_channels():
-    assert pose.CHANNELS == SKELETON_CHANNELS
+    assert CHANNELS == SKELETON_CHANNELS

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from common import pose
-from common.pose import affine
+from common.families.pose2seg import affine
+from common.families.pose2seg.masks import make_mask_targets, paste
 
 
 def sampled(image: np.ndarray, places: np.ndarray) -> np.ndarray:
@@ -25,7 +25,7 @@ def mapped(matrix: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 def matrices(count: int, rng: np.random.Generator) -> np.ndarray:
     """Maps of an image of about 100 pixels into a square of 32 cells, some of which leave it."""
-    turned = affine.turned(
+    turned = affine.turn_squares(
         rng.uniform(-40, 40, count), rng.uniform(0.2, 0.9, count), rng.uniform(-0.6, 0.6, (count, 2)), 32
     )
     return affine.compose(turned, np.array([[1, 0, -34], [0, 1, -24]], np.float64)).astype(np.float32)
@@ -36,7 +36,7 @@ def test_pasted_masks_are_the_squares_sampled_in_the_image():
     squares = rng.uniform(0, 1, (12, 8, 8)).repeat(4, axis=1).repeat(4, axis=2).astype(np.float32)
     maps = matrices(12, rng)
     maps[0, :, 2] = 1e4  # far outside
-    masks = pose.paste(squares, maps, (80, 100), 0.5)
+    masks = paste(squares, maps, (80, 100), 0.5)
     assert masks.shape == (12, 80, 100) and masks.dtype == bool
     for mask, square, matrix in zip(masks, squares, maps, strict=True):
         expected = sampled(square, mapped(matrix, (80, 100)))
@@ -44,16 +44,16 @@ def test_pasted_masks_are_the_squares_sampled_in_the_image():
         clear = np.abs(expected - 0.5) > 0.06
         np.testing.assert_array_equal(mask[clear], (expected > 0.5)[clear])
     assert not masks[0].any() and masks[1:].any(axis=(1, 2)).sum() > 8
-    assert pose.paste(np.zeros((0, 32, 32), np.float32), maps[:0], (80, 100), 0.5).shape == (0, 80, 100)
+    assert paste(np.zeros((0, 32, 32), np.float32), maps[:0], (80, 100), 0.5).shape == (0, 80, 100)
 
 
 def test_targets_are_the_masks_sampled_in_the_squares():
     rng = np.random.default_rng(1)
     masks = (rng.uniform(0, 1, (6, 8, 10)).repeat(10, axis=1).repeat(10, axis=2) > 0.5).astype(np.uint8)
     maps = matrices(6, rng)
-    targets = pose.mask_targets(list(masks), maps, 32)
+    targets = make_mask_targets(list(masks), maps, 32)
     assert targets.dtype == np.uint8 and set(np.unique(targets)) == {0, 1}
     for target, mask, matrix in zip(targets, masks, maps, strict=True):
-        expected = sampled(mask, mapped(affine.inverse(matrix), (32, 32)))
+        expected = sampled(mask, mapped(affine.invert(matrix), (32, 32)))
         clear = np.abs(expected - 0.5) > 0.06
         np.testing.assert_array_equal(target[clear], (expected > 0.5)[clear])

@@ -5,9 +5,10 @@ import json
 import numpy as np
 import pytest
 
-from common import pose, pose_templates
 from common.data.figures import KEYPOINT_NAMES
 from common.errors import UserError
+from common.families.pose2seg import make_templates as pose_templates
+from common.families.pose2seg.templates import load_templates
 from tests.common.data.coco_files import annotation, image, write
 
 PERSON = [{"id": 1, "name": "person", "keypoints": list(KEYPOINT_NAMES)}]
@@ -62,7 +63,7 @@ def test_the_command_writes_a_file_that_alignment_takes(tmp_path, monkeypatch, c
         monkeypatch.setattr("sys.argv", ["pose_templates", str(data), str(out), "--clusters", "2"])
         pose_templates.main()
         assert "4 persons" in capsys.readouterr().out
-        templates = pose.load_templates(out)
+        templates = load_templates(out)
         assert templates.points.shape == (4, 17, 2) and templates.has.all()
     assert json.loads(out.read_text())["flip_map"]["left_eye"] == "right_eye"
     monkeypatch.setattr("sys.argv", ["pose_templates", str(tmp_path), str(out), "--clusters", "9"])

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from common.config import load_settings
-from common.pose.inference import _in_images
+from common.families.pose2seg.prediction import _in_images
+from common.models import load_settings
 
 
 @pytest.mark.parametrize(("threshold", "left"), [(0.0, [0.0, 0.25, 0.5]), (0.25, [0.5]), (0.1, [0.25, 0.5])])

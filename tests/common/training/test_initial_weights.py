@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
 
-from common.config import load_settings
-from common.training.initial_weights import initial_weights
+from common.models import initial_weights, load_settings
 
 SHAPES = {
     "backbone.conv1.weight": (64, 3, 7, 7),

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from common.commands import train
-from common.config import load_settings
 from common.data.check import check
 from common.data.coco import resolve
 from common.data.shapes import write_shapes
 from common.evaluation.inference import predict_dataset
+from common.models import load_settings
 from common.results import Instances
 from common.training.ranks import gathered, on_any_rank, shared_out
 

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from common.config import Schedule, load_settings, model_names
+from common.config import Schedule, model_names
+from common.models import load_settings
 from common.training.schedules import is_evaluated, learning_rate, rate_and_decay, with_batch_size
 from weights_convert import family_of
 

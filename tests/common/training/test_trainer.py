@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 
 from common import weights as weight_files
-from common.config import load_settings
 from common.errors import UserError
+from common.models import load_settings
 from common.training import checkpoints
 from common.training.randomness import stream
 from common.training.schedules import learning_rate

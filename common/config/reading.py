@@ -1,0 +1,89 @@
+"""Reading the YAML file of a variant, with the files that it is based on and what overrides it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from common.errors import UserError
+
+CONFIG_FOLDER = Path(__file__).parents[1] / "configs"
+
+
+def model_names() -> list[str]:
+    """Every variant that stands in the folder of configurations."""
+    return sorted(path.stem for path in CONFIG_FOLDER.glob("*.yaml"))
+
+
+def read_variant(model: str, overrides: Sequence[str] = ()) -> tuple[dict[str, Any], Path]:
+    """The values of a variant and the file that they stand in; what they must be is its family's to say.
+
+    model: a variant's name, an original's name for it, or a path to a YAML file; overrides: as key.path=value.
+    """
+    path = _find(model)
+    values = _with_bases(path, ())
+    for override in overrides:
+        _apply(values, override)
+    return values | {"model": path.stem}, path
+
+
+def _find(model: str) -> Path:
+    if model.endswith((".yaml", ".yml")):
+        path = Path(model)
+        if not path.is_file():
+            raise UserError(f"settings file not found: {model}")
+        return path
+    path = CONFIG_FOLDER / f"{model}.yaml"
+    if path.is_file():
+        return path
+    for path in sorted(CONFIG_FOLDER.glob("*.yaml")):
+        if model in _read(path).get("aliases", ()):
+            return path
+    raise UserError(f"unknown model {model}; there are {', '.join(model_names())}")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(path.read_text())
+    except yaml.YAMLError as error:
+        raise UserError(f"{path}: not valid YAML: {error}") from None
+    if not isinstance(values, dict):
+        raise UserError(f"{path}: the file holds no settings")
+    return values
+
+
+def _with_bases(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
+    if path in seen:
+        raise UserError(f"{path}: its base leads back to itself")
+    values = _read(path)
+    base = values.pop("base", None)
+    if base is None:
+        return values
+    base_path = path.parent / f"{base}.yaml"
+    inherited = _with_bases(base_path if base_path.is_file() else _find(base), (*seen, path))
+    inherited.pop("aliases", None)
+    return _merged(inherited, values)
+
+
+def _merged(inherited: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
+    """`values` over `inherited`, section by section; a section that names another `kind` starts afresh."""
+    if "kind" in values and values["kind"] != inherited.get("kind"):
+        return values
+    merged = dict(inherited)
+    for key, value in values.items():
+        both = isinstance(value, dict) and isinstance(inherited.get(key), dict)
+        merged[key] = _merged(inherited[key], value) if both else value
+    return merged
+
+
+def _apply(values: dict[str, Any], override: str) -> None:
+    path, equals, text = override.partition("=")
+    if not equals:
+        raise UserError(f"override {override!r} is not of the form key.path=value")
+    *sections, key = path.split(".")
+    for section in sections:
+        values = values.setdefault(section, {})
+        if not isinstance(values, dict):
+            raise UserError(f"override {override!r}: {section} is not a section")
+    values[key] = yaml.safe_load(text)

@@ -1,0 +1,19 @@
+"""The record of Mask R-CNN."""
+
+from common.families import Family
+from common.families.mask_rcnn import samples
+from common.families.mask_rcnn.initial_weights import initial_weight
+from common.families.mask_rcnn.prediction import find_instances
+from common.families.mask_rcnn.settings import MaskRcnnSettings
+from common.families.mask_rcnn.stages import run_stages
+from common.families.mask_rcnn.training import compute_losses
+
+FAMILY = Family(
+    network="MaskRcnn",
+    settings=MaskRcnnSettings,
+    samples=samples,
+    losses=compute_losses,
+    predict=find_instances,
+    stages=run_stages,
+    initial_weight=initial_weight,
+)

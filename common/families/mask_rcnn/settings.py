@@ -1,0 +1,128 @@
+"""The settings of Mask R-CNN."""
+
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import BeforeValidator, Field, PositiveInt, model_validator
+
+from common.boxes import Convention
+from common.config import FreeSizePreprocessing, ResNetSettings, Section, Settings
+from common.config.sections import flattened
+
+# How probable something is; true stands for half of the time.
+Probability = Annotated[float, Field(ge=0, le=1), BeforeValidator(lambda value: 0.5 if value is True else value)]
+
+
+class RcnnAugmentation(Section):
+    """What training does to an image, in this order, and which images it takes."""
+
+    # Colours first: how far from 1 a factor may be drawn, and of hue how much of its circle it may be moved.
+    brightness: float = Field(0.0, ge=0)
+    contrast: float = Field(0.0, ge=0)
+    saturation: float = Field(0.0, ge=0)
+    hue: float = Field(0.0, ge=0, le=0.5)
+    flip: Probability = 0.5  # that left and right change places
+    vertical_flip: Probability = 0.0  # the same of top and bottom
+    short_sides: tuple[PositiveInt, ...] = ()  # of these one is drawn for each image; none: preprocessing.short_side
+    long_side: int | None = None  # in training, where it is not preprocessing.long_side
+    empty_images: bool = True  # images without objects train, too; the originals leave them out
+
+
+class ProposalLimits(Section):
+    """How many of the anchors' boxes become proposals."""
+
+    before_nms: int  # the best of each level
+    after_nms: int | None = None  # of each level; maskrcnn-benchmark alone
+    total: int  # of all levels together, an image
+    over_batch: bool = False  # the images of a training batch share that many times their number
+
+
+class RpnSettings(Section):
+    anchor_sizes: tuple[tuple[float, ...], ...] = ((32,), (64,), (128,), (256,), (512,))  # one tuple a level
+    anchor_ratios: tuple[float, ...] = (0.5, 1.0, 2.0)  # height over width
+    inference: ProposalLimits
+    training: ProposalLimits
+    nms_threshold: float = 0.7
+    smallest_side: float = 0.0
+    score_threshold: float = 0.0  # torchvision's alone
+
+
+class MaskRcnnNetwork(Section):
+    backbone: ResNetSettings
+    fpn: bool = True  # without: C4, one map of stride 16, and the backbone's last stage is the box head
+    channels: int = 256  # of the feature pyramid and the mask head
+    box_channels: int = 1024  # of the two layers of a pyramid's box head
+    box_size: int = 7  # cells of a pooled region, a side
+    mask_size: int = 14  # the same for the mask head; C4's takes what comes out of the box head
+    sampling_ratio: int = 2
+    aligned: bool = False  # RoIAlign with the half-pixel shift
+    background: Literal["first", "last"] = "first"  # last: it has no box offsets and no mask
+    frozen_stages: int = Field(2, ge=0, le=4)  # of the stem, layer1, ...: so many stand still, with their norms
+    frozen_norm: bool = True
+
+    def freezes_norm(self, images_per_device: int) -> bool:
+        """Whether batch norm stands still in training."""
+        return self.frozen_norm
+
+
+class RcnnLosses(Section):
+    rpn_positive_iou: float = 0.7
+    rpn_negative_iou: float = 0.3
+    anchors_per_image: int = 256
+    positive_anchors: float = 0.5  # share, at most
+    positive_iou: float = 0.5
+    regions_per_image: int = 512
+    positive_regions: float = 0.25  # share, at most
+    rpn_beta: float = 1 / 9  # of smooth L1; 0 is L1
+    box_beta: float = 1.0
+
+
+class RcnnDetection(Section):
+    score_threshold: float = 0.05
+    iou_threshold: float = 0.5
+    max_detections: int = 100  # an image
+
+
+class MaskRcnnSettings(Settings):
+    training_keys: ClassVar[tuple[str, ...]] = ("frozen_stages", "frozen_norm")
+
+    family: Literal["mask_rcnn"]
+    # Whose rules hold for anchors, box sides, offsets, a region's level, clipping and the order of detections.
+    convention: Convention
+    preprocessing: FreeSizePreprocessing
+    network: MaskRcnnNetwork
+    rpn: RpnSettings
+    losses: RcnnLosses = RcnnLosses()
+    augmentation: RcnnAugmentation = RcnnAugmentation()
+    detection: RcnnDetection = RcnnDetection()
+
+    @property
+    def trains_on_empty_images(self) -> bool:
+        """Whether images without an object are trained on."""
+        return self.augmentation.empty_images
+
+    @property
+    def reads_upright(self) -> bool:
+        """Whether images are turned as their EXIF data says; else they are taken as they are stored."""
+        return self.convention == "detectron2"
+
+    def terms(self) -> dict[str, tuple[str, float]]:
+        """The losses by their names: in words, and with which weight."""
+        of_each = {"objectness": "anchors", "rpn_boxes": "anchors", "classes": "regions", "boxes": "regions"}
+        return {name: (f"of {what}", 1.0) for name, what in (of_each | {"masks": "objects"}).items()}
+
+    def numerics(self) -> dict[str, Any]:
+        """Those of every family, the convention, and the anchors."""
+        rpn = self.rpn.model_dump(mode="json", include={"anchor_sizes", "anchor_ratios"})
+        return super().numerics() | {"convention": self.convention} | flattened("rpn", rpn)
+
+    @model_validator(mode="after")
+    def _images_are_found_alone(self) -> Self:
+        if self.rpn.inference.over_batch:
+            raise ValueError("rpn.inference.over_batch: what is found in an image would depend on the batch it is in")
+        return self
+
+    @model_validator(mode="after")
+    def _norms_can_learn(self) -> Self:
+        if not self.network.frozen_norm and self.network.backbone.norm_eps == 0:
+            raise ValueError("network.backbone.norm_eps: 0 is for norms that stand still (network.frozen_norm)")
+        return self

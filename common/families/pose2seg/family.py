@@ -1,0 +1,17 @@
+"""The record of Pose2Seg."""
+
+from common.families import Family
+from common.families.pose2seg import samples
+from common.families.pose2seg.initial_weights import initial_weight
+from common.families.pose2seg.prediction import compute_losses, find_instances, run_stages
+from common.families.pose2seg.settings import Pose2SegSettings
+
+FAMILY = Family(
+    network="Pose2Seg",
+    settings=Pose2SegSettings,
+    samples=samples,
+    losses=compute_losses,
+    predict=find_instances,
+    stages=run_stages,
+    initial_weight=initial_weight,
+)
