@@ -91,7 +91,7 @@ class Predictor:
         if soft is None:
             raise UserError(f"{self.settings.model}: there are no probabilities of masks")
         if instances.probability_boxes is not None:
-            return paste(soft, instances.probability_boxes, instances.image_size, self.settings.convention)
+            return paste(soft, instances.probability_boxes, instances.image_size, self.settings.rules)
         height, width = instances.image_size
         maps = np.zeros((len(soft), height, width), np.float32)
         for place, each in zip(maps, soft, strict=True):

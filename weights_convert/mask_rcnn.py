@@ -154,7 +154,7 @@ def _written_again(name: str, weights: Mapping[str, np.ndarray], settings: MaskR
         return weights["box_head.layer4" + name.removeprefix(SHARED_STAGE_AGAIN)]
     level = int(name.removeprefix(f"{CELL_ANCHORS}."))
     stride = 4 * 2**level if settings.network.fpn else 16
-    return cell_anchors(settings.convention, stride, settings.rpn.anchor_sizes[level], settings.rpn.anchor_ratios)
+    return cell_anchors(settings.rules, stride, settings.rpn.anchor_sizes[level], settings.rpn.anchor_ratios)
 
 
 def _dispensable(weights: Collection[str], shapes: Iterable[str]) -> set[str]:

@@ -56,7 +56,7 @@ def _masks_alone(found: Instances, model: Model, name: str, report: Report) -> N
     if model.settings.family == "yolact":
         call = lambda: resize_binary(found.probabilities, found.image_size)  # noqa: E731
     else:
-        placed = found.probabilities, found.probability_boxes, found.image_size, model.settings.convention
+        placed = found.probabilities, found.probability_boxes, found.image_size, model.settings.rules
         call = lambda: paste_binary(*placed)  # noqa: E731
     height, width = found.image_size
     figures = {"masks": len(found), "size": f"{height} x {width}", "ms": timed(call, "cpu", seconds=0.3).milliseconds}

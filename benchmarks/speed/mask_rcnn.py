@@ -74,7 +74,7 @@ class Work(_Model):
         }
         return tasks | {
             f"pasting of masks, {number}": Task(
-                lambda number: paste_binary(masks[:number], boxes[:number], size, settings.convention), repeat(number)
+                lambda number: paste_binary(masks[:number], boxes[:number], size, settings.rules), repeat(number)
             )
             for number in made_up.COUNTS
         }

@@ -6,17 +6,17 @@ from PIL import Image, ImageEnhance
 from common.families.mask_rcnn.settings import RcnnAugmentation
 
 
-def jitter_colours(image: np.ndarray, chosen: RcnnAugmentation, rng: np.random.Generator) -> np.ndarray:
+def jitter_colours(image: np.ndarray, augmentation: RcnnAugmentation, rng: np.random.Generator) -> np.ndarray:
     """(H, W, 3) uint8 RGB -> the same with brightness, contrast, saturation and hue changed, in an order that is drawn.
 
-    Each factor is drawn from 1 - x to 1 + x, not below 0, of its setting x; hue is moved by -x to x of its circle. What
-    is set to 0 is left out, and nothing is drawn for it.
+    Each factor is drawn from 1 - x to 1 + x, not below 0, of its setting x; hue is moved by -x to x of its circle. A
+    change that is set to 0 is left out, and nothing is drawn for it.
     """
     changes = [
-        (chosen.brightness, brightness),
-        (chosen.contrast, contrast),
-        (chosen.saturation, saturation),
-        (chosen.hue, hue),
+        (augmentation.brightness, brightness),
+        (augmentation.contrast, contrast),
+        (augmentation.saturation, saturation),
+        (augmentation.hue, hue),
     ]
     changes = [(extent, change) for extent, change in changes if extent > 0]
     if not changes:
@@ -31,22 +31,22 @@ def jitter_colours(image: np.ndarray, chosen: RcnnAugmentation, rng: np.random.G
 
 
 def brightness(picture: Image.Image, factor: float) -> Image.Image:
-    """Mixed with black: 0 is black, 1 the picture."""
+    """The picture mixed with black: 0 is black, 1 the picture."""
     return ImageEnhance.Brightness(picture).enhance(factor)
 
 
 def contrast(picture: Image.Image, factor: float) -> Image.Image:
-    """Mixed with the mean of its grey values, rounded: 0 is that grey, 1 the picture."""
+    """The picture mixed with the mean of its grey values, rounded: 0 is that grey, 1 the picture."""
     return ImageEnhance.Contrast(picture).enhance(factor)
 
 
 def saturation(picture: Image.Image, factor: float) -> Image.Image:
-    """Mixed with its grey values: 0 is a grey picture, 1 the picture."""
+    """The picture mixed with its grey values: 0 is a grey picture, 1 the picture."""
     return ImageEnhance.Color(picture).enhance(factor)
 
 
 def hue(picture: Image.Image, shift: float) -> Image.Image:
-    """Its hue, a byte, moved by `shift` of the circle of 256, whose fraction is cut off as of 255."""
+    """The picture with its hue, a byte on a circle of 256, moved by int(255 * shift)."""
     parts = picture.convert("HSV").split()
     moved = (np.asarray(parts[0], np.int64) + int(shift * 255)) % 256
     return Image.merge("HSV", (Image.fromarray(moved.astype(np.uint8)), *parts[1:])).convert("RGB")

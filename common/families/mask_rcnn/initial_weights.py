@@ -1,4 +1,4 @@
-"""The numbers that Mask R-CNN starts from."""
+"""The weights that Mask R-CNN starts from."""
 
 import math
 
@@ -7,16 +7,21 @@ import numpy as np
 from common.families.mask_rcnn.settings import MaskRcnnSettings
 from common.training.initial_weights import Shapes, constant_value, draw_normal, draw_uniform, fans
 
-# Of layers whose weights torchvision draws itself.
+# The layers, beside the box head's, for which `head_weights` of "PyTorch" means PyTorch's own rule: biases alone.
 _PYTORCHS_BIASES = ("mask_head.deconv.bias", "mask_head.logits.bias")
 
 
 def initial_weight(name: str, shapes: Shapes, settings: MaskRcnnSettings, seed: int) -> np.ndarray:
-    """As the three originals do it, which agree but for what torchvision leaves to PyTorch and detectron2's masks."""
-    shape, convention = shapes[name], settings.convention
+    """The first value of the parameter of this name, in the shape that `shapes` has for it.
+
+    PyTorch's own rule draws from -b to b with b = 1 / sqrt(inputs); the fully connected layers and the pyramid have b =
+    sqrt(3 / inputs) otherwise. The proposal network and the classes are normal with a deviation of 0.01, box offsets
+    with 0.001, and everything else with sqrt(2 / outputs).
+    """
+    shape, rules = shapes[name], settings.rules
     is_pytorchs = name.startswith(("box_head.fc", "box_head.classes.", "box_head.deltas.")) or name in _PYTORCHS_BIASES
-    if is_pytorchs and convention == "torchvision":  # PyTorch's own rule, for which a bias needs its layer's inputs
-        return draw_uniform(name, shape, 1 / math.sqrt(_inputs(name, settings)), seed)
+    if is_pytorchs and rules.head_weights == "PyTorch":
+        return draw_uniform(name, shape, 1 / math.sqrt(_count_inputs(name, settings)), seed)
     if len(shape) < 2:
         return constant_value(name, shape)
     fan_in, fan_out = fans(shape)
@@ -24,13 +29,15 @@ def initial_weight(name: str, shapes: Shapes, settings: MaskRcnnSettings, seed: 
         return draw_uniform(name, shape, math.sqrt(3.0 / fan_in), seed)
     if name.startswith(("rpn.", "box_head.classes.")):
         return draw_normal(name, shape, 0.01, seed)
-    if name.startswith("box_head.deltas.") or (name.startswith("mask_head.logits.") and convention == "detectron2"):
+    if name.startswith("box_head.deltas."):
         return draw_normal(name, shape, 0.001, seed)
+    if name.startswith("mask_head.logits.") and rules.mask_logits_deviation is not None:
+        return draw_normal(name, shape, rules.mask_logits_deviation, seed)
     # The backbone, C4's last stage of it, and the mask head.
     return draw_normal(name, shape, math.sqrt(2.0 / fan_out), seed)
 
 
-def _inputs(name: str, settings: MaskRcnnSettings) -> int:
+def _count_inputs(name: str, settings: MaskRcnnSettings) -> int:
     """A layer's inputs as PyTorch counts them: those of a transposed convolution are its outputs times its taps."""
     network = settings.network
     if name.startswith("mask_head."):

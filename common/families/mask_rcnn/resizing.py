@@ -1,21 +1,25 @@
-"""An image of any size as Mask R-CNN's networks take it, by the rules of each original, which differ in every point."""
+"""An image of any size as the two-stage models take it; the originals differ in every point of this."""
 
 import cv2
 import numpy as np
 from PIL import Image
 
-from common.boxes import Convention
 from common.config import FreeSizePreprocessing
 from common.data.transforms import normalise
+from common.families.mask_rcnn.conventions import Convention
 
 
-def resized_size(size: tuple[int, int], short_side: int, long_side: int, family: Convention) -> tuple[int, int]:
-    """The size (H, W) with this short side, or less where the long side would exceed `long_side`."""
+def resized_size(size: tuple[int, int], short_side: int, long_side: int, rules: Convention) -> tuple[int, int]:
+    """The (height, width) of an image for the network: `short_side` or, where the long side would exceed `long_side`,
+
+    less. `size_rule` says how: "short side" reduces the short side first, to a whole number; "smaller scale" scales by
+    the smaller of the two scales; "both bounds" scales to the short side, then to the long one, and rounds.
+    """
     short, long = min(size), max(size)
-    if family == "torchvision":
+    if rules.size_rule == "smaller scale":
         scale = min(short_side / short, long_side / long)
         found = size[0] * scale, size[1] * scale
-    elif family == "detectron2":
+    elif rules.size_rule == "both bounds":
         scale = short_side / short
         found = tuple(short_side if side == short else side * scale for side in size)
         if max(found) > long_side:
@@ -30,27 +34,27 @@ def resized_size(size: tuple[int, int], short_side: int, long_side: int, family:
 
 
 def resize(
-    image: np.ndarray, size: tuple[int, int], preprocessing: FreeSizePreprocessing, family: Convention
+    image: np.ndarray, size: tuple[int, int], preprocessing: FreeSizePreprocessing, rules: Convention
 ) -> np.ndarray:
     """(H, W, 3) uint8 RGB -> (3, *size) float32, normalised, in the network's channel order; bilinear.
 
-    torchvision reads the four pixels next to a place, however much smaller the image becomes; the others resize bytes
-    with Pillow, which then takes the mean over more of them, and get bytes.
+    OpenCV reads the four pixels next to a point, however much smaller the image becomes; Pillow then takes the mean
+    over more of them, and rounds to bytes.
     """
-    if family == "torchvision":
+    if rules.resizer == "OpenCV on floats":
         planes = normalise(image, preprocessing)
         return np.stack([cv2.resize(plane, size[::-1], interpolation=cv2.INTER_LINEAR) for plane in planes])
     resized = Image.fromarray(image).resize(size[::-1], Image.Resampling.BILINEAR)
     return normalise(np.asarray(resized), preprocessing)
 
 
-def nearest(length: int, resized: int, family: Convention) -> np.ndarray:
-    """For each pixel of a resized side the one that it shows of a mask: (resized,) ascending.
+def nearest(length: int, resized: int, rules: Convention) -> np.ndarray:
+    """For each pixel of a resized side the one of the original side that it shows of a mask: (resized,) ascending.
 
-    torchvision measures from the pixels' upper left corners; detectron2, with Pillow, from their centres.
+    `nearest_pixel` says whether the pixels' upper left corners or their centres are measured.
     """
-    if family == "torchvision":
-        places = np.arange(resized, dtype=np.float32) * np.float32(length / resized)
+    if rules.nearest_pixel == "by corners":
+        positions = np.arange(resized, dtype=np.float32) * np.float32(length / resized)
     else:
-        places = (np.arange(resized) + 0.5) * (length / resized)
-    return np.minimum(np.floor(places).astype(np.int64), length - 1)
+        positions = (np.arange(resized) + 0.5) * (length / resized)
+    return np.minimum(np.floor(positions).astype(np.int64), length - 1)
