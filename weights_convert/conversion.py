@@ -12,12 +12,12 @@ import numpy as np
 
 from common import weights as canonical
 from common.config import Settings, model_names
+from common.data.class_names import PERSONS, category_ids, class_names
 from common.errors import UserError
 from common.models import load_settings
 from common.weights import Card
 from weights_convert import mask_rcnn, mindspore_names, pose2seg, writers, yolact
 from weights_convert.caffe2 import from_caffe2, is_caffe2
-from weights_convert.class_names import PERSONS, category_ids, class_names
 from weights_convert.readers import read_foreign
 from weights_convert.state_dicts import Weights, without_prefix
 

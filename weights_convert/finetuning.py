@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from weights_convert.class_names import unnamed
+from common.data.class_names import unnamed
 
 Weights = dict[str, np.ndarray]
 

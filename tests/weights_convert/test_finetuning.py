@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from common.data.class_names import COCO, class_names
 from common.models import load_settings
 from weights_convert import family_of
-from weights_convert.class_names import COCO, class_names
 from weights_convert.finetuning import start_from
 
 THEIRS = ("cat", "dog", "person", "car")

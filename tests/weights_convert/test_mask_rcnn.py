@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from common.config import model_names
+from common.data.class_names import COCO, class_names
 from common.errors import UserError
 from common.families.mask_rcnn.anchors import cell_anchors
 from common.models import load_settings
@@ -16,7 +17,6 @@ from tests.goldens import golden
 from tests.weights_convert.small_models import draw, draw_canonical, small
 from weights_convert import __main__ as command
 from weights_convert import conversion, convert, mask_rcnn, open_weights, read_foreign
-from weights_convert.class_names import COCO, class_names
 from weights_convert.conversion import write
 from weights_convert.mask_rcnn_layouts import layout
 from weights_convert.writers import write_jittor, write_pth
