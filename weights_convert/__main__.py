@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from common.errors import UserError, run_command
-from weights_convert.conversion import SOURCE_FORMATS, TARGET_FORMATS, convert, target_formats, write
+from weights_convert.conversion import convert, formats, target_formats, write
 
 _EXAMPLES = """examples:
   python -m weights_convert yolact_base_54_800000.pth yolact_base.safetensors
@@ -31,6 +31,8 @@ def main() -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
+    sources = [name for name, each in formats().items() if each.read]
+    targets = [name for name, each in formats().items() if each.write]
     parser = argparse.ArgumentParser(
         prog="python -m weights_convert",
         description=__doc__,
@@ -40,8 +42,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("source", type=Path, metavar="SOURCE", help="a checkpoint; .pth .pkl .ckpt .npz .safetensors")
     parser.add_argument("dest", type=Path, metavar="DEST", help="the file to write; a card (.json) comes beside it")
     parser.add_argument("--model", help="the variant, where neither the card, the file's name nor its arrays tell")
-    parser.add_argument("--from", dest="source_format", choices=SOURCE_FORMATS, help="default: told by its keys")
-    parser.add_argument("--to", choices=TARGET_FORMATS, help="default: told by DEST's ending")
+    parser.add_argument("--from", dest="source_format", choices=sources, help="default: told by its keys")
+    parser.add_argument("--to", choices=targets, help="default: told by DEST's ending")
     return parser
 
 

@@ -27,6 +27,10 @@ class ClassRows(NamedTuple):
         rows = np.arange(self.groups * count * self.width).reshape(self.groups, count, self.width)
         return np.roll(rows, 1, axis=1) if self.background == "last" else rows
 
+    def classes_in(self, rows: int) -> int:
+        """The number of classes, without the background, that a head of so many rows was made for."""
+        return rows // (self.groups * self.width) - (self.background is not None)
+
 
 @dataclass(frozen=True)
 class Start:

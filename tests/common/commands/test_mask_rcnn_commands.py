@@ -16,8 +16,8 @@ from common.results import Instances
 from common.weights import Card, load, save
 from tests.common.commands.still_learner import StillLearner
 from tests.common.data.coco_files import annotation, image, write
+from tests.weights_convert.originals import canonical_shapes
 from weights_convert.class_names import COCO, class_names
-from weights_convert.mask_rcnn import canonical_shapes
 
 MODEL = "mask_rcnn_tiny"
 

@@ -14,7 +14,7 @@ from common.evaluation.coco import full_name
 from common.models import load_settings
 from common.results import Instances
 from common.weights import Card, save
-from weights_convert.pose2seg import canonical_shapes
+from tests.weights_convert.originals import canonical_shapes
 
 MODEL = "pose2seg_tiny"
 SHAPES = canonical_shapes(load_settings(MODEL))
