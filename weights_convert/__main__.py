@@ -20,9 +20,10 @@ _EXAMPLES = """examples:
 
 
 def main() -> None:
+    """Runs the command: reads SOURCE, writes DEST and its card, and says what was converted."""
     arguments = _parser().parse_args()
     weights, card = convert(arguments.source, arguments.model, arguments.source_format)
-    target_format = arguments.to or _format_of_suffix(arguments.dest, arguments.model or card.model)
+    target_format = arguments.to or _find_format(arguments.dest, arguments.model or card.model)
     write(arguments.dest, weights, card, target_format, arguments.model)
     numbers = sum(array.size for array in weights.values())
     trained = f", iteration {card.iteration}" if card.iteration is not None else ""
@@ -47,7 +48,8 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _format_of_suffix(dest: Path, model: str) -> str:
+def _find_format(dest: Path, model: str) -> str:
+    """The only format of a model's files that has the ending of `dest`."""
     formats = target_formats(model)
     fitting = [name for name, suffixes in formats.items() if dest.suffix in suffixes]
     if len(fitting) != 1:

@@ -94,8 +94,9 @@ def write(dest: str | os.PathLike, weights: Weights, card: Card, target_format: 
         raise UserError(f"{path}: a file for {target.name} ends in {' or '.join(target.endings)}")
     settings = _with_classes_of(weights, CANONICAL, load_settings(model or card.model))
     if not target.serves(settings):
-        own = original_format(settings) or "no upstream"
-        raise UserError(f"{path}: {settings.model} has the form of {own}, not of {target.name}")
+        original = original_format(settings)
+        own = f"has the form of {original}" if original else "is of no upstream"
+        raise UserError(f"{path}: {settings.model} {own}, not of {target.name}")
     written = target.write(weights, settings, str(path))
     if target is CANONICAL:
         canonical.save(path, written, card)

@@ -14,7 +14,7 @@ from weights_convert.state_dicts import Weights
 
 @dataclass(frozen=True)
 class Format:
-    """What the converter asks a kind of file for: an upstream's, or a framework's own.
+    """A kind of checkpoint file, an upstream's or a framework's own, and everything that the converter does with it.
 
     name: as `--from` and `--to` know it.
     serves: whether it has files of a model.

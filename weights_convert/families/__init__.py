@@ -32,7 +32,7 @@ def _no_class_heads(settings: Settings) -> dict[str, ClassRows]:
 
 @dataclass(frozen=True)
 class FamilyWeights:
-    """What the converter asks a family for.
+    """The facts about a family's weights that the converter needs.
 
     layouts: settings -> the state dicts that the model has upstream, by the upstream's name; the original's comes
         first, and the canonical arrays are those that it has, in its order.
