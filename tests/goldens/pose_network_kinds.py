@@ -24,7 +24,7 @@ from common.families.pose2seg.templates import load_templates
 from common.models import load_settings
 from tests.frameworks import wing_of
 from tests.goldens import golden
-from weights_convert import pose2seg
+from tests.weights_convert.originals import from_original
 from weights_convert.writers import write_pth
 
 Answers = dict[str, np.ndarray]
@@ -63,7 +63,7 @@ def loss(case: Path, framework: str, device: str, xp: ModuleType, like: Array, f
     batch["normaliser.persons"] = np.array(len(masks), np.float32)
 
     learner = wing_of(framework).load_learner()(settings, device)
-    learner.load_weights(pose2seg.from_original(golden.checkpoint(case), settings, case.name))
+    learner.load_weights(from_original(golden.checkpoint(case), settings, case.name))
     losses, gradients = learner.gradients(batch)
     answers = {"loss": np.float32(losses["mask"]), "logits": learner.trace(batch)["logits"]}
     targets, persons = (xp.asarray(batch[name], like) for name in ("masks", "normaliser.persons"))

@@ -17,9 +17,9 @@ from common.models import load_settings
 from common.results import Instances
 from common.weights import Card, save
 from tests.common.commands.still_learner import TwoObjectsLearner, wing_with
+from tests.weights_convert.originals import canonical_shapes, layout
 from weights_convert.conversion import convert, write
 from weights_convert.writers import write_pth
-from weights_convert.yolact import canonical_shapes, layout
 
 MODEL = "yolact_tiny"
 

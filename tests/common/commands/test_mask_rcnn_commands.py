@@ -17,7 +17,7 @@ from common.results import Instances
 from common.weights import Card, load, save
 from tests.common.commands.still_learner import StillLearner, wing_with
 from tests.common.data.coco_files import annotation, image, write
-from weights_convert.mask_rcnn import canonical_shapes
+from tests.weights_convert.originals import canonical_shapes
 
 MODEL = "mask_rcnn_tiny"
 

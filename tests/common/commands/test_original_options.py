@@ -18,9 +18,9 @@ from common.models import load_settings
 from common.results import Instances
 from common.weights import Card, save
 from tests.common.commands.still_learner import TwoObjectsLearner, wing_with
+from tests.weights_convert.originals import canonical_shapes
 from torch_impl.wing import WING
 from weights_convert.conversion import convert, write
-from weights_convert.yolact import canonical_shapes
 
 ORIGINALS = json.loads(Path(__file__).with_name("original_options.json").read_text())
 COMMANDS = {"train": train, "evaluate": evaluate, "predict": predict}

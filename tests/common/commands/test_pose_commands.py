@@ -15,7 +15,7 @@ from common.models import load_settings
 from common.results import Instances
 from common.weights import Card, save
 from tests.common.commands.still_learner import wing_with
-from weights_convert.pose2seg import canonical_shapes
+from tests.weights_convert.originals import canonical_shapes
 
 MODEL = "pose2seg_tiny"
 SHAPES = canonical_shapes(load_settings(MODEL))

@@ -17,7 +17,7 @@ from common.weights import Card, load_card, save, save_card
 from tests.common.commands import test_commands as commands
 from tests.common.commands.still_learner import two_objects, wing_with
 from tests.common.test_maskrcnn_benchmark import PYRAMID
-from weights_convert import mask_rcnn
+from tests.weights_convert.originals import canonical_shapes
 
 made, shapes, weights = commands.made, commands.shapes, commands.weights
 
@@ -145,7 +145,7 @@ def test_a_file_of_maskrcnn_benchmark_gives_its_results_their_names(tmp_path, mo
     settings = load_settings("mask_rcnn_r50_fpn", ["num_classes=4"])
     data = write_shapes(tmp_path / "shapes", images=1, seed=0, val_images=2)
     classes = resolve(data, "val").class_names
-    arrays = {name: np.zeros(shape, np.float32) for name, shape in mask_rcnn.canonical_shapes(settings).items()}
+    arrays = {name: np.zeros(shape, np.float32) for name, shape in canonical_shapes(settings).items()}
     facts = {"source": "", "licence": "", "preprocessing": settings.preprocessing}
     save(tmp_path / "w.safetensors", arrays, Card(model=settings.model, classes=tuple(classes), **facts))
     keys = PYRAMID | {"OUTPUT_DIR": str(tmp_path / "out"), "DATASETS.TEST": ["coco_2017_val"]}
