@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from common.commands import originals
 from common.commands.arguments import at_least, default_workers
 from common.commands.parser import Parser, model_arguments, prompt_file, rated_parts
 from common.config import Settings
@@ -35,8 +36,8 @@ pose2seg --data data --weights last.pkl --coco --OCHuman
 pose2seg --data datasets/coco --weights last.pkl --keypoints person_keypoints_results.json
 """
 
-# Where YOLACT's --output_coco_json writes when nothing else is said.
-_DETECTION_FILES = {"box": Path("results/bbox_detections.json"), "mask": Path("results/mask_detections.json")}
+# Where --output_coco_json writes when nothing else is said.
+_DETECTION_FILES = originals.results_files()
 
 
 # What results are called in a folder: those of a model by its name, and those of maskrcnn-benchmark's own file.
