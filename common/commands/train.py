@@ -50,19 +50,19 @@ def main(wing: Wing, argv: Sequence[str] | None = None) -> None:
     if arguments.log_folder and not arguments.resume:
         check_new(arguments.log_folder)
     dataset = resolve(_training_root(arguments.data, chosen), "train", chosen.data_kind, chosen.data_files)
-    settings = _settings(chosen, arguments, dataset)
+    settings = _fit_settings(chosen, arguments, dataset)
     learner = wing.load_learner()(settings, arguments.device, training=True)
     say = print if learner.rank == 0 else _silent
-    beginning = None if arguments.resume else _beginning(wing, learner, settings, arguments, dataset.class_names)
+    beginning = None if arguments.resume else _find_beginning(wing, learner, settings, arguments, dataset.class_names)
     evaluation = None if arguments.skip_test else _evaluation(learner, settings, dataset, arguments, say)
-    report = _check(learner, settings, dataset, arguments)
+    report = _check_data(learner, settings, dataset, arguments)
     say(report)
     trainer = Trainer(
         learner,
         settings,
         arguments.seed,
         arguments.output,
-        beginning and _card(settings, dataset, arguments, beginning),
+        beginning and _make_card(settings, dataset, arguments, beginning),
         {"images": len(report.usable), "classes": list(dataset.class_names)},
         evaluation,
         arguments.log_folder,
@@ -72,7 +72,7 @@ def main(wing: Wing, argv: Sequence[str] | None = None) -> None:
         trainer.resume()
     else:
         trainer.begin(beginning.weights, beginning.step)
-    say(_introduction(learner, settings, beginning, trainer.step, arguments.seed), flush=True)
+    say(_describe_run(learner, settings, beginning, trainer.step, arguments.seed), flush=True)
     _run(trainer, learner, settings, dataset, report.usable, arguments)
     say(f"weights: {arguments.output / 'weights.safetensors'}")
 
@@ -107,8 +107,8 @@ def _run(
         trainer.run(batches)
 
 
-def _check(learner: Any, settings: Settings, dataset: "CocoDataset", arguments: Namespace) -> "Report":
-    """What of a data set can be trained on; refused where that is no image."""
+def _check_data(learner: Any, settings: Settings, dataset: "CocoDataset", arguments: Namespace) -> "Report":
+    """The report on what of a data set can be trained on; a data set without any such image is refused."""
     from common.data.check import check
 
     report = check(
@@ -124,7 +124,7 @@ def _check(learner: Any, settings: Settings, dataset: "CocoDataset", arguments: 
 
 
 def _broken_images(learner: Any, dataset: "CocoDataset", positions: np.ndarray) -> dict[int, str]:
-    """Which images cannot be read, and why: each rank decodes a share of them."""
+    """By their positions the images that cannot be read, and why; each rank decodes a share of the positions (K,)."""
     from common.data.check import find_broken
     from common.training.ranks import gathered, shared_out
 
@@ -134,7 +134,7 @@ def _broken_images(learner: Any, dataset: "CocoDataset", positions: np.ndarray) 
 
 
 def _silent(*_: Any, **__: Any) -> None:
-    """What the ranks but the first one say."""
+    """Stands for `print` on every rank but the first."""
 
 
 def _training_root(data: Path, settings: Settings) -> Path:
@@ -143,7 +143,7 @@ def _training_root(data: Path, settings: Settings) -> Path:
     return layout.root(data) if layout else data
 
 
-def _settings(settings: Settings, arguments: Namespace, dataset: "CocoDataset") -> Settings:
+def _fit_settings(settings: Settings, arguments: Namespace, dataset: "CocoDataset") -> Settings:
     """The variant's settings for this data set and this batch size, which scales what is not given."""
     from common.training.schedules import with_batch_size
 
@@ -158,9 +158,9 @@ def _settings(settings: Settings, arguments: Namespace, dataset: "CocoDataset") 
 
 @dataclass
 class _Beginning:
-    """What a new run starts with: its weights, its first step, and in words whence the weights and under what terms.
+    """The weights and the step that a new run starts with, and in words where the weights are from and their licence.
 
-    details: lines on what was kept of other weights.
+    details: lines that say what was kept of other weights.
     """
 
     weights: dict[str, np.ndarray]
@@ -170,7 +170,7 @@ class _Beginning:
     details: Sequence[str] = ()
 
 
-def _beginning(
+def _find_beginning(
     wing: Wing, learner: Any, settings: Settings, arguments: Namespace, classes: Sequence[str]
 ) -> _Beginning:
     """The beginning of a new run on `classes`: drawn numbers, and over them the weights that are given."""
@@ -193,7 +193,7 @@ def _beginning(
     return _Beginning(drawn | start.weights, _start_step(arguments), origin, licence, start.lines())
 
 
-def _card(settings: Settings, dataset: "CocoDataset", arguments: Namespace, beginning: _Beginning) -> Card:
+def _make_card(settings: Settings, dataset: "CocoDataset", arguments: Namespace, beginning: _Beginning) -> Card:
     return Card(
         model=settings.model,
         source=f"trained on {arguments.data.resolve().name} from {beginning.origin}",
@@ -285,8 +285,8 @@ def _shared_results(
     }
 
 
-def _introduction(learner: Any, settings: Settings, beginning: _Beginning | None, step: int, seed: int) -> str:
-    """Model, losses, what is trained, schedule, origin: what one should have seen before the first step.
+def _describe_run(learner: Any, settings: Settings, beginning: _Beginning | None, step: int, seed: int) -> str:
+    """The lines on the model, its losses, what is trained, the schedule and the origin, before the first step.
 
     A run without a beginning goes on from its checkpoint of `step`.
     """
