@@ -7,7 +7,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from common import visualize
 from common.commands.wing import open_model
 from common.data.figures import KEYPOINT_NAMES
 from common.errors import UserError
@@ -16,6 +15,7 @@ from common.families.mask_rcnn.maskrcnn_benchmark import is_config, read_config
 from common.families.mask_rcnn.masks import paste
 from common.models import load_settings
 from common.results import Instances
+from common.results.drawing import montage
 
 
 class Predictor:
@@ -53,7 +53,8 @@ class Predictor:
         if len(self.classes) != len(card.classes):
             raise UserError(f"{weights} knows {len(card.classes)} classes, {len(self.classes)} names are given")
         self.confidence_threshold, self.top_k, self.masks_per_dim = confidence_threshold, top_k, masks_per_dim
-        self._samples = family_of(self.settings).samples
+        family = family_of(self.settings)
+        self._samples, self._kind = family.samples, family.results(self.settings)
 
     def predict(self, image: np.ndarray, keypoints: np.ndarray | None = None) -> Instances:
         """(H, W, 3) uint8 RGB -> its instances in its own pixels, the best first.
@@ -73,7 +74,7 @@ class Predictor:
 
     def draw(self, image: np.ndarray, instances: Instances) -> np.ndarray:
         """A copy of the image, RGB, with the instances' masks, boxes, names and scores."""
-        return visualize.draw(image, instances, self.classes)
+        return self._kind.draw(image, instances, self.classes)
 
     def run(self, image: np.ndarray, keypoints: np.ndarray | None = None) -> tuple[Instances, np.ndarray]:
         """(H, W, 3) uint8 RGB, and key points as for `predict` -> its instances, and the image with these drawn in."""
@@ -102,7 +103,7 @@ class Predictor:
         """The best instances' heat maps in a square, RGB; `instances` are those of `image`, if they are known."""
         found = self.predict(image) if instances is None else instances
         best = found[: self.masks_per_dim**2]
-        return visualize.montage(self.heat_maps(best), self.masks_per_dim, found.image_size)
+        return montage(self.heat_maps(best), self.masks_per_dim, found.image_size)
 
 
 def _chosen(

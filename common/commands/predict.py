@@ -13,9 +13,8 @@ from common.models import load_settings
 
 if TYPE_CHECKING:
     from common.commands.media import Images, Video
-    from common.commands.sinks import Classes
     from common.families.pose2seg.keypoints_by_name import Keypoints
-    from common.visualize import Parts
+    from common.results import Classes, Parts
     from common.weights import Card
 
 EXAMPLES = """
@@ -49,11 +48,12 @@ def main(framework: str, argv: Sequence[str] | None = None) -> None:
 
     source, output = _source_and_output(parser, arguments)
     forms = arguments.save.split(",")
-    if unknown := set(forms) - set(sinks.FORMS):
-        parser.error(f"--save {min(unknown)}: there are {', '.join(sinks.FORMS)}")
+    kind = family_of(chosen).results(chosen)
+    if unknown := set(forms) - set(kind.forms):
+        parser.error(f"--save {min(unknown)}: there are {', '.join(kind.forms)}")
     is_video = isinstance(source, int) or source.suffix.lower() in media.VIDEO_SUFFIXES
     is_folder = not is_video and source.is_dir()
-    sink = sinks.choose_sink(output, forms, is_video or is_folder, is_video, _parts(arguments))
+    sink = sinks.choose_sink(kind, output, forms, is_video or is_folder, is_video, _parts(arguments))
     # Opened before the model: what is wrong with the input shows at once.
     frames = media.Video(source) if is_video else media.Images(source, chosen.reads_upright)
     keypoints = _keypoints(parser, arguments, chosen, frames) if by_keypoints else None
@@ -79,14 +79,14 @@ def main(framework: str, argv: Sequence[str] | None = None) -> None:
 
 def _classes(card: "Card") -> "Classes":
     """The card's; of one that does not tell their ids those of the data set that is known to have such classes."""
-    from common.commands.sinks import Classes
+    from common.results import Classes
     from weights_convert.class_names import category_ids
 
     return Classes(card.classes, card.category_ids or category_ids(card.classes))
 
 
 def _parts(arguments: Namespace) -> "Parts":
-    from common.visualize import Parts
+    from common.results import Parts
 
     return Parts(arguments.draw_masks, arguments.draw_boxes, arguments.draw_names, arguments.draw_scores)
 

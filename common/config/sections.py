@@ -91,8 +91,6 @@ class Settings(Section):
     """What the settings of every family have; a family's own class adds its sections and answers for itself."""
 
     data_kind: ClassVar[DataKind] = "instances"
-    result_kinds: ClassVar[tuple[str, ...]] = ("box", "mask")
-    results_have_area: ClassVar[bool] = False  # boxes of no width or height are left out of evaluation
     # The keys of the network's section that training alone reads.
     training_keys: ClassVar[tuple[str, ...]] = ("frozen_norm",)
 

@@ -7,6 +7,7 @@ from common.families.mask_rcnn.prediction import find_instances
 from common.families.mask_rcnn.settings import MaskRcnnSettings
 from common.families.mask_rcnn.stages import run_stages
 from common.families.mask_rcnn.training import compute_losses
+from common.results import INSTANCES
 
 FAMILY = Family(
     network="MaskRcnn",
@@ -15,5 +16,6 @@ FAMILY = Family(
     losses=compute_losses,
     predict=find_instances,
     stages=run_stages,
+    results=lambda settings: INSTANCES,
     initial_weight=initial_weight,
 )

@@ -5,6 +5,10 @@ from common.families.pose2seg import samples
 from common.families.pose2seg.initial_weights import initial_weight
 from common.families.pose2seg.prediction import compute_losses, find_instances, run_stages
 from common.families.pose2seg.settings import Pose2SegSettings
+from common.results import InstanceKind
+
+# The persons are given by their key points: no boxes are found.
+MASKS = InstanceKind(rated=("mask",))
 
 FAMILY = Family(
     network="Pose2Seg",
@@ -13,5 +17,6 @@ FAMILY = Family(
     losses=compute_losses,
     predict=find_instances,
     stages=run_stages,
+    results=lambda settings: MASKS,
     initial_weight=initial_weight,
 )

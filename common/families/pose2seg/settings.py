@@ -60,7 +60,6 @@ class Pose2SegSettings(Settings):
     augmentation: PoseAugmentation = PoseAugmentation()
     detection: Pose2SegDetection = Pose2SegDetection()
     data_kind: ClassVar[DataKind] = "person_keypoints"
-    result_kinds: ClassVar[tuple[str, ...]] = ("mask",)
 
     @property
     def feature_size(self) -> int:
