@@ -72,8 +72,8 @@ def main(framework: str, argv: Sequence[str] | None = None) -> None:
             _time(learner, settings, dataset, keypoints, arguments)
             continue
         categories = categories_of(card.classes, dataset, str(arguments.weights))
-        found = _results(learner, settings, dataset, kind, categories, keypoints, arguments)
-        _report(kind, found, ratings[name], arguments, arguments.output and arguments.output / name)
+        results = _predict(learner, settings, dataset, kind, categories, keypoints, arguments)
+        _report(kind, results, ratings[name], arguments, arguments.output and arguments.output / name)
 
 
 def _datasets(arguments: Namespace, settings: Settings) -> dict[str, "CocoDataset"]:
@@ -136,7 +136,7 @@ def _keypoints(arguments: Namespace, settings: Settings, datasets: Sequence["Coc
     return keypoints
 
 
-def _results(
+def _predict(
     learner: Any,
     settings: Settings,
     dataset: "CocoDataset",
@@ -149,8 +149,10 @@ def _results(
 
     samples = _samples(learner, settings, dataset, keypoints)
     batch_size = min(arguments.batch_size, len(evaluated_positions(dataset, settings)))
-    chosen = (categories, arguments.score_threshold, arguments.top_k)
-    return predict_dataset(learner, settings, dataset, samples, kind, batch_size, arguments.workers, *chosen)
+    limits = (arguments.score_threshold, arguments.top_k)
+    return predict_dataset(
+        learner, settings, dataset, samples, kind, batch_size, arguments.workers, categories, *limits
+    )
 
 
 def _time(

@@ -3,6 +3,7 @@
 import json
 import re
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -109,7 +110,7 @@ class InstanceKind:
                 arrays = dict(archive)
             names = arrays.pop("class_names").tolist()
             return Instances(image_size=arrays["masks"].shape[1:], **arrays), names
-        except (OSError, ValueError, TypeError, KeyError, AttributeError, zipfile.BadZipFile):
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, zipfile.BadZipFile, zlib.error):
             raise UserError(f"{path}: not an archive (npz) of {self.name} as they are saved") from None
 
     def named_entries(self, prediction: Prediction) -> list[Entry]:
