@@ -4,6 +4,8 @@ from common.families import Family
 from common.families.pose2seg import samples
 from common.families.pose2seg.initial_weights import initial_weight
 from common.families.pose2seg.prediction import compute_losses, find_instances, run_stages
+from common.families.pose2seg.prompts import PROMPTS
+from common.families.pose2seg.protocols import DATA_LAYOUT
 from common.families.pose2seg.settings import Pose2SegSettings
 from common.results import InstanceKind
 
@@ -19,4 +21,7 @@ FAMILY = Family(
     stages=run_stages,
     results=lambda settings: MASKS,
     initial_weight=initial_weight,
+    finds="persons by their key points",
+    prompts=PROMPTS,
+    data_layout=DATA_LAYOUT,
 )

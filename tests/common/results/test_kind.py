@@ -14,8 +14,9 @@ from common.files import write_json
 from common.images import write_image
 from common.results import Classes, Comparison, Form, Prediction
 from tests.common.commands import test_commands as commands
+from tests.common.commands.still_learner import wing_with
 
-fake_wing, shapes, weights, image = commands.fake_wing, commands.shapes, commands.weights, commands.image
+shapes, weights, image = commands.shapes, commands.weights, commands.image
 
 
 @dataclass
@@ -82,17 +83,19 @@ class Learner(commands.FakeLearner):
         return [Brightness(tuple(size), 0.5) for size in inputs["original_size"].tolist()]
 
 
+WING = wing_with(lambda: Learner)
+
+
 @pytest.fixture(autouse=True)
-def bright_family(monkeypatch, fake_wing):
+def bright_family(monkeypatch):
     """YOLACT's family with another kind of result."""
-    family = replace(families.family_named("yolact"), results=lambda settings: BrightnessKind())
-    monkeypatch.setattr(families, "family_named", lambda name: family)
-    for module in (commands.wing, train):
-        monkeypatch.setattr(module, "learner_class", lambda framework: Learner)
+    records = {name: families.family_named(name) for name in families.family_names()}
+    records["yolact"] = replace(records["yolact"], results=lambda settings: BrightnessKind())
+    monkeypatch.setattr(families, "family_named", records.get)
 
 
 def run_predict(weights, *words):
-    predict.main("fake", [commands.MODEL, "--weights", *map(str, (weights, *words))])
+    predict.main(WING, [commands.MODEL, "--weights", *map(str, (weights, *words))])
 
 
 def test_it_is_saved_in_its_own_forms(tmp_path, image, weights):
@@ -115,7 +118,7 @@ def test_it_goes_into_one_file(tmp_path, image, weights):
 
 def test_it_is_rated_by_its_own_figures(tmp_path, shapes, weights, capsys):
     words = ["--data", shapes, "--weights", weights, "--workers", 0, "--output", tmp_path]
-    evaluate.main("fake", [commands.MODEL, *map(str, words)])
+    evaluate.main(WING, [commands.MODEL, *map(str, words)])
     assert "mean light 50.0\n" in capsys.readouterr().out
     assert sorted(path.name for path in tmp_path.iterdir()) == ["light_results.json", "metrics.json"]
     assert json.loads((tmp_path / "metrics.json").read_text()) == {"light": {"mean": 50.0}}
@@ -123,7 +126,8 @@ def test_it_is_rated_by_its_own_figures(tmp_path, shapes, weights, capsys):
 
 
 def test_training_logs_its_main_figures(tmp_path, shapes):
-    commands.run_train(shapes, tmp_path / "run", "--iterations", 1)
+    words = ["--data", shapes, "--output", tmp_path / "run", "--workers", 0, "--iterations", 1]
+    train.main(WING, [commands.MODEL, *map(str, words)])
     lines = map(json.loads, (tmp_path / "run/log.jsonl").read_text().splitlines())
     assert [line["evaluation"] for line in lines if "evaluation" in line] == [{"mean light": 50.0}]
 
