@@ -12,8 +12,7 @@ from common.commands.arguments import at_least, default_workers
 from common.commands.parser import Parser, model_arguments, prompt_file, rated_parts
 from common.config import Settings
 from common.data.class_names import check_class_names
-from common.families import family_of
-from common.families.mask_rcnn.maskrcnn_benchmark import is_config
+from common.families import config_files_of, family_of
 from common.files import write_json
 from common.models import load_settings
 from common.wing import Wing, open_model
@@ -36,10 +35,6 @@ pose2seg --data datasets/coco --weights last.pkl --keypoints person_keypoints_re
 
 # Where YOLACT's --output_coco_json writes when nothing else is said.
 _DETECTION_FILES = {"box": Path("results/bbox_detections.json"), "mask": Path("results/mask_detections.json")}
-
-
-# The names of results files where the model is that of maskrcnn-benchmark's own configuration file.
-_ORIGINAL_NAMES = {"box": "bbox.json", "mask": "segm.json"}
 
 
 def main(wing: Wing, argv: Sequence[str] | None = None) -> None:
@@ -212,9 +207,9 @@ def _results_files(arguments: Namespace, output: Path | None, results: "Results"
         named = {name: path or _DETECTION_FILES[name] for name, path in named.items()}
     files = {path: name for name, path in named.items() if path and name in results}
     if output:
-        is_of_original = arguments.config_file and is_config(arguments.config_file)
-        originals = _ORIGINAL_NAMES if is_of_original else {}
-        files |= {output / originals.get(name, f"{name}_results.json"): name for name in results}
+        original = config_files_of(arguments.config_file) if arguments.config_file else None
+        file_names = original.result_files if original else {}
+        files |= {output / file_names.get(name, f"{name}_results.json"): name for name in results}
     return files
 
 
