@@ -25,6 +25,7 @@ from common.wing import Wing
 if TYPE_CHECKING:
     from common.data.check import Report
     from common.data.coco import CocoDataset
+    from common.results import Results
     from common.training.trainer import Trainer
 
 EXAMPLES = """
@@ -221,15 +222,15 @@ def _start_step(arguments: Namespace) -> int:
 def _evaluation(
     learner: Any, settings: Settings, trained_on: "CocoDataset", arguments: Namespace, say: Callable
 ) -> Callable[[], dict[str, float]] | None:
-    """What rates the weights in training: the main figures on the validation part; None where there is none.
+    """A function that gives the main figures of the weights on the validation part; None where there is no such part.
 
     Every rank calls it and predicts a share of the images; the first one rates what all have found.
     """
     from common.data.check import require_images
     from common.data.choosing import chosen_images
-    from common.evaluation.coco import CocoAP, full_name
     from common.evaluation.inference import evaluated_positions
 
+    kind = family_of(settings).results(settings)
     datasets = _validation_sets(arguments.data, settings, say)
     if arguments.validation_size:
         datasets = {name: chosen_images(each, arguments.validation_size) for name, each in datasets.items()}
@@ -238,15 +239,14 @@ def _evaluation(
         check_class_names(*names, str(trained_on.annotations), str(dataset.annotations))
         if not arguments.no_image_check:
             require_images(dataset, evaluated_positions(dataset, settings), partial(_broken_images, learner))
-    ratings = {name: CocoAP(dataset) for name, dataset in datasets.items() if learner.rank == 0}
+    ratings = {name: kind.rating(dataset) for name, dataset in datasets.items() if learner.rank == 0}
 
     def evaluate() -> dict[str, float]:
         figures = {}
         for name, dataset in datasets.items():
             results = _shared_results(learner, settings, dataset, arguments.workers)
-            for kind in reversed(settings.result_kinds) if ratings else ():
-                rated = ratings[name].rate(results[kind], kind)
-                figures |= {f"{name} {full_name(kind, key)}".strip(): rated[key] for key in ("AP", "AP50")}
+            rated = kind.main_figures(ratings[name](results)) if ratings else {}
+            figures |= {f"{name} {figure}".strip(): value for figure, value in rated.items()}
         return {name: value for name, value in figures.items() if not math.isnan(value)}
 
     return evaluate if datasets else None
@@ -268,20 +268,21 @@ def _validation_sets(data: Path, settings: Settings, say: Callable) -> dict[str,
     return found
 
 
-def _shared_results(
-    learner: Any, settings: Settings, dataset: "CocoDataset", workers: int
-) -> dict[str, list[dict[str, Any]]]:
-    """COCO results of the whole data set, of which each rank predicts a share, in the order of one process."""
+def _shared_results(learner: Any, settings: Settings, dataset: "CocoDataset", workers: int) -> "Results":
+    """The results of the whole data set, of which each rank predicts a share, in the order of one process."""
     from common.evaluation.inference import evaluated_positions, predict_dataset
     from common.training.ranks import gathered, shared_out
 
     positions = shared_out(learner, evaluated_positions(dataset, settings))
+    family = family_of(settings)
+    samples, kind = family.samples.Inference(dataset, settings), family.results(settings)
     batch_size = min(8, len(dataset))
-    parts = gathered(learner, predict_dataset(learner, settings, dataset, batch_size, workers, positions=positions))
-    place = {image_id: place for place, image_id in enumerate(dataset.image_ids.tolist())}
+    own = predict_dataset(learner, settings, dataset, samples, kind, batch_size, workers, positions=positions)
+    parts = gathered(learner, own)
+    order = {image_id: position for position, image_id in enumerate(dataset.image_ids.tolist())}
     return {
-        kind: sorted((entry for part in parts for entry in part[kind]), key=lambda entry: place[entry["image_id"]])
-        for kind in settings.result_kinds
+        name: sorted((entry for part in parts for entry in part[name]), key=lambda entry: order[entry["image_id"]])
+        for name in kind.rated
     }
 
 

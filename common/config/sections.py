@@ -106,8 +106,6 @@ class Settings(Section):
     data_kind: ClassVar[DataKind] = "instances"
     # Files of this kind that are looked for before those that are called as COCO's.
     data_files: ClassVar[tuple[AnnotationFile, ...]] = ()
-    result_kinds: ClassVar[tuple[str, ...]] = ("box", "mask")
-    results_have_area: ClassVar[bool] = False  # boxes of no width or height are left out of evaluation
     # The keys of the network's section that training alone reads.
     training_keys: ClassVar[tuple[str, ...]] = ("frozen_norm",)
 

@@ -29,7 +29,14 @@ class {name}Settings(Settings):
 
 
 FAMILY = Family(
-    network="Blobs", settings={name}Settings, samples=None, losses=None, predict=None, stages=None, initial_weight=None
+    network="Blobs",
+    settings={name}Settings,
+    samples=None,
+    losses=None,
+    predict=None,
+    stages=None,
+    results=None,
+    initial_weight=None,
 )
 """
 MODEL = """

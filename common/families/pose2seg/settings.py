@@ -59,7 +59,6 @@ class Pose2SegDetection(Section):
 class Pose2SegSettings(Settings):
     data_kind: ClassVar[DataKind] = "person_keypoints"
     data_files: ClassVar[tuple[AnnotationFile, ...]] = (COCO_PERSONS, OCHUMAN)
-    result_kinds: ClassVar[tuple[str, ...]] = ("mask",)
     training_keys: ClassVar[tuple[str, ...]] = ("frozen_norm", "pyramid_gain")
     family: Literal["pose2seg"]
     num_classes: Literal[1] = 1  # persons

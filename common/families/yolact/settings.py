@@ -65,7 +65,6 @@ SMALLEST_FOR_MASK_IOU = 249
 
 
 class YolactSettings(Settings):
-    results_have_area: ClassVar[bool] = True
     training_keys: ClassVar[tuple[str, ...]] = ("freeze_norm_below",)
 
     family: Literal["yolact"]
