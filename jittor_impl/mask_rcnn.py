@@ -100,10 +100,12 @@ class MaskRcnn(nn.Module):
         self.settings = settings
         network = settings.network
         outputs = head_outputs(settings)
-        last_stage = 4 if network.fpn else 3
+        last_stage = None if network.fpn else 3
+        # The maps of the strides 4 to 32 (C4: to 16) are used; some backbones give finer ones, too.
         self.backbone = build_backbone(network.backbone, frozen_norm, last_stage, network.frozen_stages)
         if network.fpn:
-            self.fpn = FPN(self.backbone.channels, network.channels, "nearest", False, "subsample", extra_levels=1)
+            widths = self.backbone.channels[-4:]
+            self.fpn = FPN(widths, network.channels, "nearest", False, "subsample", extra_levels=1)
             self.rpn = RPNHead(network.channels, settings.rpn)
             self.box_head = BoxHead(network, outputs.classes, outputs.deltas)
             self.mask_head = MaskHead(network.channels, network.channels, 4, outputs.masks)
@@ -115,7 +117,7 @@ class MaskRcnn(nn.Module):
 
     def execute(self, image: Var) -> dict[str, Var]:
         """(N, 3, H, W) -> the backbone's maps c2.., the pyramid's p2..p6, and rpn_logits_MAP, rpn_deltas_MAP"""
-        maps = self.backbone(image)
+        maps = self.backbone(image)[-4:]
         outputs = {f"c{level}": feature for level, feature in enumerate(maps, start=2)}
         if self.fpn is not None:
             outputs |= {f"p{level}": feature for level, feature in enumerate(self.fpn(maps), start=2)}
@@ -127,4 +129,4 @@ class MaskRcnn(nn.Module):
     def features(self, image: Var) -> list[Var]:
         """(N, 3, H, W) -> the maps that proposals and regions are taken from, finest first"""
         maps = self.backbone(image)
-        return maps[-1:] if self.fpn is None else self.fpn(maps)
+        return maps[-1:] if self.fpn is None else self.fpn(maps[-4:])

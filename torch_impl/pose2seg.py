@@ -65,14 +65,15 @@ class Pose2Seg(nn.Module):
         super().__init__()
         self.settings = settings
         network = settings.network
+        # The maps of the strides 4 to 32 are used; some backbones give finer ones, too.
         self.backbone = build_backbone(network.backbone, frozen_norm)
-        self.fpn = FPN(self.backbone.channels, network.channels, "bilinear", False, "subsample", extra_levels=0)
+        self.fpn = FPN(self.backbone.channels[-4:], network.channels, "bilinear", False, "subsample", extra_levels=0)
         norm = norm_for(network.backbone, frozen_norm)
         self.segnet = SegModule(settings.person_channels, network.segnet_width, network.segnet_blocks, norm)
 
     def features(self, image: Tensor) -> Tensor:
         """(N, 3, S, S) -> the pyramid's finest level (N, C, S / 4, S / 4), from which all persons are read"""
-        return self.fpn.finest(self.backbone(image))
+        return self.fpn.finest(self.backbone(image)[-4:])
 
     def forward(self, image: Tensor, persons: dict[str, Tensor]) -> dict[str, Tensor]:
         """(N, 3, S, S) and P persons -> p1, rois (P, C, s, s) and logits (P, 2, s, s)

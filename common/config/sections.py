@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt
 
 # Which of a data set's annotation files a family reads.
 DataKind = Literal["instances", "person_keypoints"]
@@ -81,10 +81,15 @@ class ResNetSettings(Section):
 class DarknetSettings(Section):
     kind: Literal["darknet"] = "darknet"
     depths: tuple[int, int, int, int, int] = (1, 2, 8, 8, 4)
+    norm_eps: ClassVar[float] = 1e-5
 
 
-# A backbone by its `kind`.
-BackboneSettings = Annotated[ResNetSettings | DarknetSettings, Field(discriminator="kind")]
+# A backbone of any family's network, told by its `kind`; one that tells none is a ResNet.
+BackboneSettings = Annotated[
+    ResNetSettings | DarknetSettings,
+    Field(discriminator="kind"),
+    BeforeValidator(lambda values: {"kind": "resnet"} | values if isinstance(values, dict) else values),
+]
 
 
 class Settings(Section):
