@@ -1,6 +1,6 @@
 """Mask R-CNN (He et al., 2017), on a feature pyramid or on the map of stride 16 (C4).
 
-The half that is not network (anchors, proposals, pooling, detection) stands in `common/families/mask_rcnn`.
+What is not network (anchors, proposals, pooling, detection) is in `common/families/mask_rcnn`.
 """
 
 from math import prod
@@ -15,7 +15,7 @@ from jittor_impl.layers import Conv, ConvTranspose, Linear
 
 
 class RPNHead(nn.Module):
-    """Objectness and box offsets of each anchor; the same weights serve every map."""
+    """Predicts objectness and box offsets for each anchor of a map; the same weights serve every map."""
 
     def __init__(self, channels: int, settings: RpnSettings):
         super().__init__()
@@ -25,13 +25,13 @@ class RPNHead(nn.Module):
         self.deltas = Conv(channels, anchors_per_cell * 4, 1)
 
     def execute(self, features: list[Var]) -> tuple[list[Var], list[Var]]:
-        """Maps (N, C, h, w) -> of each the logits (N, A, h, w) and the offsets (N, 4 * A, h, w), anchor by anchor"""
+        """Maps (N, C, h, w) -> logits (N, A, h, w) and offsets (N, 4 * A, h, w) of each, anchor by anchor"""
         hidden = [nn.relu(self.conv(feature)) for feature in features]
         return [self.objectness(x) for x in hidden], [self.deltas(x) for x in hidden]
 
 
 class BoxHead(nn.Module):
-    """Two linear layers on a pooled region, then its classes and its offsets for each class."""
+    """Two linear layers on a pooled region, then a layer for its classes and one for its offsets."""
 
     def __init__(self, settings: MaskRcnnNetwork, class_outputs: int, box_outputs: int):
         super().__init__()
@@ -53,7 +53,7 @@ class BoxHead(nn.Module):
 
 
 class Res5BoxHead(nn.Module):
-    """C4: the backbone's last stage on a pooled region, then the mean over its cells."""
+    """A ResNet's last stage on a pooled region (C4), whose mean over the cells gives its classes and its offsets."""
 
     def __init__(self, settings: MaskRcnnNetwork, class_outputs: int, box_outputs: int, frozen_norm: bool):
         super().__init__()
@@ -75,7 +75,7 @@ class Res5BoxHead(nn.Module):
 
 
 class MaskHead(nn.Module):
-    """A region's mask for each class, at twice the size that comes in."""
+    """Predicts a region's mask for each class, at twice the size of the region."""
 
     def __init__(self, in_channels: int, channels: int, convolutions: int, mask_outputs: int):
         super().__init__()
@@ -93,7 +93,7 @@ class MaskHead(nn.Module):
 
 
 class MaskRcnn(nn.Module):
-    """Its parts can be used apart: `features`, `rpn`, `box_head`, `mask_head`."""
+    """The whole network; its parts `features`, `rpn`, `box_head` and `mask_head` can be called by themselves."""
 
     def __init__(self, settings: MaskRcnnSettings, frozen_norm: bool):
         super().__init__()
