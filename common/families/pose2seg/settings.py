@@ -4,7 +4,7 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import model_validator
 
-from common.config import AnnotationFile, DataKind, Preprocessing, ResNetSettings, Section, Settings
+from common.config import AnnotationFile, BackboneSettings, DataKind, Preprocessing, Section, Settings
 
 # Of the features that persons are read from: the finest level of the pyramid.
 FEATURE_STRIDE = 4
@@ -19,7 +19,7 @@ OCHUMAN = AnnotationFile("annotations/ochuman_coco_format_{split}_range_0.00_1.0
 
 
 class Pose2SegNetwork(Section):
-    backbone: ResNetSettings
+    backbone: BackboneSettings
     channels: int = 256  # of the feature pyramid
     # The pyramid's last convolutions start from the original's numbers times this. With 1 the features are a hundred
     # times as large as the skeletons beside them, and a network that starts from nothing long sees nothing else.

@@ -4,8 +4,7 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import model_validator
 
-from common.config import Preprocessing, Section, Settings
-from common.config.sections import BackboneSettings
+from common.config import BackboneSettings, Preprocessing, Section, Settings
 
 
 class YolactAugmentation(Section):
