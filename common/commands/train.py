@@ -280,7 +280,7 @@ def _introduction(learner: Any, settings: Settings, origin: str, seed: int) -> s
         f"  {part:<14} {trained:>11,} trained" + (f", {fixed:,} fixed" if fixed else "")
         for part, (fixed, trained) in counts.items()
     ]
-    losses = [f"{name} {words} (x{weight:g})" for name, (words, weight) in settings.terms().items()]
+    losses = [f"{name} {words} (x{weight:g})" for name, (words, weight) in settings.loss_terms().items()]
     schedule = settings.schedule
     shared = f" over {learner.world} processes" if learner.world > 1 else ""
     return "\n".join(

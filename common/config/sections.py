@@ -120,8 +120,8 @@ class Settings(Section):
         """Whether images are turned as their EXIF data says; else they are taken as they are stored."""
         return True
 
-    def terms(self) -> dict[str, tuple[str, float]]:
-        """The losses by their names: in words, and with which weight."""
+    def loss_terms(self) -> dict[str, tuple[str, float]]:
+        """Returns the losses by their names: what each is of, in words, and its weight."""
         raise NotImplementedError
 
     def numerics(self) -> dict[str, Any]:

@@ -78,8 +78,8 @@ class Pose2SegSettings(Settings):
         """The number of channels of a person's input to the segmentation network."""
         return self.network.channels + (SKELETON_CHANNELS if self.network.skeletons else 0)
 
-    def terms(self) -> dict[str, tuple[str, float]]:
-        """The losses by their names: in words, and with which weight."""
+    def loss_terms(self) -> dict[str, tuple[str, float]]:
+        """Returns the losses by their names: what each is of, in words, and its weight."""
         return {"mask": ("of the persons' cells", 1.0)}
 
     @model_validator(mode="after")

@@ -92,8 +92,8 @@ class YolactSettings(Settings):
             raise ValueError(f"preprocessing.size: mask IoU needs images of {SMALLEST_FOR_MASK_IOU} pixels at least")
         return self
 
-    def terms(self) -> dict[str, tuple[str, float]]:
-        """The losses by their names: in words, and with which weight."""
+    def loss_terms(self) -> dict[str, tuple[str, float]]:
+        """Returns the losses by their names: what each is of, in words, and its weight."""
         losses = self.losses
         terms = {
             "B": ("boxes", losses.box_weight),
