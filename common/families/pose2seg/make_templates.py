@@ -16,6 +16,7 @@ from common.data.coco import CocoDataset, resolve
 from common.data.figures import KEYPOINT_NAMES, SKELETON, flip_order
 from common.errors import UserError, run_command
 from common.families.pose2seg.samples import annotated, check_persons, person_rows, pixel_corners
+from common.families.pose2seg.settings import Pose2SegSettings
 from common.files import atomic_path
 from common.training.randomness import stream
 
@@ -93,8 +94,9 @@ def main() -> None:
     if min(arguments.clusters, arguments.points) < 1:
         raise UserError("--clusters and --points must be at least 1")
     data = arguments.data
+    kind = Pose2SegSettings.data_kind, Pose2SegSettings.data_files
     # The folder of an annotation file stands in for the images', since no image is read.
-    dataset = CocoDataset(data, data.parent) if data.is_file() else resolve(data, "train", "person_keypoints")
+    dataset = CocoDataset(data, data.parent) if data.is_file() else resolve(data, "train", *kind)
     check_persons(dataset)
     persons = collect_persons(dataset, arguments.points)
     if len(persons) < arguments.clusters:

@@ -4,12 +4,18 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import model_validator
 
-from common.config import DataKind, Preprocessing, ResNetSettings, Section, Settings
+from common.config import AnnotationFile, DataKind, Preprocessing, ResNetSettings, Section, Settings
 
 # Persons are read from the pyramid's finest level, which has this stride.
 FEATURE_STRIDE = 4
 # There is a heat map for each of 17 key points, and one of x and one of y for the direction of each of 19 limbs.
 SKELETON_CHANNELS = 17 + 2 * 19
+
+# The annotation files of the data sets that the original is trained and rated on.
+COCO_PERSONS = AnnotationFile(
+    "annotations/person_keypoints_{split}2017_pose2seg.json", ("{split}2017", "images/{split}2017", "images")
+)
+OCHUMAN = AnnotationFile("annotations/ochuman_coco_format_{split}_range_0.00_1.00.json", ("images",))
 
 
 class Pose2SegNetwork(Section):
@@ -57,6 +63,9 @@ class Pose2SegDetection(Section):
 
 
 class Pose2SegSettings(Settings):
+    data_kind: ClassVar[DataKind] = "person_keypoints"
+    data_files: ClassVar[tuple[AnnotationFile, ...]] = (COCO_PERSONS, OCHUMAN)
+    result_kinds: ClassVar[tuple[str, ...]] = ("mask",)
     training_keys: ClassVar[tuple[str, ...]] = ("frozen_norm", "pyramid_gain")
     family: Literal["pose2seg"]
     num_classes: Literal[1] = 1  # persons
@@ -65,8 +74,6 @@ class Pose2SegSettings(Settings):
     alignment: PoseAlignment = PoseAlignment()
     augmentation: PoseAugmentation = PoseAugmentation()
     detection: Pose2SegDetection = Pose2SegDetection()
-    data_kind: ClassVar[DataKind] = "person_keypoints"
-    result_kinds: ClassVar[tuple[str, ...]] = ("mask",)
 
     @property
     def feature_size(self) -> int:
@@ -79,7 +86,7 @@ class Pose2SegSettings(Settings):
         return self.network.channels + (SKELETON_CHANNELS if self.network.skeletons else 0)
 
     def loss_terms(self) -> dict[str, tuple[str, float]]:
-        """Returns the losses by their names: what each is of, in words, and its weight."""
+        """Returns the losses by their names, each with a description in words and its weight."""
         return {"mask": ("of the persons' cells", 1.0)}
 
     @model_validator(mode="after")

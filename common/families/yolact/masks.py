@@ -4,6 +4,8 @@ import cv2
 import numpy as np
 
 from common.array import Array, namespace
+from common.config import Settings
+from common.results import Instances
 
 
 def make_windows(boxes: Array, size: tuple[int, int], margin: float) -> Array:
@@ -48,3 +50,12 @@ def resize_binary(masks: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         soft = np.ascontiguousarray(mask, dtype=np.float32)
         np.greater(cv2.resize(soft, (width, height), interpolation=cv2.INTER_LINEAR), 0.5, out=binary)
     return resized
+
+
+def make_heat_maps(instances: Instances, settings: Settings) -> np.ndarray:
+    """Resizes the probabilities (N, h, w) of an image's instances to the image's size, bilinear: (N, H, W) float32."""
+    height, width = instances.image_size
+    maps = np.zeros((len(instances), height, width), np.float32)
+    for heat_map, probabilities in zip(maps, instances.probabilities, strict=True):
+        cv2.resize(probabilities, (width, height), dst=heat_map, interpolation=cv2.INTER_LINEAR)
+    return maps

@@ -93,7 +93,7 @@ class YolactSettings(Settings):
         return self
 
     def loss_terms(self) -> dict[str, tuple[str, float]]:
-        """Returns the losses by their names: what each is of, in words, and its weight."""
+        """Returns the losses by their names, each with a description in words and its weight."""
         losses = self.losses
         terms = {
             "B": ("boxes", losses.box_weight),
