@@ -334,14 +334,14 @@ def _format_size(shape: Sequence[int]) -> str:
 def resolve(
     root: str | os.PathLike, split: Split, kind: DataKind = "instances", published: Sequence[AnnotationFile] = ()
 ) -> CocoDataset:
-    """The data set of a split under `root`, in any of the layouts that `locate` knows."""
+    """Opens the data set of a split under `root`, in any of the layouts that `locate` knows."""
     return CocoDataset(*locate(root, split, kind, published))
 
 
 def locate(
     root: str | os.PathLike, split: Split, kind: DataKind = "instances", published: Sequence[AnnotationFile] = ()
 ) -> tuple[Path, Path]:
-    """The annotation file and the folder of images of a split.
+    """Finds the annotation file and the folder of images of a split, in one of these layouts.
 
     ROOT/annotations/instances_train2017.json with ROOT/train2017; ROOT/annotations/[instances_]train.json with
     ROOT/train; either with ROOT/images; ROOT/annotations/image_info_test-dev2017.json with ROOT/test2017;
