@@ -146,7 +146,7 @@ class Settings(Section):
         return True
 
     def loss_terms(self) -> dict[str, tuple[str, float]]:
-        """Gives for each loss, by its name, what it is of in words and its weight."""
+        """Returns the losses by their names, each with a description in words and its weight."""
         raise NotImplementedError
 
     def numerics(self) -> dict[str, Any]:

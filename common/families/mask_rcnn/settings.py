@@ -106,7 +106,7 @@ class MaskRcnnSettings(Settings):
         return self.convention == "detectron2"
 
     def loss_terms(self) -> dict[str, tuple[str, float]]:
-        """The losses by their names: in words, and with which weight."""
+        """Returns the losses by their names, each with a description in words and its weight."""
         of_each = {"objectness": "anchors", "rpn_boxes": "anchors", "classes": "regions", "boxes": "regions"}
         return {name: (f"of {what}", 1.0) for name, what in (of_each | {"masks": "objects"}).items()}
 

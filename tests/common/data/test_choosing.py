@@ -47,7 +47,7 @@ def test_a_part_is_the_whole_of_its_images(tmp_path):
     ]
     write(tmp_path, [image(number) for number in (1, 2, 3)], annotations[1:])
     whole = CocoDataset(tmp_path / "annotations.json", tmp_path / "images")
-    part = whole.only(np.array([2, 0]))
+    part = whole.select_images(np.array([2, 0]))
     assert (len(part), part.class_names, part.annotation_count) == (2, whole.class_names, 3)
     for position, origin in ((0, 2), (1, 0)):
         assert part.file_name(position) == whole.file_name(origin)

@@ -15,7 +15,7 @@ from common.data.shapes import write_shapes
 from common.errors import UserError
 from common.families.mask_rcnn.colour_jitter import jitter_colours
 from common.families.mask_rcnn.outlines import unpack_outlines
-from common.families.mask_rcnn.resizing import nearest, resize
+from common.families.mask_rcnn.resizing import find_nearest, resize
 from common.families.mask_rcnn.samples import Inference, Training, join, prepare
 from common.families.mask_rcnn.sampling import make_anchor_targets
 from common.families.mask_rcnn.settings import MaskRcnnSettings
@@ -97,7 +97,9 @@ def test_mirroring_moves_image_boxes_and_forms(tmp_path, family, mirrored):
     if family != "torchvision":
         x = [69, 49, 49, 69] if by_pixels else [70, 50, 50, 70]
         assert sample["forms"][0].polygons[0].tolist() == np.stack([x, [10, 10, 30, 30]], axis=1).reshape(-1).tolist()
-    assert_shows(sample["forms"][1], BLOB[nearest(HEIGHT, 60, family)[:, None], nearest(WIDTH, 80, family)][:, ::-1])
+    assert_shows(
+        sample["forms"][1], BLOB[find_nearest(HEIGHT, 60, family)[:, None], find_nearest(WIDTH, 80, family)][:, ::-1]
+    )
 
 
 @pytest.mark.parametrize("is_turned_over", [False, True])
@@ -106,7 +108,7 @@ def test_torchvision_mirrors_a_mask_before_it_resizes_it(tmp_path, mirrored, is_
     settings = settings_of("torchvision", *flips, "preprocessing.short_side=50")
     sample = sample_of(training(tmp_path, [by_rle(1, 1, BLOB)], settings))
     assert sample["image"].shape == (3, 50, 66)
-    rows = np.array(MIRRORED_ROWS) if is_turned_over else nearest(HEIGHT, 50, "torchvision")
+    rows = np.array(MIRRORED_ROWS) if is_turned_over else find_nearest(HEIGHT, 50, "torchvision")
     assert_shows(sample["forms"][0], BLOB[rows[:, None], MIRRORED_COLUMNS])
 
 
@@ -146,7 +148,7 @@ def test_mirroring_top_to_bottom_is_maskrcnn_benchmarks(tmp_path, flips, expecte
 @pytest.mark.parametrize("family", FAMILIES)
 def test_mirroring_top_to_bottom_moves_bitmaps(tmp_path, family):
     made = training(tmp_path, [by_rle(1, 1, BLOB)], settings_of(family, "augmentation.vertical_flip=1"))
-    rows, columns = nearest(HEIGHT, 60, family), nearest(WIDTH, 80, family)
+    rows, columns = find_nearest(HEIGHT, 60, family), find_nearest(WIDTH, 80, family)
     assert_shows(sample_of(made)["forms"][0], BLOB[rows[:, None], columns][::-1])
 
 
@@ -192,7 +194,7 @@ def test_an_rle_keeps_its_bitmap_and_what_is_pooled_from_it(tmp_path, family):
     corner[25:, 35:] = 1
     made = training(tmp_path, [by_rle(1, 1, BLOB), by_rle(2, 1, corner)], settings_of(family))
     sample = sample_of(made)
-    rows, columns = nearest(HEIGHT, 60, family), nearest(WIDTH, 80, family)
+    rows, columns = find_nearest(HEIGHT, 60, family), find_nearest(WIDTH, 80, family)
     masks = np.stack([mask[rows[:, None], columns] for mask in (BLOB, corner)])
     for form, mask in zip(sample["forms"], masks, strict=True):
         assert form.polygons == () and form.bitmap.dtype == np.uint8
@@ -212,7 +214,7 @@ def test_torchvision_takes_bitmaps_of_polygons_too(tmp_path):
         tmp_path, [annotation(1, 1, segmentation=triangle, bbox=[2, 3, 35, 25])], settings_of("torchvision")
     )
     drawn = rle.decode(rle.merge(rle.frPyObjects(triangle, HEIGHT, WIDTH)))
-    expected = drawn[nearest(HEIGHT, 60, "torchvision")[:, None], nearest(WIDTH, 80, "torchvision")]
+    expected = drawn[find_nearest(HEIGHT, 60, "torchvision")[:, None], find_nearest(WIDTH, 80, "torchvision")]
     assert_shows(sample_of(made)["forms"][0], expected)
 
 
