@@ -19,6 +19,9 @@ from common.config import Settings
 from common.results import Instances
 from common.training.initial_weights import Shapes
 
+# A family may also lie outside of this project: see CONTRIBUTING.md.
+__path__ = pkgutil.extend_path(__path__, __name__)
+
 
 class Predict(Protocol):
     """Finds the instances in images (N, 3, H, W) with a network: one entry an image, in the image's own pixels.
