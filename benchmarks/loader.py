@@ -36,7 +36,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         # Images as large as COCO's.
         root = arguments.data or write_shapes(Path(folder), images=64, seed=0, size=(480, 640))
-        dataset = resolve(root, "train", load_settings(arguments.model).data_kind)
+        chosen = load_settings(arguments.model)
+        dataset = resolve(root, "train", chosen.data_kind, chosen.data_files)
         settings = load_settings(arguments.model, [f"num_classes={len(dataset.class_names)}"])
         rates = {workers: images_per_second(dataset, settings, workers, arguments.batches) for workers in WORKERS}
     for workers, rate in rates.items():

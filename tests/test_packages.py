@@ -40,7 +40,7 @@ def test_results_without_pictures_need_nothing_to_draw():
 
 def command(name: str, arguments: list) -> str:
     words = [str(argument) for argument in arguments]
-    return f"from common.commands.{name} import main; run_command(lambda: main('torch', {words!r}))"
+    return f"from torch_impl.{name} import main; run_command(lambda: main({words!r}))"
 
 
 def test_training_names_what_it_lacks(shapes, tmp_path):

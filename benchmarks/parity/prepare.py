@@ -1,6 +1,7 @@
 """Making a case: the data that it needs and no more, and weights where none are given."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from benchmarks.parity.case import WEIGHTS, Case
 from common import weights as weight_files
 from common.array import Array, namespace
 from common.config import Settings
-from common.config.sections import DataKind
+from common.config.sections import AnnotationFile, DataKind
 from common.data.coco import locate
 from common.data.shapes import write_shapes
 from common.files import atomic_path
@@ -41,7 +42,7 @@ def prepare(
         root = write_shapes(folder / "shapes", IMAGES["train"], seed, (240, 320), IMAGES["val"], persons)
         _excerpt(root, folder / "data", kind, settings.num_classes)
     else:
-        _excerpt(data, folder / "data", kind)
+        _excerpt(data, folder / "data", kind, published=settings.data_files)
     schedule = with_batch_size(settings.schedule, batch_size)
     if not Case.has_weights(folder):
         schedule = schedule.model_copy(update={"learning_rate": DRAWN_RATE * schedule.learning_rate})
@@ -51,10 +52,10 @@ def prepare(
     return case
 
 
-def _excerpt(root: Path, out: Path, kind: DataKind, classes: int = 0) -> None:
+def _excerpt(root: Path, out: Path, kind: DataKind, classes: int = 0, published: Sequence[AnnotationFile] = ()) -> None:
     """The first images of both parts of a data set, with `classes` categories at least; the images are linked."""
     for split, count in IMAGES.items():
-        annotations, images = locate(root, split, kind)
+        annotations, images = locate(root, split, kind, published)
         content = json.loads(annotations.read_text())
         marked = {entry["image_id"] for entry in content["annotations"] if not entry.get("iscrowd")}
         chosen = [image for image in content["images"] if split == "val" or image["id"] in marked][:count]

@@ -1,12 +1,12 @@
 """Images, objects and weights for measuring: made up, and the same for all frameworks."""
 
+import importlib
 from collections.abc import Mapping
 from typing import Any
 
 import cv2
 import numpy as np
 
-from common.commands.wing import learner_class
 from common.config import Settings
 from common.models import initial_weights
 from common.training.schedules import with_batch_size
@@ -42,7 +42,7 @@ def lively_weights(
 
 def learners(framework: str, settings: Settings, batch_size: int, weights: Any) -> tuple[Any, Any]:
     """A learner that predicts and one that trains, with weights(shapes)."""
-    learner_type = learner_class(framework)
+    learner_type = importlib.import_module(f"{framework}_impl.wing").WING.load_learner()
     learner = learner_type(settings, "cpu")
     made = weights(learner.shapes())
     learner.load_weights(made)

@@ -35,7 +35,8 @@ class Work:
         learner, trained = made_up.learners(framework, self.settings, len(self.batch["image"]), self.weights)
 
         def infer(keypoints: np.ndarray) -> list[Instances]:
-            sample = pose2seg_samples.prepare(self.image, keypoints, self.settings)
+            prompt = pose2seg_samples.make_prompt(keypoints)
+            sample = pose2seg_samples.prepare(self.image, self.settings) | prompt
             return learner.predict(pose2seg_samples.join([sample], self.settings))
 
         return {
@@ -68,7 +69,10 @@ def batch(settings: Pose2SegSettings, images: int, seed: int) -> dict[str, np.nd
 
 
 def _joined(settings: Pose2SegSettings, images: int, persons: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    samples = [pose2seg_samples.prepare(made_up.picture(rng), _persons(rng, persons), settings) for _ in range(images)]
+    samples = [
+        pose2seg_samples.prepare(made_up.picture(rng), settings) | pose2seg_samples.make_prompt(_persons(rng, persons))
+        for _ in range(images)
+    ]
     return pose2seg_samples.join(samples, settings)
 
 

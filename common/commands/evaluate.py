@@ -10,17 +10,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from common.commands.arguments import at_least, default_workers
-from common.commands.wing import Parser, nms_overrides, trained_model
+from common.commands.parser import Parser, model_arguments, prompt_file, rated_parts
 from common.config import Settings
-from common.errors import UserError
+from common.data.class_names import check_class_names
+from common.families import family_of
 from common.families.mask_rcnn.maskrcnn_benchmark import is_config
 from common.files import atomic_path
 from common.models import load_settings
+from common.wing import Wing, open_model
 
 if TYPE_CHECKING:
     from common.data.coco import CocoDataset
     from common.evaluation.coco import CocoAP
-    from common.families.pose2seg.keypoint_results import KeypointResults
+    from common.families.prompts import PromptFile
 
 EXAMPLES = """
 yolact_resnet50 --data datasets/coco --weights yolact_resnet50_54_800000.pth
@@ -33,12 +35,6 @@ pose2seg --data data --weights last.pkl --coco --OCHuman
 pose2seg --data datasets/coco --weights last.pkl --keypoints person_keypoints_results.json
 """
 
-# Pose2Seg's protocols by their options: a name, what the original's data folder calls the data set, and the split.
-_PROTOCOLS = {
-    "coco": [("cocoVal", "coco2017", "val")],
-    "OCHuman": [("OCHumanVal", "OCHuman", "val"), ("OCHumanTest", "OCHuman", "test")],
-}
-
 # Where YOLACT's --output_coco_json writes when nothing else is said.
 _DETECTION_FILES = {"box": Path("results/bbox_detections.json"), "mask": Path("results/mask_detections.json")}
 
@@ -48,50 +44,48 @@ _OWN_NAMES = {"box": "box_results.json", "mask": "mask_results.json"}
 _ORIGINAL_NAMES = {"box": "bbox.json", "mask": "segm.json"}
 
 
-def main(framework: str, argv: Sequence[str] | None = None) -> None:
-    parser = _parser(framework)
+def main(wing: Wing, argv: Sequence[str] | None = None) -> None:
+    parser = _parser(wing)
     arguments = parser.read(argv)
-    arguments.overrides += nms_overrides(arguments)
     chosen = load_settings(arguments.model, arguments.overrides)
-    if chosen.data_kind != "person_keypoints" and (arguments.keypoints or arguments.coco or arguments.OCHuman):
-        parser.error("--keypoints, --coco and --OCHuman are for models that find persons by their key points")
-
-    found = _datasets(arguments, chosen)
-    datasets = {name: _chosen_images(each, arguments) for name, each in found.items()}
+    parser.check_family(arguments, chosen)
+    datasets = {name: _reduce(each, arguments) for name, each in _find_datasets(arguments, chosen).items()}
     if len(datasets) > 1 and (arguments.output_coco_json or arguments.bbox_det_file or arguments.mask_det_file):
         parser.error(f"results of {' and '.join(datasets)} do not go into one file: write them with --output DIR")
     _check_images(arguments, chosen, datasets)
     ratings = {}
     if not arguments.benchmark:
         ratings = {name: _rating(parser, arguments, dataset) for name, dataset in datasets.items()}
-    keypoints = _keypoints(arguments, chosen, list(datasets.values()))
-    learner, settings, card = trained_model(framework, arguments)
+    prompts = _open_prompts(arguments, chosen, list(datasets.values()))
+    learner, settings, card = open_model(wing, *model_arguments(arguments))
     for name, dataset in datasets.items():
         if arguments.benchmark:
-            _time(learner, settings, dataset, keypoints, arguments)
+            _time(learner, settings, dataset, prompts, arguments)
             continue
         categories = categories_of(card.classes, dataset, str(arguments.weights))
-        found = _results(learner, settings, dataset, categories, keypoints, arguments)
-        _report(found, ratings[name], arguments, arguments.output and arguments.output / name)
+        results = _results(learner, settings, dataset, categories, prompts, arguments)
+        _report(results, ratings[name], arguments, arguments.output and arguments.output / name)
 
 
-def _datasets(arguments: Namespace, settings: Settings) -> dict[str, "CocoDataset"]:
-    """By their names what is to be rated on: Pose2Seg's protocols, or the test sets of a configuration; one alone
-    that is neither has none."""
+def _find_datasets(arguments: Namespace, settings: Settings) -> dict[str, "CocoDataset"]:
+    """By their names the data sets to rate on: the test sets of a configuration, or those of the original's protocols.
+
+    Where there are neither it is the one that the arguments name, without a name.
+    """
     from common.data.coco import resolve
 
-    kind = settings.data_kind
     if arguments.test_sets:
-        return {name: resolve(root, split, kind) for name, root, split in arguments.test_sets}
-    wanted = [protocol for option, protocols in _PROTOCOLS.items() if vars(arguments)[option] for protocol in protocols]
-    if not wanted:
-        return {"": resolve(arguments.data, arguments.split, kind)}
-    folders = {folder: arguments.data / folder for _, folder, _ in wanted}
-    roots = {folder: root if root.is_dir() else arguments.data for folder, root in folders.items()}
-    return {name: resolve(roots[folder], split, kind) for name, folder, split in wanted}
+        places = {name: (root, split) for name, root, split in arguments.test_sets}
+    else:
+        parts = rated_parts(arguments, settings)
+        places = {part.name: (part.root(arguments.data), part.split) for part in parts}
+    places = places or {"": (arguments.data, arguments.split)}
+    kind = settings.data_kind, settings.data_files
+    return {name: resolve(root, split, *kind) for name, (root, split) in places.items()}
 
 
-def _chosen_images(dataset: "CocoDataset", arguments: Namespace) -> "CocoDataset":
+def _reduce(dataset: "CocoDataset", arguments: Namespace) -> "CocoDataset":
+    """The data set with the images alone that --max-images chooses."""
     from common.data.choosing import chosen_images
 
     order = "shuffled" if arguments.shuffle else "file" if arguments.no_sort else "hashed"
@@ -125,16 +119,15 @@ def _rating(parser: Parser, arguments: Namespace, dataset: "CocoDataset") -> "Co
     return CocoAP(dataset, judge=arguments.pycocotools)
 
 
-def _keypoints(arguments: Namespace, settings: Settings, datasets: Sequence["CocoDataset"]) -> "KeypointResults | None":
-    """Those of the results file, if one is given; refused here where they are of other images."""
-    if arguments.keypoints is None:
+def _open_prompts(arguments: Namespace, settings: Settings, datasets: Sequence["CocoDataset"]) -> "PromptFile | None":
+    """The prompts of the file that is given, if one is; refused where they are of other images than a data set's."""
+    path = prompt_file(arguments, settings)
+    if path is None:
         return None
-    from common.families.pose2seg.keypoint_results import KeypointResults
-
-    keypoints = KeypointResults(arguments.keypoints, settings.alignment.confidence)
+    prompts = family_of(settings).prompts.open_file(path, settings)
     for dataset in datasets:
-        keypoints.check(dataset.image_ids, dataset.annotations)
-    return keypoints
+        prompts.check(dataset.image_ids, dataset.annotations)
+    return prompts
 
 
 def _results(
@@ -142,44 +135,42 @@ def _results(
     settings: Settings,
     dataset: "CocoDataset",
     categories: np.ndarray,
-    keypoints: "KeypointResults | None",
+    prompts: "PromptFile | None",
     arguments: Namespace,
 ) -> dict[str, list[dict[str, Any]]]:
     from common.evaluation.inference import evaluated_positions, predict_dataset
 
-    samples = _samples(learner, settings, dataset, keypoints)
+    samples = _make_samples(learner, settings, dataset, prompts)
     batch_size = min(arguments.batch_size, len(evaluated_positions(dataset, settings)))
     limits = (arguments.score_threshold, arguments.top_k)
     return predict_dataset(learner, settings, dataset, batch_size, arguments.workers, categories, samples, *limits)
 
 
 def _time(
-    learner: Any, settings: Settings, dataset: "CocoDataset", keypoints: "KeypointResults | None", arguments: Namespace
+    learner: Any, settings: Settings, dataset: "CocoDataset", prompts: "PromptFile | None", arguments: Namespace
 ) -> None:
     """Prints how fast the images are worked on; none is rated."""
     from common.evaluation.inference import evaluated_positions
     from common.evaluation.speed import speed_lines, time_images
 
-    samples = _samples(learner, settings, dataset, keypoints)
+    samples = _make_samples(learner, settings, dataset, prompts)
     limits = (arguments.score_threshold, arguments.top_k)
     seconds = time_images(learner, samples, evaluated_positions(dataset, settings), *limits)
     print("\n".join(speed_lines(seconds, learner.device)))
 
 
-def _samples(learner: Any, settings: Settings, dataset: "CocoDataset", keypoints: "KeypointResults | None") -> Any:
+def _make_samples(learner: Any, settings: Settings, dataset: "CocoDataset", prompts: "PromptFile | None") -> Any:
     """The family's samples of the images for prediction; says what is about to be done with them."""
     from common.evaluation.inference import evaluated_positions
-    from common.families import family_of
 
-    count = len(evaluated_positions(dataset, settings))
-    where, samples = f"{count} images of {dataset.annotations}", family_of(settings).samples
-    if settings.data_kind == "person_keypoints":
-        found = samples.Inference(dataset, settings, keypoints)
-        where += f", persons by {found.origin}"
-    else:
-        found = samples.Inference(dataset, settings)
-    print(f"{settings.model} in {learner.framework} on {learner.device}: {where}", flush=True)
-    return found
+    family = family_of(settings)
+    data = f"{len(evaluated_positions(dataset, settings))} images of {dataset.annotations}"
+    if family.prompts:
+        origin = family.prompts.annotated if prompts is None else prompts.summary(dataset.image_ids)
+        data += f", {family.prompts.target} by {origin}"
+    print(f"{settings.model} in {learner.framework} on {learner.device}: {data}", flush=True)
+    make = family.samples.Inference
+    return make(dataset, settings) if prompts is None else make(dataset, settings, prompts)
 
 
 def _report(
@@ -210,19 +201,8 @@ def categories_of(known: Sequence[str], dataset: "CocoDataset", weights: str) ->
         return np.array([by_name.get(name, -1) for name in known])
     from common.evaluation.coco import describe
 
-    check_classes(known, dataset.class_names, weights, describe(dataset))
+    check_class_names(known, dataset.class_names, weights, describe(dataset))
     return np.array(dataset.category_ids)
-
-
-def check_classes(known: Sequence[str], wanted: Sequence[str], weights: str, data: str) -> None:
-    """Refuses to rate a model on other classes than its own; a class whose name nobody knows may be any."""
-    from weights_convert.class_names import unnamed
-
-    if len(known) != len(wanted):
-        raise UserError(f"{weights} knows {len(known)} classes, {data} has {len(wanted)}")
-    for number, (ours, theirs) in enumerate(zip(known, wanted, strict=True), start=1):
-        if ours not in (theirs, unnamed(number)):
-            raise UserError(f"class {number} is {ours} to {weights} and {theirs} in {data}")
 
 
 def _files(
@@ -248,9 +228,9 @@ def _files(
     return files
 
 
-def _parser(framework: str) -> Parser:
+def _parser(wing: Wing) -> Parser:
     parser = Parser(
-        framework,
+        wing,
         "evaluate",
         ["model"],
         "MODEL --data ROOT --weights FILE",
@@ -280,14 +260,8 @@ def _parser(framework: str) -> Parser:
         "--no-image-check", action="store_true", help="do not decode every image once before the first one is predicted"
     )
     add("--pycocotools", action="store_true", help="rate by pycocotools itself: the same figures, slower")
-    add(
-        "--keypoints",
-        type=Path,
-        metavar="FILE",
-        help="Pose2Seg: persons by these key points (COCO results), not ROOT's",
-    )
-    add("--coco", action="store_true", help="Pose2Seg: rate on COCOPersons val, in ROOT/coco2017 or ROOT")
-    add("--OCHuman", action="store_true", help="Pose2Seg: rate on OCHuman val and test, in ROOT/OCHuman or ROOT")
+    parser.add_prompts()
+    parser.add_protocols()
     add("--max-images", type=_image_count, metavar="N", help="take N images alone, always the same; -1: all (default)")
     add("--shuffle", action="store_true", help="with --max-images: take any, drawn with --seed")
     add("--seed", type=int, metavar="N", help="of --shuffle; without it they are others each time")
@@ -302,7 +276,6 @@ def _parser(framework: str) -> Parser:
     add("--top-k", type=at_least(1), metavar="K", help="rate the best K of an image alone")
     add("--benchmark", action="store_true", help="tell how fast images are worked on, one by one, and rate nothing")
     parser.set_defaults(test_sets=())
-    parser.add_nms_options()
     parser.add_originals()
     return parser
 

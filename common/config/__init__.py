@@ -6,6 +6,7 @@ A file may name another as its `base` and give only what differs. Overrides from
 
 from common.config.reading import CONFIG_FOLDER, model_names, read_variant
 from common.config.sections import (
+    AnnotationFile,
     DarknetSettings,
     DataKind,
     FreeSizePreprocessing,
@@ -18,6 +19,7 @@ from common.config.sections import (
 
 __all__ = [
     "CONFIG_FOLDER",
+    "AnnotationFile",
     "DarknetSettings",
     "DataKind",
     "FreeSizePreprocessing",

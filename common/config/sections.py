@@ -1,11 +1,24 @@
 """The sections of settings that families of models share."""
 
+from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
-# Which of a data set's annotation files a family reads.
+# Which of a data set's annotation files a family reads, in COCO's words.
 DataKind = Literal["instances", "person_keypoints"]
+
+
+@dataclass(frozen=True)
+class AnnotationFile:
+    """Where a published data set has its annotations and its images.
+
+    path: of the annotation file in the data set's folder, with `{split}` in place of train, val or test.
+    folders: of the images, likewise; the first one that is there counts.
+    """
+
+    path: str
+    folders: tuple[str, ...]
 
 
 class Section(BaseModel):
@@ -91,6 +104,8 @@ class Settings(Section):
     """What the settings of every family have; a family's own class adds its sections and answers for itself."""
 
     data_kind: ClassVar[DataKind] = "instances"
+    # Files of this kind that are looked for before those that are called as COCO's.
+    data_files: ClassVar[tuple[AnnotationFile, ...]] = ()
     result_kinds: ClassVar[tuple[str, ...]] = ("box", "mask")
     results_have_area: ClassVar[bool] = False  # boxes of no width or height are left out of evaluation
     # The keys of the network's section that training alone reads.
@@ -120,7 +135,7 @@ class Settings(Section):
         """Whether images are turned as their EXIF data says; else they are taken as they are stored."""
         return True
 
-    def terms(self) -> dict[str, tuple[str, float]]:
+    def loss_terms(self) -> dict[str, tuple[str, float]]:
         """The losses by their names: in words, and with which weight."""
         raise NotImplementedError
 

@@ -15,10 +15,12 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from common.config import AnnotationFile
 from common.data import segmentations
 from common.data.coco import CocoDataset, clipped, has_area, locate
 from common.data.faults import Fault, collect
 from common.errors import UserError, run_command
+from common.families import family_records
 
 _BORDER = 1.0  # pixels by which rounding may push a box over the border
 _BLOCK = 256  # images
@@ -169,12 +171,14 @@ def find_broken(dataset: CocoDataset, positions: np.ndarray) -> dict[int, str]:
     return broken
 
 
-def _datasets(root: Path, splits: tuple[str, ...], kind: str) -> Iterator[CocoDataset]:
+def _datasets(
+    root: Path, splits: tuple[str, ...], kind: str, published: tuple[AnnotationFile, ...]
+) -> Iterator[CocoDataset]:
     """The splits that are there, each annotation file once; an error when there is none."""
     seen, absent = set(), None
     for split in splits:
         try:
-            annotations, images = locate(root, split, kind)
+            annotations, images = locate(root, split, kind, published)
         except UserError as error:
             absent = absent or error
             continue
@@ -191,14 +195,16 @@ def main() -> None:
         description="Counts and names what in a data set in COCO's format cannot be trained on.",
         epilog="example: python -m common.data.check datasets/coco --split train --no-images",
     )
+    # A family's files are its own to name: this command looks for the same ones as the family's models do.
+    kinds = {family.settings.data_kind: family.settings.data_files for family in family_records()}
     parser.add_argument("root", type=Path, metavar="ROOT", help="the folder with annotations and images")
     parser.add_argument("--split", choices=("train", "val"), help="only this one (default: each that is there)")
-    parser.add_argument("--kind", choices=("instances", "person_keypoints"), default="instances")
+    parser.add_argument("--kind", choices=sorted(kinds), default="instances")
     parser.add_argument("--no-images", action="store_true", help="do not decode the images, which takes the most time")
     arguments = parser.parse_args()
     splits = (arguments.split,) if arguments.split else ("train", "val")
     usable = True
-    for dataset in _datasets(arguments.root, splits, arguments.kind):
+    for dataset in _datasets(arguments.root, splits, arguments.kind, kinds[arguments.kind]):
         report = check(dataset, images=not arguments.no_images)
         print(report, flush=True)
         usable = usable and len(report.usable) > 0

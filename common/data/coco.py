@@ -15,7 +15,7 @@ import numpy as np
 from pycocotools import mask as rle
 
 from common import opencv
-from common.config.sections import DataKind
+from common.config.sections import AnnotationFile, DataKind
 from common.data import segmentations
 from common.data.coco_index import map_file, read_index
 from common.data.shared import SharedArrays
@@ -310,40 +310,42 @@ def _by(shape: Sequence[int]) -> str:
     return f"{shape[1]}x{shape[0]}"
 
 
-def resolve(root: str | os.PathLike, split: Split, kind: DataKind = "instances") -> CocoDataset:
-    """The data set of a split under `root`, in any of the layouts that people have."""
-    return CocoDataset(*locate(root, split, kind))
+def resolve(
+    root: str | os.PathLike, split: Split, kind: DataKind = "instances", published: Sequence[AnnotationFile] = ()
+) -> CocoDataset:
+    """The data set of a split under `root`, in any of the layouts that `locate` knows."""
+    return CocoDataset(*locate(root, split, kind, published))
 
 
-def locate(root: str | os.PathLike, split: Split, kind: DataKind = "instances") -> tuple[Path, Path]:
+def locate(
+    root: str | os.PathLike, split: Split, kind: DataKind = "instances", published: Sequence[AnnotationFile] = ()
+) -> tuple[Path, Path]:
     """The annotation file and the folder of images of a split.
 
     ROOT/annotations/instances_train2017.json with ROOT/train2017; ROOT/annotations/[instances_]train.json with
     ROOT/train; either with ROOT/images; ROOT/annotations/image_info_test-dev2017.json with ROOT/test2017;
-    ROOT/annotations.json, for all splits, with ROOT/images. Of persons with key
-    points first COCOPersons, ROOT/annotations/person_keypoints_train2017_pose2seg.json, and OCHuman,
-    ROOT/annotations/ochuman_coco_format_val_range_0.00_1.00.json with ROOT/images.
+    ROOT/annotations.json, for all splits, with ROOT/images. Files of another `kind` are called by it in place of
+    `instances`, and those that are `published` under other names, as `Settings.data_files` tells them, come first.
     """
     root = Path(root)
     if not root.is_dir():
         raise UserError(f"data folder not found: {root}")
-    persons = (
-        (f"annotations/{kind}_{split}2017_pose2seg.json", (f"{split}2017", f"images/{split}2017", "images")),
-        (f"annotations/ochuman_coco_format_{split}_range_0.00_1.00.json", ("images",)),
-    )
     layouts = (
-        *(persons if kind == "person_keypoints" else ()),
-        (f"annotations/{kind}_{split}2017.json", (f"{split}2017", f"images/{split}2017", "images")),
-        (f"annotations/{kind}_{split}.json", (split, f"images/{split}", "images")),
-        (f"annotations/{split}.json", (split, f"images/{split}", "images")),
-        *((f"annotations/image_info_{split}{part}2017.json", (f"{split}2017",)) for part in ("-dev", "")),
-        ("annotations.json", ("images",)),
+        *published,
+        AnnotationFile(f"annotations/{kind}_{{split}}2017.json", ("{split}2017", "images/{split}2017", "images")),
+        AnnotationFile(f"annotations/{kind}_{{split}}.json", ("{split}", "images/{split}", "images")),
+        AnnotationFile("annotations/{split}.json", ("{split}", "images/{split}", "images")),
+        AnnotationFile("annotations/image_info_{split}-dev2017.json", ("{split}2017",)),
+        AnnotationFile("annotations/image_info_{split}2017.json", ("{split}2017",)),
+        AnnotationFile("annotations.json", ("images",)),
     )
-    for annotations, folders in layouts:
+    for layout in layouts:
+        annotations = layout.path.format(split=split)
         if (root / annotations).is_file():
+            folders = [folder.format(split=split) for folder in layout.folders]
             folder = next((root / folder for folder in folders if (root / folder).is_dir()), None)
             if folder is None:
                 raise UserError(f"{root}: {annotations} is there, but no folder of images ({', '.join(folders)})")
             return root / annotations, folder
-    looked_for = ", ".join(annotations for annotations, _ in layouts)
+    looked_for = ", ".join(layout.path.format(split=split) for layout in layouts)
     raise UserError(f"{root}: no annotations of the split {split}; looked for {looked_for}")

@@ -9,6 +9,7 @@ import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol
 
@@ -16,6 +17,9 @@ import numpy as np
 
 from common.array import Array
 from common.config import Settings
+from common.families.config_files import ConfigFiles
+from common.families.data_layout import DataLayout
+from common.families.prompts import Prompts
 from common.results import Instances
 from common.training.initial_weights import Shapes
 
@@ -45,6 +49,12 @@ class Family:
     predict: see `Predict`.
     stages: a network, images and other inputs in NumPy -> every named stage of the computation, as arrays.
     initial_weight: a parameter's name, the shapes of all parameters, the settings and the seed -> its first value.
+    finds: what its models find, as in `models that find objects`.
+    prompts: what its models must be told beside an image, where the image alone is not enough.
+    data_layout: the data folder of its original, where that holds several data sets.
+    config_files: the configuration files of an original, where the commands read them.
+    heat_maps: N instances with `probabilities`, and the settings -> (N, H, W) float32, the probability in each pixel of
+        the image that it belongs to the instance; None where a model has no such probabilities.
     """
 
     network: str
@@ -54,6 +64,11 @@ class Family:
     predict: Predict
     stages: Callable[[Any, Array, Mapping[str, np.ndarray]], dict[str, Array | np.ndarray]]
     initial_weight: Callable[[str, Shapes, Settings, int], np.ndarray]
+    finds: str = "objects"
+    prompts: Prompts | None = None
+    data_layout: DataLayout | None = None
+    config_files: ConfigFiles | None = None
+    heat_maps: Callable[[Instances, Settings], np.ndarray] | None = None
 
 
 def family_of(settings: Settings) -> Family:
@@ -71,3 +86,22 @@ def family_named(name: str) -> Family:
 def family_names() -> tuple[str, ...]:
     """The names of all families: the folders in this one, and in others that the package's search path names."""
     return tuple(sorted(module.name for module in pkgutil.iter_modules(__path__) if module.ispkg))
+
+
+def family_records() -> tuple[Family, ...]:
+    """The records of all families, by their names' order."""
+    return tuple(map(family_named, family_names()))
+
+
+def known_config_files() -> tuple[ConfigFiles, ...]:
+    """The configuration files that the families know, each original's once."""
+    found: list[ConfigFiles] = []
+    for family in family_records():
+        if family.config_files and family.config_files not in found:
+            found.append(family.config_files)
+    return tuple(found)
+
+
+def config_files_of(path: Path) -> ConfigFiles | None:
+    """The record of the original whose configuration a YAML file is; None for a file of ours."""
+    return next((files for files in known_config_files() if files.recognise(path)), None)

@@ -5,6 +5,8 @@ import numpy as np
 from pycocotools import mask as rle
 
 from common.boxes import Convention
+from common.families.mask_rcnn.settings import MaskRcnnSettings
+from common.results import Instances
 
 # Of a box that polygons are drawn in, as in detectron2; maskrcnn-benchmark knows none and draws without end.
 _SMALLEST_SIDE = 0.1
@@ -17,6 +19,12 @@ def paste(masks: np.ndarray, boxes: np.ndarray, image_size: tuple[int, int], fam
         place, values = _placed(mask, box, image_size, family)
         canvas[place] = values
     return pasted
+
+
+def make_heat_maps(instances: Instances, settings: MaskRcnnSettings) -> np.ndarray:
+    """The probabilities (N, m, m) of instances, each in its box -> (N, H, W) float32 in the image, zero outside."""
+    boxes, size = instances.probability_boxes, instances.image_size
+    return paste(instances.probabilities, boxes, size, settings.convention)
 
 
 def paste_binary(masks: np.ndarray, boxes: np.ndarray, image_size: tuple[int, int], family: Convention) -> np.ndarray:

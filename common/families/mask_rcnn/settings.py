@@ -105,7 +105,7 @@ class MaskRcnnSettings(Settings):
         """Whether images are turned as their EXIF data says; else they are taken as they are stored."""
         return self.convention == "detectron2"
 
-    def terms(self) -> dict[str, tuple[str, float]]:
+    def loss_terms(self) -> dict[str, tuple[str, float]]:
         """The losses by their names: in words, and with which weight."""
         of_each = {"objectness": "anchors", "rpn_boxes": "anchors", "classes": "regions", "boxes": "regions"}
         return {name: (f"of {what}", 1.0) for name, what in (of_each | {"masks": "objects"}).items()}

@@ -4,6 +4,8 @@ from common.families import Family
 from common.families.pose2seg import samples
 from common.families.pose2seg.initial_weights import initial_weight
 from common.families.pose2seg.prediction import compute_losses, find_instances, run_stages
+from common.families.pose2seg.prompts import PROMPTS
+from common.families.pose2seg.protocols import DATA_LAYOUT
 from common.families.pose2seg.settings import Pose2SegSettings
 
 FAMILY = Family(
@@ -14,4 +16,7 @@ FAMILY = Family(
     predict=find_instances,
     stages=run_stages,
     initial_weight=initial_weight,
+    finds="persons by their key points",
+    prompts=PROMPTS,
+    data_layout=DATA_LAYOUT,
 )

@@ -16,6 +16,7 @@ from common.data.coco import CocoDataset, resolve
 from common.data.figures import KEYPOINT_NAMES, SKELETON, flip_order
 from common.errors import UserError, run_command
 from common.families.pose2seg.samples import annotated, check_persons, person_rows, pixel_corners
+from common.families.pose2seg.settings import Pose2SegSettings
 from common.files import atomic_path
 from common.training.randomness import stream
 
@@ -90,7 +91,8 @@ def main() -> None:
         raise UserError("--clusters and --points must be at least 1")
     data = arguments.data
     # An annotation file alone will do: no image is looked at.
-    dataset = CocoDataset(data, data.parent) if data.is_file() else resolve(data, "train", "person_keypoints")
+    kind = Pose2SegSettings.data_kind, Pose2SegSettings.data_files
+    dataset = CocoDataset(data, data.parent) if data.is_file() else resolve(data, "train", *kind)
     check_persons(dataset)
     persons = collect_persons(dataset, arguments.points)
     if len(persons) < arguments.clusters:

@@ -15,6 +15,7 @@ from common.families.pose2seg.masks import make_mask_targets, warp
 from common.families.pose2seg.persons import Persons, arrange
 from common.families.pose2seg.settings import Pose2SegSettings
 from common.families.pose2seg.templates import load_templates
+from common.families.prompts import Prompt
 
 _load_templates = lru_cache(maxsize=4)(load_templates)
 
@@ -40,7 +41,8 @@ class Training:
 
     def __call__(self, index: int, rng: np.random.Generator) -> dict:
         position, image, objects, rows = self._with_persons(index)
-        return prepare(image, annotated(objects, rows), self.settings) | {
+        sample = prepare(image, self.settings) | make_prompt(annotated(objects, rows))
+        return sample | {
             "image_id": self.dataset.image_ids[position],
             "rles": [objects.rles[row] for row in rows],
             "jitter": rng.random((len(rows), 4)),
@@ -114,36 +116,39 @@ class Inference:
         if self.keypoints is None:
             objects = self.dataset.objects(index, masks=False)
             rows = person_rows(objects, image.shape[:2], self.dataset.keypoint_label)
-            points, scores = annotated(objects, rows), np.ones(len(rows), np.float32)
+            prompt = make_prompt(annotated(objects, rows))
         else:
-            points, scores = self.keypoints.of_image(int(image_id))
-        return prepare(image, points, self.settings) | {"image_id": image_id, "person_score": scores}
+            prompt = make_prompt(*self.keypoints.of_image(int(image_id)))
+        return prepare(image, self.settings) | prompt | {"image_id": image_id}
 
     def collate(self, samples: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
         return join(samples, self.settings)
-
-    @property
-    def origin(self) -> str:
-        """Whose key points they are, in words."""
-        return "the annotated key points" if self.keypoints is None else self.keypoints.summary(self.dataset.image_ids)
 
     def describe(self, index: int) -> str:
         return f"image {self.dataset.image_ids[index]}"
 
 
-def prepare(image: np.ndarray, keypoints: np.ndarray, settings: Pose2SegSettings) -> dict[str, np.ndarray]:
-    """An image (H, W, 3) uint8 RGB and its persons' key points (K, 17, 3) x, y, visibility in its pixels.
+def prepare(image: np.ndarray, settings: Pose2SegSettings) -> dict[str, np.ndarray]:
+    """(H, W, 3) uint8 RGB -> `image` (3, S, S) float32, centred, its aspect kept, black around; `original_size` (H, W).
 
-    `image` (3, S, S) float32 holds it centred, its aspect kept, black around; `original_size` (H, W), `keypoints`, and
-    `person_score` (K,), which is 1.
+    A sample is this and the image's prompt: see `make_prompt`.
     """
     size, side = image.shape[:2], settings.preprocessing.size
     warped = warp(image, centred_resize(size, (side, side)), side)
     return {
         "image": transforms.normalise(warped, settings.preprocessing),
         "original_size": np.array(size, np.int32),
+    }
+
+
+def make_prompt(keypoints: np.ndarray, scores: np.ndarray | None = None) -> Prompt:
+    """The persons of an image: `keypoints` (K, 17, 3) float32 x, y, visibility in its pixels, `person_score` (K,).
+
+    Without scores (K,) all are 1.
+    """
+    return {
         "keypoints": np.asarray(keypoints, np.float32).reshape(-1, len(KEYPOINT_NAMES), 3),
-        "person_score": np.ones(len(keypoints), np.float32),
+        "person_score": np.ones(len(keypoints), np.float32) if scores is None else scores,
     }
 
 

@@ -4,12 +4,18 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import model_validator
 
-from common.config import DataKind, Preprocessing, ResNetSettings, Section, Settings
+from common.config import AnnotationFile, DataKind, Preprocessing, ResNetSettings, Section, Settings
 
 # Of the features that persons are read from: the finest level of the pyramid.
 FEATURE_STRIDE = 4
 # A heat map for each of 17 key points, and the direction (x, y) of each of 19 limbs.
 SKELETON_CHANNELS = 17 + 2 * 19
+
+# The files of the data sets that the original is trained and rated on.
+COCO_PERSONS = AnnotationFile(
+    "annotations/person_keypoints_{split}2017_pose2seg.json", ("{split}2017", "images/{split}2017", "images")
+)
+OCHUMAN = AnnotationFile("annotations/ochuman_coco_format_{split}_range_0.00_1.00.json", ("images",))
 
 
 class Pose2SegNetwork(Section):
@@ -51,6 +57,9 @@ class Pose2SegDetection(Section):
 
 
 class Pose2SegSettings(Settings):
+    data_kind: ClassVar[DataKind] = "person_keypoints"
+    data_files: ClassVar[tuple[AnnotationFile, ...]] = (COCO_PERSONS, OCHUMAN)
+    result_kinds: ClassVar[tuple[str, ...]] = ("mask",)
     training_keys: ClassVar[tuple[str, ...]] = ("frozen_norm", "pyramid_gain")
     family: Literal["pose2seg"]
     num_classes: Literal[1] = 1  # persons
@@ -59,8 +68,6 @@ class Pose2SegSettings(Settings):
     alignment: PoseAlignment = PoseAlignment()
     augmentation: PoseAugmentation = PoseAugmentation()
     detection: Pose2SegDetection = Pose2SegDetection()
-    data_kind: ClassVar[DataKind] = "person_keypoints"
-    result_kinds: ClassVar[tuple[str, ...]] = ("mask",)
 
     @property
     def feature_size(self) -> int:
@@ -72,7 +79,7 @@ class Pose2SegSettings(Settings):
         """What the segmentation network is given of a person."""
         return self.network.channels + (SKELETON_CHANNELS if self.network.skeletons else 0)
 
-    def terms(self) -> dict[str, tuple[str, float]]:
+    def loss_terms(self) -> dict[str, tuple[str, float]]:
         """The losses by their names: in words, and with which weight."""
         return {"mask": ("of the persons' cells", 1.0)}
 

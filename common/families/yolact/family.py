@@ -12,6 +12,7 @@ from common.families.yolact.detection import find_instances
 from common.families.yolact.geometry import make_priors
 from common.families.yolact.initial_weights import initial_weight
 from common.families.yolact.losses import compute_losses
+from common.families.yolact.masks import make_heat_maps
 from common.families.yolact.settings import YolactSettings
 from common.results import Instances
 
@@ -42,4 +43,5 @@ FAMILY = Family(
     predict=predict,
     stages=stages,
     initial_weight=initial_weight,
+    heat_maps=make_heat_maps,
 )

@@ -4,6 +4,8 @@ import cv2
 import numpy as np
 
 from common.array import Array, namespace
+from common.config import Settings
+from common.results import Instances
 
 
 def window(boxes: Array, size: tuple[int, int], margin: float) -> Array:
@@ -41,3 +43,12 @@ def resize_binary(masks: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         soft = np.ascontiguousarray(mask, dtype=np.float32)
         np.greater(cv2.resize(soft, (width, height), interpolation=cv2.INTER_LINEAR), 0.5, out=result)
     return resized
+
+
+def make_heat_maps(instances: Instances, settings: Settings) -> np.ndarray:
+    """The probabilities (N, h, w) of instances, which lie in the whole image -> (N, H, W) float32, bilinear."""
+    height, width = instances.image_size
+    maps = np.zeros((len(instances), height, width), np.float32)
+    for heat_map, probabilities in zip(maps, instances.probabilities, strict=True):
+        cv2.resize(probabilities, (width, height), dst=heat_map, interpolation=cv2.INTER_LINEAR)
+    return maps

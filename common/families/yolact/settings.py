@@ -86,7 +86,7 @@ class YolactSettings(Settings):
             raise ValueError(f"preprocessing.size: mask IoU needs images of {SMALLEST_FOR_MASK_IOU} pixels at least")
         return self
 
-    def terms(self) -> dict[str, tuple[str, float]]:
+    def loss_terms(self) -> dict[str, tuple[str, float]]:
         """The losses by their names: in words, and with which weight."""
         losses = self.losses
         found = {

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from pycocotools import mask as rle_tools
 
+from common.data.class_names import COCO, category_ids
 from common.data.coco import resolve
 from common.errors import UserError
 from common.evaluation.inference import batches_alike, evaluated_positions, predict_dataset
@@ -15,7 +16,6 @@ from common.families.yolact.detection import Detections, postprocess
 from common.models import load_settings
 from common.results import Instances
 from tests.common.data.coco_files import annotation, image, write
-from weights_convert.class_names import COCO, category_ids
 
 YOLACT, PLUS = load_settings("yolact_tiny"), load_settings("yolact_plus_resnet50")
 MASK_RCNN = load_settings("mask_rcnn_tiny")

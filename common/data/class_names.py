@@ -1,6 +1,8 @@
-"""The classes that published weights were trained on, in the order of their outputs."""
+"""The names of classes: those that published weights were trained on, in the order of their outputs."""
 
 from collections.abc import Sequence
+
+from common.errors import UserError
 
 COCO = (
     *("person", "bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck", "boat", "traffic light"),
@@ -43,6 +45,18 @@ def category_ids(names: Sequence[str]) -> tuple[int, ...]:
 def unnamed(number: int) -> str:
     """What stands for the name of a class, counted from 1, that a checkpoint does not tell."""
     return f"class {number}"
+
+
+def check_class_names(known: Sequence[str], wanted: Sequence[str], weights: str, data: str) -> None:
+    """Refuses to rate a model on other classes than its own; a class whose name nobody knows may be any.
+
+    known, wanted: the names that `weights` and `data` have, in their orders.
+    """
+    if len(known) != len(wanted):
+        raise UserError(f"{weights} knows {len(known)} classes, {data} has {len(wanted)}")
+    for number, (ours, theirs) in enumerate(zip(known, wanted, strict=True), start=1):
+        if ours not in (theirs, unnamed(number)):
+            raise UserError(f"class {number} is {ours} to {weights} and {theirs} in {data}")
 
 
 def _coco_by_id() -> tuple[str, ...]:

@@ -1,6 +1,6 @@
-"""What becomes of an option of an original's command: a setting, an argument of ours, nothing, or one line.
+"""The options of originals' commands: each becomes a setting, an argument of ours, nothing, or one line.
 
-An original's module lists its options by the command of ours that stands for its own. `add_options` makes a parser
+An original's file in `common/commands/originals` lists its options by the command of ours. `add_options` makes a parser
 know them, each original's in a group of the help; `apply_options` turns what was given into arguments and overrides.
 """
 
@@ -102,12 +102,12 @@ def add_options(parser: argparse.ArgumentParser, tables: Mapping[str, Sequence[O
                 _add(parser, group, option, names)
                 added.append(option)
                 listed.get(type(option), []).extend(names)
-        group.description = _described(listed[Silent], listed[Instead])
+        group.description = _describe(listed[Silent], listed[Instead])
     return added
 
 
-def _described(silent: Sequence[str], refused: Sequence[str]) -> str:
-    """What a group's help says of the options that do nothing here."""
+def _describe(silent: Sequence[str], refused: Sequence[str]) -> str:
+    """The text in a group's help that lists the options which do nothing here."""
     lines = []
     if silent:
         lines.append(f"accepted, without an effect on results: {', '.join(silent)}")
@@ -155,7 +155,7 @@ def _add(parser: argparse.ArgumentParser, group: Any, option: Option, names: tup
     elif isinstance(option, Silent):
         group.add_argument(*names, action="store_const", const=True, help=argparse.SUPPRESS, **given)
     else:
-        line = option.line.format(**_commands(parser.prog))
+        line = option.line.format(**_name_commands(parser.prog))
         # One that is never taken swallows whatever follows, so that the line comes before any other complaint.
         count = {} if option.harmless else {"nargs": "*"}
         refusal = {"action": _Refusal, "line": line, "harmless": option.harmless}
@@ -163,11 +163,11 @@ def _add(parser: argparse.ArgumentParser, group: Any, option: Option, names: tup
 
 
 def _destination(option: Option) -> str:
-    """By what name argparse keeps the option's value: none that an argument of ours could have."""
+    """The name by which argparse keeps the option's value; no argument of ours has such a name."""
     return f"original {option.names[0]}"
 
 
-def _commands(program: str) -> dict[str, str]:
+def _name_commands(program: str) -> dict[str, str]:
     """Our commands as a user of this one types them, and `module`, this one's as torchrun takes it."""
     package = program.rpartition(".")[0]
     commands = {command: f"{package}.{command}" for command in ("train", "evaluate", "predict", "trace")}

@@ -1,0 +1,12 @@
+"""The upstreams whose checkpoint files are known, one file each, which holds the upstream's record `UPSTREAM`."""
+
+import importlib
+import pkgutil
+
+from weights_convert.formats import Format
+
+
+def upstreams() -> tuple[Format, ...]:
+    """The records of all upstreams: those in this folder, and in others that the package's search path names."""
+    names = sorted(module.name for module in pkgutil.iter_modules(__path__))
+    return tuple(importlib.import_module(f"{__name__}.{name}").UPSTREAM for name in names)
