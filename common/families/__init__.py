@@ -23,6 +23,9 @@ from common.families.prompts import Prompts
 from common.results import Instances, Result, ResultKind
 from common.training.initial_weights import Shapes
 
+# A family may also lie outside of this project: see CONTRIBUTING.md.
+__path__ = pkgutil.extend_path(__path__, __name__)
+
 
 class Predict(Protocol):
     """Predicts images (N, 3, H, W) with a network: a result of the family's kind for each, in the image's own pixels.
