@@ -7,7 +7,7 @@ from types import ModuleType
 import cv2
 import numpy as np
 
-from common.packages import needed
+from common.packages import import_package
 from common.results import Instances
 
 
@@ -26,7 +26,7 @@ ALL_PARTS = Parts()
 
 def require() -> ModuleType:
     """supervision, which draws; says how to install it where it is missing."""
-    return needed("supervision", "supervision", "drawing")
+    return import_package("supervision", "supervision", "drawing")
 
 
 def draw(image: np.ndarray, instances: Instances, class_names: Sequence[str], parts: Parts = ALL_PARTS) -> np.ndarray:

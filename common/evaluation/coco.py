@@ -16,7 +16,7 @@ from pycocotools.cocoeval import COCOeval
 
 from common.data.coco import CocoDataset
 from common.errors import UserError
-from common.packages import needed
+from common.packages import import_package
 from common.results import Instances
 
 Kind = Literal["box", "mask"]
@@ -89,7 +89,7 @@ class CocoAP:
         self._origin = str(dataset.annotations)
         self._coco, self._evaluation = COCO, COCOeval
         if not judge:
-            faster = needed("faster_coco_eval", "faster-coco-eval", "rating results")
+            faster = import_package("faster_coco_eval", "faster-coco-eval", "rating results")
             self._coco, self._evaluation = faster.COCO, faster.COCOeval_faster
         # The tools are told of ranks instead of ids: the fast one takes small ids alone, the other matches no id 0.
         self._images = {int(image_id): rank for rank, image_id in enumerate(np.sort(dataset.image_ids), start=1)}
