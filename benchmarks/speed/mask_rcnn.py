@@ -176,8 +176,8 @@ def _training_sample(
         "image": image,
         "image_id": np.int64(1),
         "boxes": boxes,
-        "columns": first + rng.integers(0, settings.num_classes, len(boxes)).astype(np.int32),
-        "forms": [_ellipse(box, settings) for box in boxes],
+        "labels": first + rng.integers(0, settings.num_classes, len(boxes)).astype(np.int32),
+        "outlines": [_ellipse(box, settings) for box in boxes],
         "seed": np.int64(seed),
     }
 

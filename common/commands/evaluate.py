@@ -81,10 +81,10 @@ def _find_datasets(arguments: Namespace, settings: Settings) -> dict[str, "CocoD
 
 def _reduce(dataset: "CocoDataset", arguments: Namespace) -> "CocoDataset":
     """The data set with the images alone that --max-images chooses."""
-    from common.data.choosing import chosen_images
+    from common.data.choosing import choose_images
 
     order = "shuffled" if arguments.shuffle else "file" if arguments.no_sort else "hashed"
-    return chosen_images(dataset, arguments.max_images, order, arguments.seed)
+    return choose_images(dataset, arguments.max_images, order, arguments.seed)
 
 
 def _check_images(arguments: Namespace, settings: Settings, datasets: dict[str, "CocoDataset"]) -> None:

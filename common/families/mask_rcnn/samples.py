@@ -53,9 +53,10 @@ class Training:
         return len(self.positions)
 
     def __call__(self, index: int, rng: np.random.Generator) -> dict:
-        """Returns `image` (3, h, w), not padded, `image_id`, `boxes` (G, 4), `columns` (G,) and `forms`, the outlines.
+        """Makes a sample: `image` (3, h, w), not padded, `image_id`, `boxes` (G, 4), `labels` (G,) and `outlines`.
 
-        A column is the place of an object's class among the network's logits. `seed` is for what is drawn later.
+        Labels are numbers of the network's outputs, among which the background comes first or last. `seed` is for the
+        numbers that the training step draws for the sample.
         """
         settings, position = self.settings, int(self.positions[index])
         augmentation, preprocessing, convention = settings.augmentation, settings.preprocessing, settings.convention
@@ -79,8 +80,8 @@ class Training:
             "image": pixels,
             "image_id": self.dataset.image_ids[position],
             "boxes": objects.boxes,
-            "columns": objects.labels + np.int32(first),
-            "forms": objects.outlines,
+            "labels": objects.labels + np.int32(first),
+            "outlines": objects.outlines,
             "seed": np.int64(rng.integers(2**31)),
         }
 
@@ -108,10 +109,10 @@ def collate(samples: list[dict], settings: MaskRcnnSettings) -> dict[str, np.nda
         "normaliser.ranks": np.ones(1, np.float32),
         "host.image_size": sizes,
         "host.boxes": np.concatenate([sample["boxes"] for sample in samples]),
-        "host.columns": np.concatenate([sample["columns"] for sample in samples]),
+        "host.labels": np.concatenate([sample["labels"] for sample in samples]),
         "host.counts": np.array([len(sample["boxes"]) for sample in samples], np.int32),
         "host.seed": np.stack([sample["seed"] for sample in samples]),
-        **pack_outlines([outline for sample in samples for outline in sample["forms"]]),
+        **pack_outlines([outline for sample in samples for outline in sample["outlines"]]),
     }
 
 
