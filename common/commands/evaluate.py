@@ -34,9 +34,6 @@ pose2seg --data data --weights last.pkl --coco --OCHuman
 pose2seg --data datasets/coco --weights last.pkl --keypoints person_keypoints_results.json
 """
 
-# Where --output_coco_json writes when nothing else is said.
-_DETECTION_FILES = originals.results_files()
-
 
 def main(wing: Wing, argv: Sequence[str] | None = None) -> None:
     parser = _parser(wing)
@@ -205,7 +202,7 @@ def _results_files(arguments: Namespace, output: Path | None, results: "Results"
     """The results files to write, with the names of the results that go into them."""
     named = {"box": arguments.bbox_det_file, "mask": arguments.mask_det_file}
     if arguments.output_coco_json:
-        named = {name: path or _DETECTION_FILES[name] for name, path in named.items()}
+        named = {name: path or originals.results_files()[name] for name, path in named.items()}
     files = {path: name for name, path in named.items() if path and name in results}
     if output:
         original = config_files_of(arguments.config_file) if arguments.config_file else None
