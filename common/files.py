@@ -1,9 +1,11 @@
 """Writes files so that a reader never sees a half-written one, and looks for files that must exist."""
 
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from common.errors import UserError
 
@@ -20,6 +22,12 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_json(path: str | os.PathLike, content: Any) -> None:
+    """Writes what JSON can hold, in one line."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(content))
 
 
 def existing_file(path: str | os.PathLike, what: str) -> Path:

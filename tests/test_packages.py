@@ -25,7 +25,7 @@ def shapes(tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    "module", ["predictor", "predictions", "visualize", "commands.sinks", "commands.train", "commands.evaluate"]
+    "module", ["predictor", "results", "results.drawing", "commands.sinks", "commands.train", "commands.evaluate"]
 )
 def test_a_module_alone_asks_for_none_of_them(module):
     done = without(PACKAGES, f"import common.{module}, common.evaluation.inference, weights_convert")
@@ -34,7 +34,8 @@ def test_a_module_alone_asks_for_none_of_them(module):
 
 def test_results_without_pictures_need_nothing_to_draw():
     code = "from pathlib import Path; from common.commands.sinks import choose_sink; "
-    code += "choose_sink(Path('out'), ['json'], True, False); choose_sink(Path('x.json'), [], True, False)"
+    code += "from common.results import INSTANCES as kind; "
+    code += "choose_sink(kind, Path('out'), ['json'], True, False); choose_sink(kind, Path('x.json'), [], True, False)"
     assert without(PACKAGES, code).returncode == 0
 
 

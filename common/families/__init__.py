@@ -6,7 +6,7 @@ network in each wing. Whoever needs to know what a family does asks its record: 
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -20,19 +20,22 @@ from common.config import Settings
 from common.families.config_files import ConfigFiles
 from common.families.data_layout import DataLayout
 from common.families.prompts import Prompts
-from common.results import Instances
+from common.results import Instances, Result, ResultKind
 from common.training.initial_weights import Shapes
+
+# A family may also lie outside of this project: see CONTRIBUTING.md.
+__path__ = pkgutil.extend_path(__path__, __name__)
 
 
 class Predict(Protocol):
-    """Finds the instances in images (N, 3, H, W) with a network: one entry an image, in the image's own pixels.
+    """Predicts images (N, 3, H, W) with a network: a result of the family's kind for each, in the image's own pixels.
 
-    inputs: the other arrays of a batch for prediction, in NumPy; instances of lower scores than the threshold go.
+    inputs: the other arrays of a batch for prediction, in NumPy; objects of lower scores than the threshold go.
     """
 
     def __call__(
         self, network: Any, image: Array, inputs: Mapping[str, np.ndarray], score_threshold: float
-    ) -> list[Instances]: ...
+    ) -> Sequence[Result]: ...
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,7 @@ class Family:
     losses: a network and a training batch -> the weighted terms of the loss by their names.
     predict: see `Predict`.
     stages: a network, images and other inputs in NumPy -> every named stage of the computation, as arrays.
+    results: the settings -> the kind of result that `predict` gives; see `common/results/kind.py`.
     initial_weight: a parameter's name, the shapes of all parameters, the settings and the seed -> its first value.
     finds: what its models find, as in `models that find objects`.
     prompts: what its models must be told beside an image, where the image alone is not enough.
@@ -60,6 +64,7 @@ class Family:
     losses: Callable[[Any, Mapping[str, Array]], dict[str, Array]]
     predict: Predict
     stages: Callable[[Any, Array, Mapping[str, np.ndarray]], dict[str, Array | np.ndarray]]
+    results: Callable[[Settings], ResultKind]
     initial_weight: Callable[[str, Shapes, Settings, int], np.ndarray]
     finds: str = "objects"
     prompts: Prompts | None = None

@@ -9,6 +9,7 @@ from common.families.mask_rcnn.prediction import find_instances
 from common.families.mask_rcnn.settings import MaskRcnnSettings
 from common.families.mask_rcnn.stages import run_stages
 from common.families.mask_rcnn.training import compute_losses
+from common.results import INSTANCES
 
 FAMILY = Family(
     network="MaskRcnn",
@@ -17,6 +18,7 @@ FAMILY = Family(
     losses=compute_losses,
     predict=find_instances,
     stages=run_stages,
+    results=lambda settings: INSTANCES,
     initial_weight=initial_weight,
     config_files=CONFIG_FILES,
     heat_maps=make_heat_maps,

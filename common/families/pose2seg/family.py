@@ -7,6 +7,10 @@ from common.families.pose2seg.prediction import compute_losses, find_instances, 
 from common.families.pose2seg.prompts import PROMPTS
 from common.families.pose2seg.protocols import DATA_LAYOUT
 from common.families.pose2seg.settings import Pose2SegSettings
+from common.results import InstanceKind
+
+# The persons are given by their key points: no boxes are found.
+MASKS = InstanceKind(rated=("mask",))
 
 FAMILY = Family(
     network="Pose2Seg",
@@ -15,6 +19,7 @@ FAMILY = Family(
     losses=compute_losses,
     predict=find_instances,
     stages=run_stages,
+    results=lambda settings: MASKS,
     initial_weight=initial_weight,
     finds="persons by their key points",
     prompts=PROMPTS,

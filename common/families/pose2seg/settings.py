@@ -4,7 +4,7 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import model_validator
 
-from common.config import AnnotationFile, DataKind, Preprocessing, ResNetSettings, Section, Settings
+from common.config import AnnotationFile, BackboneSettings, DataKind, Preprocessing, Section, Settings
 
 # Persons are read from the pyramid's finest level, which has this stride.
 FEATURE_STRIDE = 4
@@ -21,7 +21,7 @@ OCHUMAN = AnnotationFile("annotations/ochuman_coco_format_{split}_range_0.00_1.0
 class Pose2SegNetwork(Section):
     """The network's layers, and the persons' arrays that it takes."""
 
-    backbone: ResNetSettings
+    backbone: BackboneSettings
     channels: int = 256  # in the feature pyramid
     # The initial weights of the pyramid's last convolutions are the original's times this. With 1 the features are a
     # hundred times as large as the skeletons beside them, and a new network does not see the skeletons for long.
@@ -65,7 +65,6 @@ class Pose2SegDetection(Section):
 class Pose2SegSettings(Settings):
     data_kind: ClassVar[DataKind] = "person_keypoints"
     data_files: ClassVar[tuple[AnnotationFile, ...]] = (COCO_PERSONS, OCHUMAN)
-    result_kinds: ClassVar[tuple[str, ...]] = ("mask",)
     training_keys: ClassVar[tuple[str, ...]] = ("frozen_norm", "pyramid_gain")
     family: Literal["pose2seg"]
     num_classes: Literal[1] = 1  # persons

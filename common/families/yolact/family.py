@@ -14,7 +14,7 @@ from common.families.yolact.initial_weights import initial_weight
 from common.families.yolact.losses import compute_losses
 from common.families.yolact.masks import make_heat_maps
 from common.families.yolact.settings import YolactSettings
-from common.results import Instances
+from common.results import InstanceKind, Instances
 
 
 def losses(network: Any, batch: Mapping[str, Array]) -> dict[str, Array]:
@@ -35,6 +35,8 @@ def stages(network: Any, image: Array, inputs: Mapping[str, np.ndarray]) -> dict
     return network(image) | {"priors": make_priors(network.settings, tuple(image.shape[2:]))}
 
 
+RESULTS = InstanceKind(needs_area=True)
+
 FAMILY = Family(
     network="Yolact",
     settings=YolactSettings,
@@ -42,6 +44,7 @@ FAMILY = Family(
     losses=losses,
     predict=predict,
     stages=stages,
+    results=lambda settings: RESULTS,
     initial_weight=initial_weight,
     heat_maps=make_heat_maps,
 )

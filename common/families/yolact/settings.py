@@ -4,8 +4,7 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import model_validator
 
-from common.config import Preprocessing, Section, Settings
-from common.config.sections import BackboneSettings
+from common.config import BackboneSettings, Preprocessing, Section, Settings
 
 
 class YolactAugmentation(Section):
@@ -71,7 +70,6 @@ SMALLEST_FOR_MASK_IOU = 249
 
 
 class YolactSettings(Settings):
-    results_have_area: ClassVar[bool] = True
     training_keys: ClassVar[tuple[str, ...]] = ("freeze_norm_below",)
 
     family: Literal["yolact"]

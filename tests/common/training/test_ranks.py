@@ -12,6 +12,7 @@ from common.data.check import check
 from common.data.coco import resolve
 from common.data.shapes import write_shapes
 from common.evaluation.inference import predict_dataset
+from common.families import family_of
 from common.models import load_settings
 from common.results import Instances
 from common.training.ranks import gather_values, on_any_rank, take_share
@@ -95,7 +96,9 @@ def shapes(tmp_path_factory):
 def test_ranks_that_share_the_images_find_what_one_finds(world, shapes):
     """Also where there are more ranks than images."""
     settings, dataset = load_settings("yolact_tiny"), resolve(shapes, "val")
-    expected = predict_dataset(Ranks(1).learners[0], settings, dataset, 2, 0)
+    family = family_of(settings)
+    samples, kind = family.samples.Inference(dataset, settings), family.results(settings)
+    expected = predict_dataset(Ranks(1).learners[0], settings, dataset, samples, kind, 2, 0)
     assert len({entry["image_id"] for entry in expected["box"]}) == 5
     ranks = Ranks(world)
     assert ranks.all(lambda learner: train._shared_results(learner, settings, dataset, 0)) == [expected] * world
