@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as rle_tools
 
-from benchmarks.parity.case import Case, Exact
+from benchmarks.parity.case import Case
 from benchmarks.parity.finding import Finding
 from benchmarks.parity.judge import Tolerances, judge
 from common.evaluation.coco import CocoAP
@@ -27,7 +27,7 @@ def record(case: Case, learner: Any, folder: Path) -> None:
         path.write_text(json.dumps(_detected(case, learner)))
 
 
-def measure(case: Case, exact: Exact, folder: Path, tolerances: Tolerances) -> None:
+def measure(case: Case, exact: Any, folder: Path, tolerances: Tolerances) -> None:
     """The errors of what `record` wrote."""
     for name, (reference, other) in _pairs(case, _detected(case, exact), _recorded(folder)).items():
         tolerances.measure(Tolerances.key(GATE, name), reference, other)

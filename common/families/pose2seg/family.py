@@ -2,7 +2,9 @@
 
 from common.families import Family
 from common.families.pose2seg import samples
+from common.families.pose2seg.comparison import COMPARISON
 from common.families.pose2seg.initial_weights import initial_weight
+from common.families.pose2seg.measuring import MEASURING
 from common.families.pose2seg.prediction import compute_losses, find_instances, run_stages
 from common.families.pose2seg.prompts import PROMPTS
 from common.families.pose2seg.protocols import DATA_LAYOUT
@@ -19,4 +21,7 @@ FAMILY = Family(
     finds="persons by their key points",
     prompts=PROMPTS,
     data_layout=DATA_LAYOUT,
+    models=("pose2seg",),
+    comparison=COMPARISON,
+    measuring=MEASURING,
 )

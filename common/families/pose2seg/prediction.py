@@ -12,6 +12,7 @@ from common.families.pose2seg.masks import paste
 from common.families.pose2seg.settings import Pose2SegSettings
 from common.families.pose2seg.skeletons import CHANNELS
 from common.results import Instances
+from common.training.choices import Choose, choose_own
 
 # What the network takes of a batch's persons, who stand in rows, image after image.
 _OF_PERSONS = ("person_image", "grid", "skeletons")
@@ -38,7 +39,7 @@ def gather_person_features(features: Array, persons: Mapping[str, Array], settin
     return xp.concatenate([aligned, persons["skeletons"]], axis=1) if settings.network.skeletons else aligned
 
 
-def compute_losses(network: Network, batch: Mapping[str, Array]) -> dict[str, Array]:
+def compute_losses(network: Network, batch: Mapping[str, Array], choose: Choose = choose_own) -> dict[str, Array]:
     """The one term, `mask`, of a training batch, which has beside the persons `masks` (P, s, s) and
     `normaliser.persons`, how many there are on all ranks.
     """

@@ -8,17 +8,23 @@ import numpy as np
 from common.array import Array
 from common.families import Family
 from common.families.yolact import samples
+from common.families.yolact.comparison import COMPARISON
 from common.families.yolact.detection import find_instances
 from common.families.yolact.geometry import make_priors
 from common.families.yolact.initial_weights import initial_weight
 from common.families.yolact.losses import compute_losses
 from common.families.yolact.masks import make_heat_maps
+from common.families.yolact.measuring import MEASURING
 from common.families.yolact.settings import YolactSettings
 from common.results import Instances
+from common.training.choices import Choose, choose_own
 
 
-def losses(network: Any, batch: Mapping[str, Array]) -> dict[str, Array]:
-    """The weighted terms B, C, M, S (and I) of a batch as `common.families.yolact.targets.collate` makes it."""
+def losses(network: Any, batch: Mapping[str, Array], choose: Choose = choose_own) -> dict[str, Array]:
+    """The weighted terms B, C, M, S (and I) of a batch as `common.families.yolact.targets.collate` makes it.
+
+    A step chooses nothing here that could be handed to it.
+    """
     return compute_losses(network(batch["image"]), batch, network.settings, network.mask_iou_net)
 
 
@@ -44,4 +50,7 @@ FAMILY = Family(
     stages=stages,
     initial_weight=initial_weight,
     heat_maps=make_heat_maps,
+    models=("yolact_resnet50", "yolact_plus_resnet50"),
+    comparison=COMPARISON,
+    measuring=MEASURING,
 )
