@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.speed.mask_rcnn import make_sizes_work, make_work, sizes_table
-from benchmarks.speed.measuring import table
+from benchmarks.speed.made_up import make_weights
+from benchmarks.speed.measuring import make_table
+from benchmarks.speed.sizes import make_sizes_table, make_sizes_work
 from common.models import load_settings
 
 ROOT = Path(__file__).parents[2]
@@ -67,20 +68,20 @@ def test_the_table_gives_ratios_to_the_first_that_runs():
     missing = {"error": "PyTorch is not installed"}
     # The second round was disturbed, which leaves the ratios alone.
     found = {"jittor": measured([0.1, 0.4, 0.2], [1, 1, 1]), "mindspore": measured([0.25, 1.0, 0.9], [2, 3, 3])}
-    lines = table({"torch": missing, **found}).splitlines()
+    lines = make_table({"torch": missing, **found}).splitlines()
     assert lines[0] == "not run: torch: PyTorch is not installed"
     assert lines[1].split() == ["jittor", "ms", "jittor", "cpu", "mindspore", "cpu"]
     for line, task in zip(lines[2:], tasks, strict=False):
         assert line.removeprefix(task).split() == ["200.0", "1.00", "1.00", "2.50", "3.00"]
     assert [line.split()[-2:] for line in lines[-2:]] == [["512", "512"], ["100", "100"]]
-    assert table({"torch": missing}) == "not run: torch: PyTorch is not installed"
+    assert make_table({"torch": missing}) == "not run: torch: PyTorch is not installed"
 
 
 def test_the_table_of_sizes_gives_ratios_of_sums():
     equal, varied = [1.0, 1.0, 2.0], [1.0, 1.0, 10.0]
     times = {"inference, equal": equal, "inference, varied": equal, "training, equal": equal}
     times["training, varied"] = varied
-    lines = sizes_table({"jittor": {"seconds": times, "cpu_seconds": times}, "torch": {"error": "gone"}}).splitlines()
+    lines = make_sizes_table({"jittor": {"seconds": times, "cpu_seconds": times}, "torch": {"error": "gone"}}).splitlines()
     assert lines[0] == "not run: torch: gone"
     assert lines[2].split()[-3:] == ["1.00", "1.00", "2.00"]
     assert lines[3].split()[-3:] == ["3.00", "3.00", "10.00"]
@@ -100,7 +101,7 @@ def test_the_background_is_what_the_weights_favour(model):
     layers = {"rpn.objectness": (3, 4, 1, 1), "rpn.deltas": (12, 4, 1, 1), "box_head.deltas": (324, 4)}
     shapes = {f"{layer}.weight": shape for layer, shape in layers.items()}
     shapes |= {"box_head.classes.weight": (81, 4), "box_head.classes.bias": (81,)}
-    bias = make_work(settings, 0).weights(shapes)["box_head.classes.bias"]
+    bias = make_weights(shapes, settings, 0)["box_head.classes.bias"]
     assert bias.argmax() == (80 if model.endswith("detectron2") else 0)
     assert np.count_nonzero(bias) == 1
 
