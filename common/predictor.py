@@ -8,12 +8,12 @@ from typing import Any
 import cv2
 import numpy as np
 
-from common import visualize
 from common.errors import UserError
 from common.families import config_files_of, family_of, family_records
 from common.families.prompts import Prompt
 from common.models import load_settings
 from common.results import Instances
+from common.results.drawing import montage
 from common.wing import Wing, open_model
 
 
@@ -53,6 +53,7 @@ class Predictor:
             raise UserError(f"{weights} knows {len(card.classes)} classes, {len(self.classes)} names are given")
         self.confidence_threshold, self.top_k, self.masks_per_dim = confidence_threshold, top_k, masks_per_dim
         self._family = family_of(self.settings)
+        self._kind = self._family.results(self.settings)
 
     def predict(self, image: np.ndarray, prompt: Any = None) -> Instances:
         """(H, W, 3) uint8 RGB -> its instances in its own pixels, the best first.
@@ -68,7 +69,7 @@ class Predictor:
 
     def draw(self, image: np.ndarray, instances: Instances) -> np.ndarray:
         """A copy of the image, RGB, with the instances' masks, boxes, names and scores."""
-        return visualize.draw(image, instances, self.classes)
+        return self._kind.draw(image, instances, self.classes)
 
     def run(self, image: np.ndarray, prompt: Any = None) -> tuple[Instances, np.ndarray]:
         """(H, W, 3) uint8 RGB, and a prompt as for `predict` -> its instances, and the image with these drawn in."""
@@ -90,7 +91,7 @@ class Predictor:
         """The best instances' heat maps in a square, RGB; `instances` are those of `image`, if they are known."""
         found = self.predict(image) if instances is None else instances
         best = found[: self.masks_per_dim**2]
-        return visualize.montage(self.heat_maps(best), self.masks_per_dim, found.image_size)
+        return montage(self.heat_maps(best), self.masks_per_dim, found.image_size)
 
     def _check_prompt(self, prompt: Any) -> Prompt:
         """The prompt as it joins the image's sample; refused where the model takes none, or another."""

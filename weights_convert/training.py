@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from common.config import Settings
-from weights_convert.conversion import family_of
+from weights_convert.families import family_of
 from weights_convert.finetuning import Start, start_from
 
 

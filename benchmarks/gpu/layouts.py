@@ -24,7 +24,7 @@ def run(job: Job, report: Report) -> None:
         images = 2 if job.small else 8
         learner, inputs = model.learner(images), model.inputs(images)
         learner.network.eval()
-        forward = family_of(model.settings).measuring.forward
+        forward = family_of(model.settings).speed.forward
         for label, memory_format in FORMATS.items():
             with report.attempt(f"{name}, {label}"):
                 network = learner.network.to(memory_format=memory_format)

@@ -37,20 +37,20 @@ def run(job: Job, report: Report) -> None:
 
 def inference(learner: Any, inputs: dict[str, Any]) -> dict[str, Callable[[], Any]]:
     """The network up to where the host has a part, and the whole inference from prepared images to masks."""
-    measuring = family_of(learner.settings).measuring
+    family_speed = family_of(learner.settings).speed
     image = torch.from_numpy(inputs["image"]).to(learner.device, memory_format=torch.channels_last)
 
     def forward() -> Any:
         with torch.inference_mode():
-            return measuring.forward(learner.network, image)
+            return family_speed.forward(learner.network, image)
 
     learner.network.eval()
-    return {measuring.forward_title: forward, "whole inference": lambda: learner.predict(inputs)}
+    return {family_speed.forward_title: forward, "whole inference": lambda: learner.predict(inputs)}
 
 
 def _measure_masks(found: Instances, model: Model, name: str, report: Report) -> None:
     """Measures the part of an inference in which the host brings an image's masks to its size."""
-    paste_masks = family_of(model.settings).measuring.paste_masks
+    paste_masks = family_of(model.settings).speed.paste_masks
     if paste_masks is None:
         return
     height, width = found.image_size

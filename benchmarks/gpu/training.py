@@ -118,7 +118,7 @@ def _prepare_case(model: str, folder: Path, batch_size: int, steps: int) -> Case
     if not settings.network.freezes_norm(batch_size):
         settings = load_settings(model, ["network.frozen_norm=true"])
     case = prepare(folder, settings, batch_size, None, steps)
-    rate = family_of(settings).comparison.steady_rate
+    rate = family_of(settings).parity.steady_rate
     schedule = case.settings.schedule.model_copy(update={"learning_rate": rate, "warmup_iterations": 0})
     case = replace(case, settings=case.settings.model_copy(update={"schedule": schedule}))
     draw_missing_weights(case, Learner, folder)

@@ -63,7 +63,7 @@ class Case:
         family = family_of(self.settings)
         samples = family.samples.Inference(self.validation(), self.settings)
         batch = samples.collate([samples(0, np.random.default_rng(0))])  # nothing is drawn for prediction
-        return family.comparison.stage_inputs(batch, self.seed)
+        return family.parity.stage_inputs(batch, self.seed)
 
     def validation(self) -> CocoDataset:
         return resolve(self.data, "val", self.settings.data_kind)

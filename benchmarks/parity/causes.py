@@ -6,7 +6,7 @@ Those of a family's own modules and stages stand in its record.
 from functools import cache
 
 from common.families import family_records
-from common.families.comparison import UsualCauses
+from common.families.parity import UsualCauses
 
 # By a module's class or another kind of finding, then by pattern; "" stands for any.
 CAUSES = {
@@ -164,6 +164,6 @@ def _all_causes() -> tuple[dict[str, UsualCauses], dict[str, UsualCauses]]:
     """The causes by class and by name, with those of every family."""
     by_class, by_name = dict(CAUSES), dict(NAMED)
     for family in family_records():
-        by_class |= family.comparison.causes_by_class
-        by_name |= family.comparison.causes_by_name
+        by_class |= family.parity.causes_by_class
+        by_name |= family.parity.causes_by_name
     return by_class, by_name

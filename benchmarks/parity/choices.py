@@ -27,7 +27,7 @@ Pairs = dict[str, tuple[np.ndarray, np.ndarray]]  # the reference's array and th
 class Choices:
     """The choices of the reference's steps, in a case's folder, and a wing's own choices in its first step.
 
-    row_keys: by a choice's name the field that tells its rows apart; see `Comparison`.
+    row_keys: by a choice's name the field that tells its rows apart; see `common.families.parity.Parity`.
     """
 
     def __init__(self, folder: Path, row_keys: Mapping[str, str]):

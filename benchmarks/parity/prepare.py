@@ -54,7 +54,7 @@ def draw_missing_weights(case: Case, learner_class: type, folder: Path) -> None:
     learner.load_weights(weights)
     settling = _Settling()
     stages = learner.trace(case.inputs(), settling)
-    weights = family_of(case.settings).comparison.enliven(weights, stages)
+    weights = family_of(case.settings).parity.enliven(weights, stages)
     card = Card(
         model=case.settings.model,
         source=f"drawn for a comparison (seed {case.seed})",

@@ -67,7 +67,7 @@ def compare(case: Case, learner: Any, folder: Path, tolerances: Tolerances) -> l
 
 
 def _choices(case: Case, folder: Path) -> Choices:
-    return Choices(folder, family_of(case.settings).comparison.row_keys)
+    return Choices(folder, family_of(case.settings).parity.row_keys)
 
 
 def _rounding_of_the_sum(losses: Mapping[str, np.ndarray], name: str) -> float:

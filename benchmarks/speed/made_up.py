@@ -20,13 +20,13 @@ Arrays = dict[str, np.ndarray]
 
 def make_inputs(settings: Settings, images: int, seed: int, size: tuple[int, int] = IMAGE_SIZE) -> Arrays:
     """A batch for prediction of so many made-up images of this size (height, width)."""
-    make = family_of(settings).measuring.inputs
+    make = family_of(settings).speed.inputs
     return make(settings, images, seed, size) if make else _read_synthetic(settings, "val", images, seed, size)
 
 
 def make_batch(settings: Settings, images: int, seed: int, size: tuple[int, int] = IMAGE_SIZE) -> Arrays:
     """A batch for training of so many made-up images of this size (height, width)."""
-    make = family_of(settings).measuring.batch
+    make = family_of(settings).speed.batch
     return make(settings, images, seed, size) if make else _read_synthetic(settings, "train", images, seed, size)
 
 
@@ -49,7 +49,7 @@ def make_weights(shapes: dict[str, tuple[int, ...]], settings: Settings, seed: i
         # Norms that stand still from the start let each residual block double the variance.
         if name.endswith(("bn3.weight", "conv2.norm.weight")):
             made[name] = made[name] * np.float32(0.2)
-    return family_of(settings).measuring.enliven(made, settings)
+    return family_of(settings).speed.enliven(made, settings)
 
 
 def make_learners(framework: str, settings: Settings, batch_size: int, seed: int) -> tuple[Any, Any]:

@@ -31,10 +31,10 @@ class ModelWork:
 
     def tasks(self, framework: str) -> dict[str, Task]:
         """The tasks in their order, with the networks of a framework."""
-        measuring = family_of(self.settings).measuring
-        batch_size = measuring.batch_size(self.settings)
+        family_speed = family_of(self.settings).speed
+        batch_size = family_speed.batch_size(self.settings)
         learner, trained = make_learners(framework, self.settings, batch_size, self.seed)
-        make_tasks = measuring.tasks or partial(make_plain_tasks, batch_size=batch_size)
+        make_tasks = family_speed.tasks or partial(make_plain_tasks, batch_size=batch_size)
         train = partial(train_without_moving, trained)
         calls = make_tasks(learner.predict, train, self.settings, self.seed, first_array(framework))
         return {title: Task(lambda _, call=call: call(), repeat(None)) for title, call in calls.items()}
@@ -53,7 +53,7 @@ def make_plain_tasks(
     like: Array,
     batch_size: int,
 ) -> dict[str, Callable[[], Any]]:
-    """The tasks of a family that names none; see `common.families.measuring.MakeTasks`."""
+    """The tasks of a family that names none; see `common.families.speed.MakeTasks`."""
     inputs, batch = make_inputs(settings, 1, seed), make_batch(settings, batch_size, seed)
     return {
         "whole inference, batch 1": lambda: predict(inputs),

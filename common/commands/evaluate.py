@@ -1,6 +1,5 @@
 """`python -m X_impl.evaluate`: COCO's AP of a trained model on a data set."""
 
-import json
 import math
 from argparse import Namespace
 from collections.abc import Sequence
@@ -9,20 +8,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from common.commands import originals
 from common.commands.arguments import at_least, default_workers
 from common.commands.parser import Parser, model_arguments, prompt_file, rated_parts
 from common.config import Settings
 from common.data.class_names import check_class_names
-from common.families import family_of
-from common.families.mask_rcnn.maskrcnn_benchmark import is_config
-from common.files import atomic_path
+from common.families import config_files_of, family_of
+from common.files import write_json
 from common.models import load_settings
 from common.wing import Wing, open_model
 
 if TYPE_CHECKING:
     from common.data.coco import CocoDataset
-    from common.evaluation.coco import CocoAP
     from common.families.prompts import PromptFile
+    from common.results import Figures, Rating, ResultKind, Results
 
 EXAMPLES = """
 yolact_resnet50 --data datasets/coco --weights yolact_resnet50_54_800000.pth
@@ -35,13 +34,8 @@ pose2seg --data data --weights last.pkl --coco --OCHuman
 pose2seg --data datasets/coco --weights last.pkl --keypoints person_keypoints_results.json
 """
 
-# Where YOLACT's --output_coco_json writes when nothing else is said.
-_DETECTION_FILES = {"box": Path("results/bbox_detections.json"), "mask": Path("results/mask_detections.json")}
-
-
-# What results are called in a folder: those of a model by its name, and those of maskrcnn-benchmark's own file.
-_OWN_NAMES = {"box": "box_results.json", "mask": "mask_results.json"}
-_ORIGINAL_NAMES = {"box": "bbox.json", "mask": "segm.json"}
+# Where --output_coco_json writes when nothing else is said.
+_DETECTION_FILES = originals.results_files()
 
 
 def main(wing: Wing, argv: Sequence[str] | None = None) -> None:
@@ -49,13 +43,14 @@ def main(wing: Wing, argv: Sequence[str] | None = None) -> None:
     arguments = parser.read(argv)
     chosen = load_settings(arguments.model, arguments.overrides)
     parser.check_family(arguments, chosen)
+    kind = family_of(chosen).results(chosen)
     datasets = {name: _reduce(each, arguments) for name, each in _find_datasets(arguments, chosen).items()}
     if len(datasets) > 1 and (arguments.output_coco_json or arguments.bbox_det_file or arguments.mask_det_file):
         parser.error(f"results of {' and '.join(datasets)} do not go into one file: write them with --output DIR")
     _check_images(arguments, chosen, datasets)
     ratings = {}
     if not arguments.benchmark:
-        ratings = {name: _rating(parser, arguments, dataset) for name, dataset in datasets.items()}
+        ratings = {name: _rating(parser, arguments, kind, dataset) for name, dataset in datasets.items()}
     prompts = _open_prompts(arguments, chosen, list(datasets.values()))
     learner, settings, card = open_model(wing, *model_arguments(arguments))
     for name, dataset in datasets.items():
@@ -63,8 +58,8 @@ def main(wing: Wing, argv: Sequence[str] | None = None) -> None:
             _time(learner, settings, dataset, prompts, arguments)
             continue
         categories = categories_of(card.classes, dataset, str(arguments.weights))
-        results = _results(learner, settings, dataset, categories, prompts, arguments)
-        _report(results, ratings[name], arguments, arguments.output and arguments.output / name)
+        results = _predict(learner, settings, dataset, kind, categories, prompts, arguments)
+        _report(kind, results, ratings[name], arguments, arguments.output and arguments.output / name)
 
 
 def _find_datasets(arguments: Namespace, settings: Settings) -> dict[str, "CocoDataset"]:
@@ -86,10 +81,10 @@ def _find_datasets(arguments: Namespace, settings: Settings) -> dict[str, "CocoD
 
 def _reduce(dataset: "CocoDataset", arguments: Namespace) -> "CocoDataset":
     """The data set with the images alone that --max-images chooses."""
-    from common.data.choosing import chosen_images
+    from common.data.choosing import choose_images
 
     order = "shuffled" if arguments.shuffle else "file" if arguments.no_sort else "hashed"
-    return chosen_images(dataset, arguments.max_images, order, arguments.seed)
+    return choose_images(dataset, arguments.max_images, order, arguments.seed)
 
 
 def _check_images(arguments: Namespace, settings: Settings, datasets: dict[str, "CocoDataset"]) -> None:
@@ -104,10 +99,8 @@ def _check_images(arguments: Namespace, settings: Settings, datasets: dict[str, 
             require_images(dataset, evaluated_positions(dataset, settings))
 
 
-def _rating(parser: Parser, arguments: Namespace, dataset: "CocoDataset") -> "CocoAP | None":
-    """What rates the results; None where they are to be written alone."""
-    from common.evaluation.coco import CocoAP
-
+def _rating(parser: Parser, arguments: Namespace, kind: "ResultKind", dataset: "CocoDataset") -> "Rating | None":
+    """The function that rates the results; None where they are only to be written."""
     writes = arguments.output or arguments.output_coco_json or arguments.bbox_det_file or arguments.mask_det_file
     if arguments.results_only and not writes:
         parser.error("--results-only writes the results: say where with --output DIR or --output_coco_json")
@@ -116,7 +109,7 @@ def _rating(parser: Parser, arguments: Namespace, dataset: "CocoDataset") -> "Co
         return None
     if dataset.annotation_count == 0 and not dataset.faults:
         parser.error(f"{dataset.annotations}: there are no annotations to evaluate against; give --results-only")
-    return CocoAP(dataset, judge=arguments.pycocotools)
+    return kind.rating(dataset, by_reference=arguments.pycocotools)
 
 
 def _open_prompts(arguments: Namespace, settings: Settings, datasets: Sequence["CocoDataset"]) -> "PromptFile | None":
@@ -130,20 +123,23 @@ def _open_prompts(arguments: Namespace, settings: Settings, datasets: Sequence["
     return prompts
 
 
-def _results(
+def _predict(
     learner: Any,
     settings: Settings,
     dataset: "CocoDataset",
+    kind: "ResultKind",
     categories: np.ndarray,
     prompts: "PromptFile | None",
     arguments: Namespace,
-) -> dict[str, list[dict[str, Any]]]:
+) -> "Results":
     from common.evaluation.inference import evaluated_positions, predict_dataset
 
     samples = _make_samples(learner, settings, dataset, prompts)
     batch_size = min(arguments.batch_size, len(evaluated_positions(dataset, settings)))
     limits = (arguments.score_threshold, arguments.top_k)
-    return predict_dataset(learner, settings, dataset, batch_size, arguments.workers, categories, samples, *limits)
+    return predict_dataset(
+        learner, settings, dataset, samples, kind, batch_size, arguments.workers, categories, *limits
+    )
 
 
 def _time(
@@ -154,8 +150,7 @@ def _time(
     from common.evaluation.speed import speed_lines, time_images
 
     samples = _make_samples(learner, settings, dataset, prompts)
-    limits = (arguments.score_threshold, arguments.top_k)
-    seconds = time_images(learner, samples, evaluated_positions(dataset, settings), *limits)
+    seconds = time_images(learner, samples, evaluated_positions(dataset, settings), arguments.score_threshold)
     print("\n".join(speed_lines(seconds, learner.device)))
 
 
@@ -174,20 +169,21 @@ def _make_samples(learner: Any, settings: Settings, dataset: "CocoDataset", prom
 
 
 def _report(
-    results: dict[str, list[dict[str, Any]]], rating: "CocoAP | None", arguments: Namespace, output: Path | None
+    kind: "ResultKind", results: "Results", rate: "Rating | None", arguments: Namespace, output: Path | None
 ) -> None:
-    """Prints the figures, where there are any, and writes what is to be written."""
-    from common.evaluation.coco import lines
-
-    figures = {kind: rating.rate(found, kind) for kind, found in results.items()} if rating else {}
-    for kind in figures:
-        print("\n".join(lines(figures[kind], kind)))
-    files = _files(arguments, output, results, figures)
-    for path, content in files.items():
-        with atomic_path(path) as temporary:
-            temporary.write_text(json.dumps(content))
-    if files:
-        print(f"written: {', '.join(map(str, files))}")
+    """Prints the figures where the results are rated, and writes the files that the arguments name."""
+    figures = rate(results) if rate else {}
+    if figures:
+        print("\n".join(kind.lines(figures)))
+    files = _results_files(arguments, output, results)
+    for path, name in files.items():
+        kind.write_entries(path, results[name])
+    written = list(files)
+    if output and figures:
+        written.append(output / "metrics.json")
+        write_json(written[-1], _without_nan(figures))
+    if written:
+        print(f"written: {', '.join(map(str, written))}")
 
 
 def categories_of(known: Sequence[str], dataset: "CocoDataset", weights: str) -> np.ndarray:
@@ -205,27 +201,25 @@ def categories_of(known: Sequence[str], dataset: "CocoDataset", weights: str) ->
     return np.array(dataset.category_ids)
 
 
-def _files(
-    arguments: Namespace,
-    output: Path | None,
-    results: dict[str, list[dict[str, Any]]],
-    figures: dict[str, dict[str, float]],
-) -> dict[Path, Any]:
-    """What to write where: COCO results of boxes and of masks, and the figures; null where no object is of a kind."""
-    chosen = {"box": arguments.bbox_det_file, "mask": arguments.mask_det_file}
+def _results_files(arguments: Namespace, output: Path | None, results: "Results") -> dict[Path, str]:
+    """The results files to write, with the names of the results that go into them."""
+    named = {"box": arguments.bbox_det_file, "mask": arguments.mask_det_file}
     if arguments.output_coco_json:
-        chosen = {kind: path or _DETECTION_FILES[kind] for kind, path in chosen.items()}
-    files = {path: results[kind] for kind, path in chosen.items() if path and kind in results}
+        named = {name: path or _DETECTION_FILES[name] for name, path in named.items()}
+    files = {path: name for name, path in named.items() if path and name in results}
     if output:
-        is_of_original = arguments.config_file and is_config(arguments.config_file)
-        names = _ORIGINAL_NAMES if is_of_original else _OWN_NAMES
-        files |= {output / names[kind]: found for kind, found in results.items()}
-    if output and figures:
-        files[output / "metrics.json"] = {
-            kind: {name: None if math.isnan(value) else value for name, value in each.items()}
-            for kind, each in figures.items()
-        }
+        original = config_files_of(arguments.config_file) if arguments.config_file else None
+        file_names = original.result_files if original else {}
+        files |= {output / file_names.get(name, f"{name}_results.json"): name for name in results}
     return files
+
+
+def _without_nan(figures: "Figures") -> dict[str, dict[str, float | None]]:
+    """The figures as JSON has them: null where there is no object to rate."""
+    return {
+        name: {figure: None if math.isnan(value) else value for figure, value in values.items()}
+        for name, values in figures.items()
+    }
 
 
 def _parser(wing: Wing) -> Parser:

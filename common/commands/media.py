@@ -14,7 +14,7 @@ from common import opencv
 from common.data.coco import decode
 from common.errors import UserError
 from common.files import atomic_path
-from common.predictions import IMAGE_SUFFIXES
+from common.images import IMAGE_SUFFIXES
 
 VIDEO_SUFFIXES = {".mp4": "mp4v", ".mov": "mp4v", ".mkv": "mp4v", ".avi": "MJPG"}
 # How far the count that a container tells may be above the frames that are there.

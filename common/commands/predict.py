@@ -17,8 +17,7 @@ from common.wing import Wing, open_model
 
 if TYPE_CHECKING:
     from common.commands.media import Images, Video
-    from common.commands.sinks import Classes
-    from common.visualize import Parts
+    from common.results import Classes, Parts
     from common.weights import Card
 
 EXAMPLES = """
@@ -44,11 +43,12 @@ def main(wing: Wing, argv: Sequence[str] | None = None) -> None:
 
     source, output = _source_and_output(parser, arguments)
     forms = arguments.save.split(",")
-    if unknown := set(forms) - set(sinks.FORMS):
-        parser.error(f"--save {min(unknown)}: there are {', '.join(sinks.FORMS)}")
+    kind = family_of(chosen).results(chosen)
+    if unknown := set(forms) - set(kind.forms):
+        parser.error(f"--save {min(unknown)}: there are {', '.join(kind.forms)}")
     is_video = isinstance(source, int) or source.suffix.lower() in media.VIDEO_SUFFIXES
     is_folder = not is_video and source.is_dir()
-    sink = sinks.choose_sink(output, forms, is_video or is_folder, is_video, _parts(arguments))
+    sink = sinks.choose_sink(kind, output, forms, is_video or is_folder, is_video, _parts(arguments))
     # Opened before the model: what is wrong with the input shows at once.
     frames = media.Video(source) if is_video else media.Images(source, chosen.reads_upright)
     find_prompt = _prompt_finder(parser, arguments, chosen, frames)
@@ -77,13 +77,13 @@ def _check_prompts(parser: Parser, arguments: Namespace, settings: Settings) -> 
 
 def _classes(card: "Card") -> "Classes":
     """The card's classes, with the ids that it tells or that the published data set of these classes has."""
-    from common.commands.sinks import Classes
+    from common.results import Classes
 
     return Classes(card.classes, card.category_ids or category_ids(card.classes))
 
 
 def _parts(arguments: Namespace) -> "Parts":
-    from common.visualize import Parts
+    from common.results import Parts
 
     return Parts(arguments.draw_masks, arguments.draw_boxes, arguments.draw_names, arguments.draw_scores)
 

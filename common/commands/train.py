@@ -25,6 +25,7 @@ from common.wing import Wing
 if TYPE_CHECKING:
     from common.data.check import Report
     from common.data.coco import CocoDataset
+    from common.results import Results
     from common.training.trainer import Trainer
 
 EXAMPLES = """
@@ -50,19 +51,19 @@ def main(wing: Wing, argv: Sequence[str] | None = None) -> None:
     if arguments.log_folder and not arguments.resume:
         check_new(arguments.log_folder)
     dataset = resolve(_training_root(arguments.data, chosen), "train", chosen.data_kind, chosen.data_files)
-    settings = _settings(chosen, arguments, dataset)
+    settings = _fit_settings(chosen, arguments, dataset)
     learner = wing.load_learner()(settings, arguments.device, training=True)
     say = print if learner.rank == 0 else _silent
-    beginning = None if arguments.resume else _beginning(wing, learner, settings, arguments, dataset.class_names)
+    beginning = None if arguments.resume else _find_beginning(wing, learner, settings, arguments, dataset.class_names)
     evaluation = None if arguments.skip_test else _evaluation(learner, settings, dataset, arguments, say)
-    report = _check(learner, settings, dataset, arguments)
+    report = _check_data(learner, settings, dataset, arguments)
     say(report)
     trainer = Trainer(
         learner,
         settings,
         arguments.seed,
         arguments.output,
-        beginning and _card(settings, dataset, arguments, beginning),
+        beginning and _make_card(settings, dataset, arguments, beginning),
         {"images": len(report.usable), "classes": list(dataset.class_names)},
         evaluation,
         arguments.log_folder,
@@ -72,7 +73,7 @@ def main(wing: Wing, argv: Sequence[str] | None = None) -> None:
         trainer.resume()
     else:
         trainer.begin(beginning.weights, beginning.step)
-    say(_introduction(learner, settings, beginning, trainer.step, arguments.seed), flush=True)
+    say(_describe_run(learner, settings, beginning, trainer.step, arguments.seed), flush=True)
     _run(trainer, learner, settings, dataset, report.usable, arguments)
     say(f"weights: {arguments.output / 'weights.safetensors'}")
 
@@ -107,8 +108,8 @@ def _run(
         trainer.run(batches)
 
 
-def _check(learner: Any, settings: Settings, dataset: "CocoDataset", arguments: Namespace) -> "Report":
-    """What of a data set can be trained on; refused where that is no image."""
+def _check_data(learner: Any, settings: Settings, dataset: "CocoDataset", arguments: Namespace) -> "Report":
+    """The report on what of a data set can be trained on; a data set without any such image is refused."""
     from common.data.check import check
 
     report = check(
@@ -124,17 +125,17 @@ def _check(learner: Any, settings: Settings, dataset: "CocoDataset", arguments: 
 
 
 def _broken_images(learner: Any, dataset: "CocoDataset", positions: np.ndarray) -> dict[int, str]:
-    """Which images cannot be read, and why: each rank decodes a share of them."""
+    """By their positions the images that cannot be read, and why; each rank decodes a share of the positions (K,)."""
     from common.data.check import find_broken
-    from common.training.ranks import gathered, shared_out
+    from common.training.ranks import gather_values, take_share
 
-    found = find_broken(dataset, shared_out(learner, positions))
-    parts = gathered(learner, [[int(position), why] for position, why in found.items()])
+    found = find_broken(dataset, take_share(learner, positions))
+    parts = gather_values(learner, [[int(position), why] for position, why in found.items()])
     return dict(sorted((position, why) for part in parts for position, why in part))
 
 
 def _silent(*_: Any, **__: Any) -> None:
-    """What the ranks but the first one say."""
+    """Stands for `print` on every rank but the first."""
 
 
 def _training_root(data: Path, settings: Settings) -> Path:
@@ -143,7 +144,7 @@ def _training_root(data: Path, settings: Settings) -> Path:
     return layout.root(data) if layout else data
 
 
-def _settings(settings: Settings, arguments: Namespace, dataset: "CocoDataset") -> Settings:
+def _fit_settings(settings: Settings, arguments: Namespace, dataset: "CocoDataset") -> Settings:
     """The variant's settings for this data set and this batch size, which scales what is not given."""
     from common.training.schedules import with_batch_size
 
@@ -158,9 +159,9 @@ def _settings(settings: Settings, arguments: Namespace, dataset: "CocoDataset") 
 
 @dataclass
 class _Beginning:
-    """What a new run starts with: its weights, its first step, and in words whence the weights and under what terms.
+    """The weights and the step that a new run starts with, and in words where the weights are from and their licence.
 
-    details: lines on what was kept of other weights.
+    details: lines that say what was kept of other weights.
     """
 
     weights: dict[str, np.ndarray]
@@ -170,7 +171,7 @@ class _Beginning:
     details: Sequence[str] = ()
 
 
-def _beginning(
+def _find_beginning(
     wing: Wing, learner: Any, settings: Settings, arguments: Namespace, classes: Sequence[str]
 ) -> _Beginning:
     """The beginning of a new run on `classes`: drawn numbers, and over them the weights that are given."""
@@ -193,7 +194,7 @@ def _beginning(
     return _Beginning(drawn | start.weights, _start_step(arguments), origin, licence, start.lines())
 
 
-def _card(settings: Settings, dataset: "CocoDataset", arguments: Namespace, beginning: _Beginning) -> Card:
+def _make_card(settings: Settings, dataset: "CocoDataset", arguments: Namespace, beginning: _Beginning) -> Card:
     return Card(
         model=settings.model,
         source=f"trained on {arguments.data.resolve().name} from {beginning.origin}",
@@ -221,32 +222,31 @@ def _start_step(arguments: Namespace) -> int:
 def _evaluation(
     learner: Any, settings: Settings, trained_on: "CocoDataset", arguments: Namespace, say: Callable
 ) -> Callable[[], dict[str, float]] | None:
-    """What rates the weights in training: the main figures on the validation part; None where there is none.
+    """A function that gives the main figures of the weights on the validation part; None where there is no such part.
 
     Every rank calls it and predicts a share of the images; the first one rates what all have found.
     """
     from common.data.check import require_images
-    from common.data.choosing import chosen_images
-    from common.evaluation.coco import CocoAP, full_name
+    from common.data.choosing import choose_images
     from common.evaluation.inference import evaluated_positions
 
+    kind = family_of(settings).results(settings)
     datasets = _validation_sets(arguments.data, settings, say)
     if arguments.validation_size:
-        datasets = {name: chosen_images(each, arguments.validation_size) for name, each in datasets.items()}
+        datasets = {name: choose_images(each, arguments.validation_size) for name, each in datasets.items()}
     for dataset in datasets.values():
         names = (trained_on.class_names, dataset.class_names)
         check_class_names(*names, str(trained_on.annotations), str(dataset.annotations))
         if not arguments.no_image_check:
             require_images(dataset, evaluated_positions(dataset, settings), partial(_broken_images, learner))
-    ratings = {name: CocoAP(dataset) for name, dataset in datasets.items() if learner.rank == 0}
+    ratings = {name: kind.rating(dataset) for name, dataset in datasets.items() if learner.rank == 0}
 
     def evaluate() -> dict[str, float]:
         figures = {}
         for name, dataset in datasets.items():
             results = _shared_results(learner, settings, dataset, arguments.workers)
-            for kind in reversed(settings.result_kinds) if ratings else ():
-                rated = ratings[name].rate(results[kind], kind)
-                figures |= {f"{name} {full_name(kind, key)}".strip(): rated[key] for key in ("AP", "AP50")}
+            rated = kind.main_figures(ratings[name](results)) if ratings else {}
+            figures |= {f"{name} {figure}".strip(): value for figure, value in rated.items()}
         return {name: value for name, value in figures.items() if not math.isnan(value)}
 
     return evaluate if datasets else None
@@ -268,25 +268,26 @@ def _validation_sets(data: Path, settings: Settings, say: Callable) -> dict[str,
     return found
 
 
-def _shared_results(
-    learner: Any, settings: Settings, dataset: "CocoDataset", workers: int
-) -> dict[str, list[dict[str, Any]]]:
-    """COCO results of the whole data set, of which each rank predicts a share, in the order of one process."""
+def _shared_results(learner: Any, settings: Settings, dataset: "CocoDataset", workers: int) -> "Results":
+    """The results of the whole data set, of which each rank predicts a share, in the order of one process."""
     from common.evaluation.inference import evaluated_positions, predict_dataset
-    from common.training.ranks import gathered, shared_out
+    from common.training.ranks import gather_values, take_share
 
-    positions = shared_out(learner, evaluated_positions(dataset, settings))
+    positions = take_share(learner, evaluated_positions(dataset, settings))
+    family = family_of(settings)
+    samples, kind = family.samples.Inference(dataset, settings), family.results(settings)
     batch_size = min(8, len(dataset))
-    parts = gathered(learner, predict_dataset(learner, settings, dataset, batch_size, workers, positions=positions))
-    place = {image_id: place for place, image_id in enumerate(dataset.image_ids.tolist())}
+    own = predict_dataset(learner, settings, dataset, samples, kind, batch_size, workers, positions=positions)
+    parts = gather_values(learner, own)
+    order = {image_id: position for position, image_id in enumerate(dataset.image_ids.tolist())}
     return {
-        kind: sorted((entry for part in parts for entry in part[kind]), key=lambda entry: place[entry["image_id"]])
-        for kind in settings.result_kinds
+        name: sorted((entry for part in parts for entry in part[name]), key=lambda entry: order[entry["image_id"]])
+        for name in kind.rated
     }
 
 
-def _introduction(learner: Any, settings: Settings, beginning: _Beginning | None, step: int, seed: int) -> str:
-    """Model, losses, what is trained, schedule, origin: what one should have seen before the first step.
+def _describe_run(learner: Any, settings: Settings, beginning: _Beginning | None, step: int, seed: int) -> str:
+    """The lines on the model, its losses, what is trained, the schedule and the origin, before the first step.
 
     A run without a beginning goes on from its checkpoint of `step`.
     """

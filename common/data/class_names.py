@@ -1,4 +1,4 @@
-"""The names of classes: those that published weights were trained on, in the order of their outputs."""
+"""Gives the class names that published weights were trained on, in the order of their outputs."""
 
 from collections.abc import Sequence
 
@@ -16,7 +16,7 @@ COCO = (
     *("hair drier", "toothbrush"),
 )
 
-# COCO's category ids, which torchvision takes for classes: 1 to 90, of which these are no category.
+# torchvision takes COCO's category ids, 1 to 90, for classes; these ids belong to no category.
 _UNUSED_IDS = (12, 26, 29, 30, 45, 66, 68, 69, 71, 83)
 
 PASCAL = (
@@ -28,7 +28,7 @@ PERSONS = ("person",)
 
 
 def class_names(count: int) -> tuple[str, ...]:
-    """The names behind `count` outputs; numbers from 1 where no published data set has so many."""
+    """Returns the names of `count` classes; numbers from 1 if no published data set has so many."""
     for names in (COCO, PASCAL, _coco_by_id()):
         if len(names) == count:
             return names
@@ -36,21 +36,21 @@ def class_names(count: int) -> tuple[str, ...]:
 
 
 def category_ids(names: Sequence[str]) -> tuple[int, ...]:
-    """The ids of these classes in the data set that has them: COCO's own where they are COCO's, else from 1 on."""
+    """Returns the category ids of these classes: COCO's own if the classes are COCO's, else 1, 2, 3, ..."""
     if tuple(names) == COCO:
         return tuple(number for number in range(1, 91) if number not in _UNUSED_IDS)
     return tuple(range(1, len(names) + 1))
 
 
 def unnamed(number: int) -> str:
-    """What stands for the name of a class, counted from 1, that a checkpoint does not tell."""
+    """Returns the stand-in for the name of a class, counted from 1, that a checkpoint does not tell."""
     return f"class {number}"
 
 
 def check_class_names(known: Sequence[str], wanted: Sequence[str], weights: str, data: str) -> None:
-    """Refuses to rate a model on other classes than its own; a class whose name nobody knows may be any.
+    """Refuses to rate a model on other classes than its own; a class without a known name may be any class.
 
-    known, wanted: the names that `weights` and `data` have, in their orders.
+    known, wanted: the class names of `weights` and of `data`, each in its own order.
     """
     if len(known) != len(wanted):
         raise UserError(f"{weights} knows {len(known)} classes, {data} has {len(wanted)}")
@@ -60,5 +60,6 @@ def check_class_names(known: Sequence[str], wanted: Sequence[str], weights: str,
 
 
 def _coco_by_id() -> tuple[str, ...]:
+    """Returns names for COCO's ids 1 to 90, with stand-ins for the unused ones."""
     names = iter(COCO)
     return tuple(unnamed(number) if number in _UNUSED_IDS else next(names) for number in range(1, 91))

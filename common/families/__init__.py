@@ -6,7 +6,7 @@ network in each wing. Whoever needs to know what a family does asks its record: 
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -17,14 +17,17 @@ import numpy as np
 
 from common.array import Array
 from common.config import Settings
-from common.families.comparison import Comparison
 from common.families.config_files import ConfigFiles
 from common.families.data_layout import DataLayout
-from common.families.measuring import Measuring
+from common.families.parity import Parity
 from common.families.prompts import Prompts
-from common.results import Instances
+from common.families.speed import Speed
+from common.results import Instances, Result, ResultKind
 from common.training.choices import Choose
 from common.training.initial_weights import Shapes
+
+# A family may also lie outside of this project: see CONTRIBUTING.md.
+__path__ = pkgutil.extend_path(__path__, __name__)
 
 
 class Losses(Protocol):
@@ -37,14 +40,14 @@ class Losses(Protocol):
 
 
 class Predict(Protocol):
-    """Finds the instances in images (N, 3, H, W) with a network: one entry an image, in the image's own pixels.
+    """Predicts images (N, 3, H, W) with a network: a result of the family's kind for each, in the image's own pixels.
 
-    inputs: the other arrays of a batch for prediction, in NumPy; instances of lower scores than the threshold go.
+    inputs: the other arrays of a batch for prediction, in NumPy; objects of lower scores than the threshold go.
     """
 
     def __call__(
         self, network: Any, image: Array, inputs: Mapping[str, np.ndarray], score_threshold: float
-    ) -> list[Instances]: ...
+    ) -> Sequence[Result]: ...
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,7 @@ class Family:
     losses: see `Losses`.
     predict: see `Predict`.
     stages: a network, images and other inputs in NumPy -> every named stage of the computation, as arrays.
+    results: the settings -> the kind of result that `predict` gives; see `common/results/kind.py`.
     initial_weight: a parameter's name, the shapes of all parameters, the settings and the seed -> its first value.
     finds: what its models find, as in `models that find objects`.
     prompts: what its models must be told beside an image, where the image alone is not enough.
@@ -65,8 +69,8 @@ class Family:
     heat_maps: N instances with `probabilities`, and the settings -> (N, H, W) float32, the probability in each pixel of
         the image that it belongs to the instance; None where a model has no such probabilities.
     models: the variants that are compared and measured where none is named, the one that has everything last.
-    comparison: how its models are compared between frameworks.
-    measuring: how their speed is measured.
+    parity: how its models are compared between frameworks.
+    speed: how their speed is measured.
     """
 
     network: str
@@ -75,6 +79,7 @@ class Family:
     losses: Losses
     predict: Predict
     stages: Callable[[Any, Array, Mapping[str, np.ndarray]], dict[str, Array | np.ndarray]]
+    results: Callable[[Settings], ResultKind]
     initial_weight: Callable[[str, Shapes, Settings, int], np.ndarray]
     finds: str = "objects"
     prompts: Prompts | None = None
@@ -82,8 +87,8 @@ class Family:
     config_files: ConfigFiles | None = None
     heat_maps: Callable[[Instances, Settings], np.ndarray] | None = None
     models: tuple[str, ...] = ()
-    comparison: Comparison = field(default_factory=Comparison)
-    measuring: Measuring = field(default_factory=Measuring)
+    parity: Parity = field(default_factory=Parity)
+    speed: Speed = field(default_factory=Speed)
 
 
 def family_of(settings: Settings) -> Family:

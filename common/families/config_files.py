@@ -37,7 +37,7 @@ class ConfigFiles:
     read: a file and KEY VALUE pairs that change it -> the configuration.
     split_pairs: a command's words -> the words without the KEY VALUE pairs among them, and these.
     path_of: a key -> the setting that it stands for, as key.path, or None.
-    result_files: what the original calls its files of results, by the kind of result.
+    result_files: what the original calls its results files, by the names in `ResultKind.rated`.
     """
 
     original: str

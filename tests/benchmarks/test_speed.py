@@ -81,7 +81,9 @@ def test_the_table_of_sizes_gives_ratios_of_sums():
     equal, varied = [1.0, 1.0, 2.0], [1.0, 1.0, 10.0]
     times = {"inference, equal": equal, "inference, varied": equal, "training, equal": equal}
     times["training, varied"] = varied
-    lines = make_sizes_table({"jittor": {"seconds": times, "cpu_seconds": times}, "torch": {"error": "gone"}}).splitlines()
+    lines = make_sizes_table(
+        {"jittor": {"seconds": times, "cpu_seconds": times}, "torch": {"error": "gone"}}
+    ).splitlines()
     assert lines[0] == "not run: torch: gone"
     assert lines[2].split()[-3:] == ["1.00", "1.00", "2.00"]
     assert lines[3].split()[-3:] == ["3.00", "3.00", "10.00"]

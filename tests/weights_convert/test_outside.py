@@ -1,5 +1,8 @@
 """A family that lives outside of the project: converted without a converter, and with one of its own."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +18,7 @@ from weights_convert import convert, family_of, model_of, open_weights, read_for
 from weights_convert.conversion import formats, target_formats, write
 from weights_convert.writers import write_pth
 
+ROOT = Path(__file__).parents[2]
 FAMILY = """
 from typing import Literal
 
@@ -29,7 +33,14 @@ class {name}Settings(Settings):
 
 
 FAMILY = Family(
-    network="Blobs", settings={name}Settings, samples=None, losses=None, predict=None, stages=None, initial_weight=None
+    network="Blobs",
+    settings={name}Settings,
+    samples=None,
+    losses=None,
+    predict=None,
+    stages=None,
+    results=None,
+    initial_weight=None,
 )
 """
 MODEL = """
@@ -71,34 +82,31 @@ UPSTREAM = state_dict_format(
 ENDINGS = {"torch": ".pth", "jittor": ".pkl", "mindspore": ".ckpt", "canonical": ".safetensors"}
 
 
-def write_package(folder: Path, file: str, text: str) -> str:
-    path = folder / file
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
-    return str(folder)
-
-
-def add_family(monkeypatch, tmp_path: Path, name: str, converter: bool) -> str:
-    """Puts a family onto the packages' search paths -> the path of a model of it."""
-    families = write_package(tmp_path / "common", f"{name}/__init__.py", "")
-    write_package(tmp_path / "common", f"{name}/family.py", FAMILY.format(name=name))
-    monkeypatch.setattr(common.families, "__path__", [*common.families.__path__, families])
-    for finder in (common.families.family_names, common.families.family_named):
-        finder.cache_clear()
+def write_family(folder: Path, name: str, converter: bool) -> str:
+    """Writes a family's files into a folder for Python's path -> the path of a model of it."""
+    files = {f"common/families/{name}/__init__.py": "", f"common/families/{name}/family.py": FAMILY}
     if converter:
-        for package, text in ((weights_convert.families, CONVERTER), (weights_convert.upstreams, UPSTREAM)):
-            file = f"{name}.py" if package is weights_convert.families else f"{name}_upstream.py"
-            folder = write_package(tmp_path / package.__name__, file, text.format(name=name))
-            monkeypatch.setattr(package, "__path__", [*package.__path__, folder])
-    model = tmp_path / f"{name}_tiny.yaml"
-    model.write_text(MODEL.format(name=name))
-    return str(model)
+        files |= {f"weights_convert/families/{name}.py": CONVERTER}
+        files |= {f"weights_convert/upstreams/{name}_upstream.py": UPSTREAM}
+    for file, text in (files | {f"{name}_tiny.yaml": MODEL}).items():
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
+        (folder / file).write_text(text.format(name=name))
+    return str(folder / f"{name}_tiny.yaml")
 
 
 @pytest.fixture
 def add(monkeypatch, tmp_path):
-    """add(name, converter): a model's path, while the test runs."""
-    yield lambda name, converter: add_family(monkeypatch, tmp_path, name, converter)
+    """add(name, converter): a model's path, whose family this process finds while the test runs."""
+
+    def add(name: str, converter: bool) -> str:
+        model = write_family(tmp_path, name, converter)
+        for package in (common.families, weights_convert.families, weights_convert.upstreams):
+            folder = tmp_path / package.__name__.replace(".", "/")
+            monkeypatch.setattr(package, "__path__", [*package.__path__, str(folder)])
+        common.families.family_names.cache_clear()
+        return model
+
+    yield add
     monkeypatch.undo()
     common.families.family_names.cache_clear()
 
@@ -155,6 +163,20 @@ def test_a_family_with_a_converter_of_its_own(add, tmp_path):
     assert list(back) == list(read_foreign(tmp_path / "first.pth"))
     write_pth(tmp_path / "five.pth", upstream.write(draw(5), load_settings(model, ["num_classes=5"]), "five"))
     assert len(convert(tmp_path / "five.pth", model)[1].classes) == 5
+
+
+def test_the_command_finds_a_family_on_pythons_path(tmp_path):
+    model = write_family(tmp_path / "outside", "blobs_beside", converter=True)
+    original = {"net.first.weight": np.ones((4, 3, 3, 3), np.float32)}
+    original |= {f"net.first_norm.{leaf}": np.ones(4, np.float32) for leaf in ("weight", "bias")}
+    original |= {f"net.first_norm.running_{leaf}": np.ones(4, np.float32) for leaf in ("mean", "var")}
+    original |= {"net.last.weight": np.ones((3, 4, 1, 1), np.float32), "net.last.bias": np.ones(3, np.float32)}
+    write_pth(tmp_path / "first.pth", original)
+    program = [sys.executable, "-m", "weights_convert", "first.pth", "w.safetensors", "--model", model]
+    environment = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path / 'outside'}"}
+    done = subprocess.run(program, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert list(load(tmp_path / "w.safetensors")[0])[-1] == "scores.bias"
 
 
 def test_names_of_two_upstreams_are_refused(tmp_path):

@@ -9,6 +9,7 @@ import importlib.util
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from pkgutil import extend_path
 
 import numpy as np
 
@@ -17,6 +18,9 @@ from common.data.class_names import class_names
 from weights_convert import state_dicts
 from weights_convert.finetuning import ClassRows
 from weights_convert.state_dicts import Entry, Shapes, Weights
+
+# A family may also lie outside of this project: see CONTRIBUTING.md.
+__path__ = extend_path(__path__, __name__)
 
 # The state dict of a model in the files of an upstream.
 Layout = Callable[[Settings], Iterable[Entry]]

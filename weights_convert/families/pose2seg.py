@@ -8,7 +8,7 @@ import numpy as np
 from common.data.class_names import PERSONS
 from common.families.pose2seg.settings import Pose2SegSettings
 from weights_convert import resnets
-from weights_convert.families import FamilyWeights
+from weights_convert.families import FamilyWeights, Layout
 from weights_convert.resnets import ResNetNames
 from weights_convert.state_dicts import Entry, Weights, check, conv, norm, without_counters
 
@@ -30,6 +30,13 @@ def layout_of_port(settings: Pose2SegSettings) -> Iterator[Entry]:
     return (entry for entry in layout(settings) if entry.canonical)
 
 
+def layouts_of(settings: Pose2SegSettings) -> dict[str, Layout]:
+    """The state dicts of the original and of its port; a variant without a ResNet as its backbone is neither's."""
+    if settings.network.backbone.kind != "resnet":
+        return {}
+    return {"pose2seg": layout, "pose2seg_jittor": layout_of_port}
+
+
 def read_backbone(source: Mapping[str, np.ndarray], settings: Pose2SegSettings, origin: str) -> Weights:
     """The backbone's canonical arrays of ImageNet weights: torchvision's, and the file that the original makes of them.
 
@@ -47,7 +54,7 @@ def read_backbone(source: Mapping[str, np.ndarray], settings: Pose2SegSettings, 
 
 
 WEIGHTS = FamilyWeights(
-    layouts=lambda settings: {"pose2seg": layout, "pose2seg_jittor": layout_of_port},
+    layouts=layouts_of,
     class_names=lambda count: PERSONS,
     read_backbone=read_backbone,
 )

@@ -5,6 +5,9 @@ import pkgutil
 
 from weights_convert.formats import Format
 
+# A family outside of this project may bring its upstream: see CONTRIBUTING.md.
+__path__ = pkgutil.extend_path(__path__, __name__)
+
 
 def upstreams() -> tuple[Format, ...]:
     """The records of all upstreams: those in this folder, and in others that the package's search path names."""

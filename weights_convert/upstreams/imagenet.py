@@ -17,8 +17,9 @@ def recognises(names: Collection[str]) -> bool:
 
 
 def serves(settings: Settings) -> bool:
-    """Whether the model's family knows how to start from such a file."""
-    return family_of(settings).read_backbone is not None
+    """Whether the model's family knows how to start from such a file, and an upstream has the model itself."""
+    family = family_of(settings)
+    return family.read_backbone is not None and family.original(settings) is not None
 
 
 def read(source: Mapping[str, np.ndarray], settings: Settings, origin: str) -> Weights:

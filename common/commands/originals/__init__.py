@@ -45,6 +45,7 @@ class Original:
     options: of each command of ours, the options that the original's command for the same purpose has.
     assumed: a command's words -> pairs of the arguments that they imply and their values; `model` may be among them.
     settled: a command's arguments -> the overrides that several options stand for together; they come after all others.
+    results_files: where its evaluation writes results, by what they are of; `--output_coco_json` writes there.
     saved_runs: see `SavedRuns`.
     """
 
@@ -52,6 +53,7 @@ class Original:
     options: Mapping[str, Sequence[Option]] = field(default_factory=dict)
     assumed: Callable[[Sequence[str]], Sequence[tuple[str, Any]]] = _nothing
     settled: Callable[[Namespace], Sequence[str]] = _nothing
+    results_files: Mapping[str, Path] = field(default_factory=dict)
     saved_runs: SavedRuns | None = None
 
 
@@ -76,6 +78,11 @@ def assumed_arguments(words: Sequence[str]) -> dict[str, Any]:
 def settled_overrides(arguments: Namespace) -> list[str]:
     """The overrides that several options stand for together."""
     return [override for original in all_originals() for override in original.settled(arguments)]
+
+
+def results_files() -> dict[str, Path]:
+    """Where the originals' evaluations write results, by what they are of."""
+    return {name: path for original in all_originals() for name, path in original.results_files.items()}
 
 
 def resumed_words(words: Sequence[str]) -> list[str]:

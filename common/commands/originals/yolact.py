@@ -227,5 +227,6 @@ ORIGINAL = Original(
     "YOLACT",
     {"train": _TRAIN, "evaluate": _EVALUATE, "predict": _PREDICT},
     settled=_settled_nms,
+    results_files={"box": Path("results/bbox_detections.json"), "mask": Path("results/mask_detections.json")},
     saved_runs=SavedRuns(_resumed_words, _saved_run, _saved_weights, _named_iteration),
 )

@@ -1,37 +1,40 @@
-"""The numbers that Mask R-CNN starts from."""
+"""The initial values of Mask R-CNN's parameters."""
 
 import math
 
 import numpy as np
 
 from common.families.mask_rcnn.settings import MaskRcnnSettings
-from common.training.initial_weights import Shapes, constant_value, draw_normal, draw_uniform, fans
+from common.training.initial_weights import Shapes, compute_fans, draw_normal, draw_uniform, make_constant
 
-# Of layers whose weights torchvision draws itself.
+# torchvision draws the weights of these layers itself, but leaves their biases to PyTorch.
 _PYTORCHS_BIASES = ("mask_head.deconv.bias", "mask_head.logits.bias")
 
 
 def initial_weight(name: str, shapes: Shapes, settings: MaskRcnnSettings, seed: int) -> np.ndarray:
-    """As the three originals do it, which agree but for what torchvision leaves to PyTorch and detectron2's masks."""
+    """Makes the initial value of the parameter `name`, of the shape `shapes[name]`, as the convention's original does.
+
+    The three originals agree but for what torchvision leaves to PyTorch and for detectron2's mask logits.
+    """
     shape, convention = shapes[name], settings.convention
     is_pytorchs = name.startswith(("box_head.fc", "box_head.classes.", "box_head.deltas.")) or name in _PYTORCHS_BIASES
-    if is_pytorchs and convention == "torchvision":  # PyTorch's own rule, for which a bias needs its layer's inputs
-        return draw_uniform(name, shape, 1 / math.sqrt(_inputs(name, settings)), seed)
+    if is_pytorchs and convention == "torchvision":  # by PyTorch's rule, which takes the layer's fan_in for biases too
+        return draw_uniform(name, shape, 1 / math.sqrt(_count_inputs(name, settings)), seed)
     if len(shape) < 2:
-        return constant_value(name, shape)
-    fan_in, fan_out = fans(shape)
+        return make_constant(name, shape)
+    fan_in, fan_out = compute_fans(shape)
     if name.startswith(("fpn.", "box_head.fc")):
         return draw_uniform(name, shape, math.sqrt(3.0 / fan_in), seed)
     if name.startswith(("rpn.", "box_head.classes.")):
         return draw_normal(name, shape, 0.01, seed)
     if name.startswith("box_head.deltas.") or (name.startswith("mask_head.logits.") and convention == "detectron2"):
         return draw_normal(name, shape, 0.001, seed)
-    # The backbone, C4's last stage of it, and the mask head.
+    # What remains is the backbone, with C4's last stage, and the mask head.
     return draw_normal(name, shape, math.sqrt(2.0 / fan_out), seed)
 
 
-def _inputs(name: str, settings: MaskRcnnSettings) -> int:
-    """A layer's inputs as PyTorch counts them: those of a transposed convolution are its outputs times its taps."""
+def _count_inputs(name: str, settings: MaskRcnnSettings) -> int:
+    """Counts a layer's inputs as PyTorch does: a transposed convolution has its outputs times its taps."""
     network = settings.network
     if name.startswith("mask_head."):
         return network.channels * (4 if name.startswith("mask_head.deconv.") else 1)

@@ -17,7 +17,7 @@ from common.families.mask_rcnn.geometry import grids, make_anchors
 from common.families.mask_rcnn.proposals import ANCHOR_WEIGHTS, Proposals
 from common.families.mask_rcnn.settings import MaskRcnnSettings
 from common.families.mask_rcnn.targets import label_anchors, label_regions
-from common.training.randomness import hashed
+from common.training.randomness import hash_numbers
 
 # Where the numbers of regions begin, and of objects that stand behind them; no image has as many anchors.
 _REGIONS, _OBJECTS = 1 << 40, 1 << 41
@@ -34,7 +34,7 @@ def make_anchor_targets(
     losses, offset = settings.losses, side_offset(settings.convention)
     places = _all_anchors(settings, padded)
     labels, matched = label_anchors(places, boxes, image_size, settings)
-    keys = hashed(seed, np.arange(len(places)))
+    keys = hash_numbers(seed, np.arange(len(places)))
     positive, negative = sample_balanced(labels, keys, losses.anchors_per_image, losses.positive_anchors)
     used = len(positive) + len(negative)
     found = {
@@ -74,7 +74,7 @@ def sample_regions(
     regions = np.concatenate([proposals.boxes, boxes]).astype(np.float32)
     numbers = np.concatenate([_REGIONS + proposals.rows.astype(np.int64), _OBJECTS + np.arange(len(boxes))])
     labels, matched = label_regions(regions, boxes, columns, settings)
-    keys = hashed(seed, numbers)
+    keys = hash_numbers(seed, numbers)
     chosen = sample_balanced((matched >= 0).astype(np.int32), keys, losses.regions_per_image, losses.positive_regions)
     rows, objects = np.concatenate(chosen), matched[chosen[0]]
     targets = np.zeros((len(rows), 4), np.float32)

@@ -27,7 +27,7 @@ def compute_losses(network: Network, batch: Mapping[str, Array], choose: Choose 
 
     image (N, 3, H, W); anchor_rows, anchor_labels (N, S) and anchor_targets (N, S, 4) as `anchor_targets` has them;
     normaliser.ranks: ones, summed over the ranks, as each term is the mean over them. In NumPy: host.image_size (N, 2)
-    without padding, host.counts (N,) how many objects each image has, host.boxes (sum of G, 4) xyxy, host.columns
+    without padding, host.counts (N,) how many objects each image has, host.boxes (sum of G, 4) xyxy, host.labels
     (sum of G,), the objects' forms as `common.families.mask_rcnn.outlines` packs them, and host.seed (N,).
     """
     settings, xp = network.settings, namespace(batch["image"])
@@ -67,7 +67,7 @@ def _sample(
         limits = limits.model_copy(update={"total": limits.total * len(sizes)})
     proposals = choose("proposals", propose(logits, deltas, places, sizes, settings.convention, rpn, limits))
     ends = np.cumsum(batch["host.counts"])[:-1]
-    objects = np.split(batch["host.boxes"], ends), np.split(batch["host.columns"], ends), batch["host.seed"].tolist()
+    objects = np.split(batch["host.boxes"], ends), np.split(batch["host.labels"], ends), batch["host.seed"].tolist()
     return [
         sample_regions(found, boxes, columns, settings, seed)
         for found, boxes, columns, seed in zip(proposals, *objects, strict=True)

@@ -1,4 +1,4 @@
-"""The key points of an image's persons, which Pose2Seg is told beside the image."""
+"""Makes Pose2Seg's prompts: the key points of an image's persons."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,18 +15,18 @@ from common.families.prompts import Prompt, Prompts
 
 
 def open_file(path: Path, settings: Pose2SegSettings) -> KeypointResults:
-    """The key points of a results file in COCO's format, for the images of a data set."""
+    """Opens a results file in COCO's format, with key points for the images of a data set."""
     return KeypointResults(path, settings.alignment.confidence)
 
 
 def find_by_name(path: Path, names: Sequence[str], settings: Pose2SegSettings) -> Callable[[str], Prompt]:
-    """A file of results or of annotations -> a function: the name of one of the images `names` -> its persons."""
+    """Reads a file of results or annotations; returns a function that finds an image's prompt by one of `names`."""
     find = keypoints_by_name(path, names, settings.alignment.confidence)
     return lambda name: make_prompt(*find(name))
 
 
 def check(keypoints: np.ndarray | None, settings: Pose2SegSettings) -> Prompt:
-    """Key points (K, 17, 3) x, y, visibility in the image's pixels, of persons who all have the score 1."""
+    """Makes the prompt of key points (K, 17, 3) x, y, visibility in the image's pixels; refuses others."""
     shape = None if keypoints is None else np.shape(keypoints)
     if shape is None or len(shape) != 3 or shape[1:] != (len(KEYPOINT_NAMES), 3):
         fault = "none are given" if shape is None else f"not {shape}"

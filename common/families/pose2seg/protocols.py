@@ -1,4 +1,4 @@
-"""The data sets that Pose2Seg's original trains and rates its models on, as they lie in its folder `data`."""
+"""Describes the data sets of Pose2Seg's original, as they lie in its folder `data`, and its evaluations on them."""
 
 from common.families.data_layout import DataLayout, DataPart, Protocol
 

@@ -8,15 +8,15 @@ import numpy as np
 from common.array import Array
 from common.families import Family
 from common.families.yolact import samples
-from common.families.yolact.comparison import COMPARISON
 from common.families.yolact.detection import find_instances
 from common.families.yolact.geometry import make_priors
 from common.families.yolact.initial_weights import initial_weight
 from common.families.yolact.losses import compute_losses
 from common.families.yolact.masks import make_heat_maps
-from common.families.yolact.measuring import MEASURING
+from common.families.yolact.parity import PARITY
 from common.families.yolact.settings import YolactSettings
-from common.results import Instances
+from common.families.yolact.speed import SPEED
+from common.results import InstanceKind, Instances
 from common.training.choices import Choose, choose_own
 
 
@@ -41,6 +41,8 @@ def stages(network: Any, image: Array, inputs: Mapping[str, np.ndarray]) -> dict
     return network(image) | {"priors": make_priors(network.settings, tuple(image.shape[2:]))}
 
 
+RESULTS = InstanceKind(needs_area=True)
+
 FAMILY = Family(
     network="Yolact",
     settings=YolactSettings,
@@ -48,9 +50,10 @@ FAMILY = Family(
     losses=losses,
     predict=predict,
     stages=stages,
+    results=lambda settings: RESULTS,
     initial_weight=initial_weight,
     heat_maps=make_heat_maps,
     models=("yolact_resnet50", "yolact_plus_resnet50"),
-    comparison=COMPARISON,
-    measuring=MEASURING,
+    parity=PARITY,
+    speed=SPEED,
 )

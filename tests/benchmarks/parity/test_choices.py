@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks.parity.choices import GATE, Choices
 from benchmarks.parity.judge import Tolerances
-from common.families.mask_rcnn.comparison import COMPARISON
+from common.families.mask_rcnn.parity import PARITY
 from common.families.mask_rcnn.proposals import Proposals
 
 COUNT = 100
@@ -25,8 +25,8 @@ def proposals(rows, shift=0.0):
 def choices(tmp_path):
     """Choices beside those that the reference has written."""
     own = proposals(range(COUNT))
-    assert Choices(tmp_path, COMPARISON.row_keys).recording("gradients")("proposals", own) is own
-    return Choices(tmp_path, COMPARISON.row_keys)
+    assert Choices(tmp_path, PARITY.row_keys).recording("gradients")("proposals", own) is own
+    return Choices(tmp_path, PARITY.row_keys)
 
 
 def test_a_step_goes_on_with_the_references_choice(choices):

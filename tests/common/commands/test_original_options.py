@@ -225,7 +225,7 @@ def test_rating_a_part_of_the_images(tmp_path, shapes, weights, monkeypatch):
     ]
     assert drawn[0] == drawn[1] != drawn[2] and len(drawn[2]) == 3
     # The others, in which nothing is found, do not count.
-    part = dataset.only(np.arange(2))
+    part = dataset.select_images(np.arange(2))
     truth = [
         Instances(sample.image.shape[:2], sample.boxes, np.ones(len(sample.labels), np.float32), sample.labels,
                   sample.masks.astype(bool))

@@ -91,7 +91,7 @@ def test_targets_are_the_masks_in_the_aligned_squares(tmp_path):
     # Three points of an arm fit a template, whose map is jittered then.
     side = settings.preprocessing.size
     resize = centred_resize((30, 40), (side, side))
-    jitter = samples._jitter(sample["jitter"])
+    jitter = samples._make_jitter(sample["jitter"])
     drawn = sample["jitter"][0]
     np.testing.assert_allclose(np.hypot(*jitter[0, 0, :2]), 0.8 + 0.4 * drawn[1])
     np.testing.assert_allclose(np.degrees(np.arctan2(jitter[0, 1, 0], jitter[0, 0, 0])), 60 * drawn[0] - 30)

@@ -22,7 +22,12 @@ _TORCHVISION_EPS = np.float32(1e-5)
 
 
 def layouts_of(settings: MaskRcnnSettings) -> dict[str, Layout]:
-    """The state dicts of a variant: of the implementation whose conventions it follows, and Detectron's blobs."""
+    """The state dicts of a variant: of the implementation whose conventions it follows, and Detectron's blobs.
+
+    Without a ResNet as its backbone a variant is nobody's.
+    """
+    if settings.network.backbone.kind != "resnet":
+        return {}
     return {settings.convention: _ORIGINALS[settings.convention], "caffe2": layouts.caffe2}
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from common.families.comparison import Arrays, Comparison
+from common.families.parity import Arrays, Parity
 from common.training.randomness import stream
 
 REGIONS, MIN_SIDE = 32, 0.05  # a region's sides are this share of the image's at least
@@ -36,7 +36,7 @@ def spread_scores(weights: Arrays, stages: Mapping[str, np.ndarray]) -> Arrays:
     return spread
 
 
-COMPARISON = Comparison(
+PARITY = Parity(
     stage_inputs=make_stage_inputs,
     enliven=spread_scores,
     row_keys={"proposals": "rows"},

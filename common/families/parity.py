@@ -21,7 +21,7 @@ def keep_weights(weights: Arrays, stages: Mapping[str, np.ndarray]) -> Arrays:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Parity:
     """How a family's models are compared; the defaults serve a model that takes an image and chooses nothing.
 
     stage_inputs: a batch for prediction of one image, and a seed -> what `Family.stages` is given.

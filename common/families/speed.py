@@ -25,7 +25,7 @@ class MakeTasks(Protocol):
     """Gives what is measured of a model: calls by their titles, of which the first answers with a list of Instances.
 
     predict: a batch for prediction -> each image's instances, with the model's network.
-    train: a training batch of `Measuring.batch_size` images -> one step, after which the weights are what they were.
+    train: a training batch of `Speed.batch_size` images -> one step, after which the weights are what they were.
     like: an array of the framework that is measured, for calls that compute on its arrays.
     """
 
@@ -55,7 +55,7 @@ def call_network(network: Any, image: Array) -> Any:
 
 
 @dataclass(frozen=True)
-class Measuring:
+class Speed:
     """How the speed of a family's models is measured; every field may be left out.
 
     inputs: makes a batch for prediction; without it the images are those of a synthetic data set.

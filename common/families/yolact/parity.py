@@ -1,8 +1,8 @@
 """What parity must know of YOLACT."""
 
-from common.families.comparison import Comparison
+from common.families.parity import Parity
 
-COMPARISON = Comparison(
+PARITY = Parity(
     steady_rate=5e-5,
     causes_by_class={
         "ProtoNet": {"": "the resize (align_corners), or an activation before it or at the end"},

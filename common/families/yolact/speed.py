@@ -9,7 +9,7 @@ import numpy as np
 
 from common.array import Array, namespace
 from common.data.made_up import IMAGE_SIZE, OBJECTS, make_boxes, make_picture
-from common.families.measuring import MASK_COUNTS, Arrays, Measuring
+from common.families.speed import MASK_COUNTS, Arrays, Speed
 from common.families.yolact.detection import Detections, postprocess
 from common.families.yolact.geometry import Geometry
 from common.families.yolact.masks import resize_binary
@@ -99,7 +99,7 @@ def paste_masks(found: Instances, settings: YolactSettings) -> np.ndarray:
     return resize_binary(found.probabilities, found.image_size)
 
 
-MEASURING = Measuring(
+SPEED = Speed(
     inputs=make_inputs,
     batch=make_batch,
     batch_size=lambda settings: BATCH,

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from common.families.comparison import Arrays, Comparison
+from common.families.parity import Arrays, Parity
 
 
 def take_all_but_ids(batch: Mapping[str, np.ndarray], seed: int) -> Arrays:
@@ -19,4 +19,4 @@ def balance_persons(weights: Arrays, stages: Mapping[str, np.ndarray]) -> Arrays
     return weights | {"segnet.pred_small.bias": weights["segnet.pred_small.bias"] + shift}
 
 
-COMPARISON = Comparison(stage_inputs=take_all_but_ids, enliven=balance_persons, steady_rate=1e-4)
+PARITY = Parity(stage_inputs=take_all_but_ids, enliven=balance_persons, steady_rate=1e-4)

@@ -7,10 +7,10 @@ import numpy as np
 
 from common.array import Array
 from common.data.made_up import IMAGE_SIZE, make_picture
-from common.families.measuring import Arrays, Measuring
 from common.families.pose2seg.samples import join, make_prompt, prepare
 from common.families.pose2seg.settings import Pose2SegSettings
 from common.families.pose2seg.templates import load_templates
+from common.families.speed import Arrays, Speed
 from common.results import Instances
 
 PERSONS = 5  # in the image
@@ -69,7 +69,7 @@ def make_tasks(
     }
 
 
-MEASURING = Measuring(
+SPEED = Speed(
     inputs=make_inputs,
     batch=make_batch,
     batch_size=lambda settings: settings.schedule.batch_size,

@@ -1,17 +1,30 @@
-import json
+"""Instances are drawn, saved and read back."""
 
 import cv2
 import numpy as np
 import pytest
 from pycocotools import mask as rle_tools
 
-from common import predictions
 from common.errors import UserError
-from common.results import Instances
-from common.visualize import draw
+from common.results import INSTANCES, Classes, Instances, Prediction
 
 CLASSES = ["person", "traffic light", "dog"]
 IDS = [1, 10, 18]
+
+draw = INSTANCES.draw
+
+
+def predicted(found, image=None, name="street.jpg"):
+    return Prediction(name, 4, image, found, Classes(CLASSES, IDS))
+
+
+def save(form, path, *of):
+    INSTANCES.forms[form].write(path, predicted(*of))
+
+
+def arrays_equal(read, written):
+    names = ("boxes", "scores", "labels", "masks", "mask_scores")
+    return all(np.array_equal(getattr(read, name), getattr(written, name)) for name in names)
 
 
 @pytest.fixture
@@ -55,13 +68,13 @@ def test_red_stays_red(found):
 def test_overlay_file_is_in_the_right_colours(tmp_path, found):
     blue = np.zeros((60, 80, 3), np.uint8)
     blue[:, :, 2] = 255
-    predictions.save_overlay(tmp_path / "out.png", blue, found, CLASSES)
+    save("overlay", tmp_path / "out.png", found, blue)
     assert cv2.imread(str(tmp_path / "out.png"))[2, 77].tolist() == [255, 0, 0]
     assert [path.name for path in tmp_path.iterdir()] == ["out.png"]
 
 
 def test_masks_come_back_from_their_files(tmp_path, found):
-    predictions.save_masks(tmp_path / "masks", found, CLASSES)
+    save("masks", tmp_path / "masks", found)
     paths = sorted((tmp_path / "masks").iterdir())
     assert [path.name for path in paths] == ["000_traffic-light_0.90.png", "001_dog_0.50.png"]
     for path, mask in zip(paths, found.masks, strict=True):
@@ -69,26 +82,48 @@ def test_masks_come_back_from_their_files(tmp_path, found):
 
 
 def test_arrays_come_back_from_their_file(tmp_path, found):
-    found.mask_scores = np.float32([0.7, 0.4])
-    predictions.save_arrays(tmp_path / "out.npz", found, CLASSES)
-    with np.load(tmp_path / "out.npz") as stored:
-        for name in ("boxes", "scores", "labels", "masks", "mask_scores"):
-            assert np.array_equal(stored[name], getattr(found, name)), name
-        assert stored["class_names"].tolist() == CLASSES
+    for mask_scores in (None, np.float32([0.7, 0.4])):
+        found.mask_scores = mask_scores
+        save("npz", tmp_path / "out.npz", found)
+        with np.load(tmp_path / "out.npz") as stored:
+            written = set(stored)
+        assert written - {"mask_scores"} == {"boxes", "scores", "labels", "masks", "class_names"}
+        assert ("mask_scores" in written) == (mask_scores is not None)
+        read, class_names = INSTANCES.read_arrays(tmp_path / "out.npz")
+        assert arrays_equal(read, found) and class_names == CLASSES and read.image_size == (60, 80)
+
+
+def test_other_files_are_no_arrays_of_instances(tmp_path):
+    (tmp_path / "text.npz").write_text("boxes")
+    np.savez(tmp_path / "other.npz", boxes=np.zeros((1, 4)))
+    np.savez(tmp_path / "more.npz", masks=np.zeros((1, 4, 4)), class_names=np.array(CLASSES), other=np.zeros(1))
+    for name in ("text.npz", "other.npz", "more.npz", "absent.npz"):
+        with pytest.raises(UserError, match=rf"{name}: not an archive \(npz\) of instances"):
+            INSTANCES.read_arrays(tmp_path / name)
 
 
 def test_coco_results_of_a_plain_image(tmp_path, found):
-    entries = predictions.named_results("street.jpg", 4, found, CLASSES, IDS)
-    predictions.save_coco(tmp_path / "out.json", entries)
-    first, second = json.loads((tmp_path / "out.json").read_text())
+    save("json", tmp_path / "out.json", found)
+    first, second = entries = INSTANCES.read_entries(tmp_path / "out.json")
+    assert entries == INSTANCES.named_entries(predicted(found))
     assert first["bbox"] == [10, 10, 30, 20]
     assert (first["image_id"], first["category_id"], first["category"]) == (4, 10, "traffic light")
     assert second["file_name"] == "street.jpg"
     assert np.array_equal(rle_tools.decode(second["segmentation"]), found.masks[1])
-    assert predictions.named_results("000000397133.jpg", 4, found, CLASSES, IDS)[0]["image_id"] == 397133
+    assert INSTANCES.named_entries(predicted(found, name="000000397133.jpg"))[0]["image_id"] == 397133
+
+
+@pytest.mark.parametrize(
+    ("text", "words"), [(None, "No such file"), ("[{", "not valid JSON"), ("{}", "not a list of COCO results")]
+)
+def test_other_files_are_no_results(tmp_path, text, words):
+    if text is not None:
+        (tmp_path / "out.json").write_text(text)
+    with pytest.raises(UserError, match=rf"out\.json: {words}"):
+        INSTANCES.read_entries(tmp_path / "out.json")
 
 
 def test_an_unknown_format_is_refused_and_leaves_nothing(tmp_path, image, found):
     with pytest.raises(UserError, match=r"out\.xyz"):
-        predictions.save_overlay(tmp_path / "out.xyz", image, found, CLASSES)
+        save("overlay", tmp_path / "out.xyz", found, image)
     assert not list(tmp_path.iterdir())

@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 
 from common.boxes import with_border
-from common.evaluation.coco import coco_results
-from common.results import Instances
-from common.visualize import draw
+from common.results import INSTANCES, Instances
+from common.results.instances import coco_entries
 
 # YOLACT++'s `prep_display` on these detections, the class of each and what it writes beside it, the best first.
 SCORES = [0.989, 0.895, 0.85, 0.809, 0.718, 0.67, 0.542, 0.532, 0.508, 0.407, 0.402, 0.284, 0.277, 0.267]
@@ -32,7 +31,7 @@ def test_masks_rated_apart_are_shown_by_their_scores(top_k):
     assert pairs == SHOWN[:top_k]
     assert shown.mask_scores is None
     # Evaluation goes by each kind's own.
-    (box,), (mask,) = (coco_results(1, everything[2:3], range(80), kind) for kind in ("box", "mask"))
+    (box,), (mask,) = (coco_entries(1, everything[2:3], range(80), kind) for kind in ("box", "mask"))
     assert (round(box["score"], 3), round(mask["score"], 3)) == (0.85, 0.668)
 
 
@@ -46,7 +45,7 @@ def test_a_drawn_box_ends_at_its_last_pixel(family, end):
     """maskrcnn-benchmark draws the corners of its boxes, which are the first and the last pixel."""
     boxes = with_border(np.float32([[10, 20, 21, 28]]), family)
     given = Instances((60, 80), boxes, np.float32([0.5]), np.array([0]), np.zeros((1, 60, 80), bool))
-    drawn = draw(np.zeros((60, 80, 3), np.uint8), given, ["x"])
+    drawn = INSTANCES.draw(np.zeros((60, 80, 3), np.uint8), given, ["x"])
     coloured = (drawn != 0).any(axis=2)
     assert coloured[24].nonzero()[0][-1] - end[0] in (0, 1)  # lines are two pixels wide
     assert coloured[:, 12].nonzero()[0][-1] - end[1] in (0, 1)

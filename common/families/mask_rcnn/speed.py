@@ -14,7 +14,7 @@ from common.families.mask_rcnn.geometry import mask_side
 from common.families.mask_rcnn.masks import paste_binary
 from common.families.mask_rcnn.outlines import Outline
 from common.families.mask_rcnn.settings import MaskRcnnSettings
-from common.families.measuring import MASK_COUNTS, Arrays, Measuring
+from common.families.speed import MASK_COUNTS, Arrays, Speed
 from common.results import Instances
 
 # What makes of initial weights a thousand proposals, and of these more candidates than detections are wanted. It is
@@ -47,8 +47,8 @@ def _make_training_sample(
         "image": image,
         "image_id": np.int64(1),
         "boxes": boxes,
-        "columns": first + rng.integers(0, settings.num_classes, len(boxes)).astype(np.int32),
-        "forms": [_make_ellipse(box, settings) for box in boxes],
+        "labels": first + rng.integers(0, settings.num_classes, len(boxes)).astype(np.int32),
+        "outlines": [_make_ellipse(box, settings) for box in boxes],
         "seed": np.int64(seed),
     }
 
@@ -109,4 +109,4 @@ def paste_masks(found: Instances, settings: MaskRcnnSettings) -> np.ndarray:
     return paste_binary(found.probabilities, found.probability_boxes, found.image_size, settings.convention)
 
 
-MEASURING = Measuring(inputs=make_inputs, batch=make_batch, enliven=enliven, tasks=make_tasks, paste_masks=paste_masks)
+SPEED = Speed(inputs=make_inputs, batch=make_batch, enliven=enliven, tasks=make_tasks, paste_masks=paste_masks)
