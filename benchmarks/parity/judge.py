@@ -113,5 +113,5 @@ def _make_failure(
 ) -> Finding:
     """The finding of an array that departs; identity: the fields that say which array it is."""
     cause = usual_cause(departure.name, identity["kind"], identity["name"])
-    told = {"pattern": departure.name, "detail": departure.detail, "usual_cause": cause}
-    return Finding(**identity, passed=False, difference=found, tolerance=allowed, **told)
+    facts = {"pattern": departure.name, "detail": departure.detail, "usual_cause": cause}
+    return Finding(**identity, passed=False, difference=found, tolerance=allowed, **facts)

@@ -1,6 +1,7 @@
 """The benchmark of the models' speed measures what it says, and says in one line what it cannot run."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -30,9 +31,9 @@ TASKS = {
 }
 
 
-def speed(*arguments) -> subprocess.CompletedProcess:
+def speed(*arguments, **environment: str) -> subprocess.CompletedProcess:
     command = [sys.executable, "-m", "benchmarks.speed", *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    return subprocess.run(command, cwd=ROOT, env=os.environ | environment, capture_output=True, text=True)
 
 
 def test_every_task_is_measured_as_often_as_asked(tmp_path):
@@ -47,6 +48,17 @@ def test_every_task_is_measured_as_often_as_asked(tmp_path):
         assert found["detections"] == 5 if model == "pose2seg_tiny" else found["detections"] > 50
         assert found["peak_mib"] > 100
         assert all(task in done.stdout for task in tasks)
+
+
+def test_a_family_that_says_nothing_of_speed_is_measured_on_a_synthetic_set(tmp_path):
+    outside = ROOT / "tests/unnamed_family"
+    model = outside / "pebble_small.yaml"
+    arguments = ["--frameworks", "torch", "--warmup", 0, "--repetitions", 1, "--output", tmp_path]
+    done = speed(model, *arguments, PYTHONPATH=f"{ROOT}{os.pathsep}{outside}")
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "speed.json").read_text())[str(model)]["torch"]
+    assert list(found["seconds"]) == ["whole inference, batch 1", "training step, batch 1"]
+    assert found["detections"] > 0
 
 
 def test_different_sizes_are_measured_beside_equal_ones(tmp_path):
