@@ -14,6 +14,7 @@ from common.families.mask_rcnn.sampling import Regions, sample_regions
 from common.families.mask_rcnn.settings import MaskRcnnSettings
 from common.families.mask_rcnn.stages import Network, join_rois
 from common.families.mask_rcnn.targets import make_mask_targets
+from common.training.choices import Choose, choose_own
 
 # Regions are filled up to a multiple of this with rows that count nowhere: never none, and fewer different sizes, each
 # of which costs a framework that prepares its kernels for it.
@@ -21,7 +22,7 @@ _MULTIPLE = 16
 _ANYWHERE = (0, 0, 0, 16, 16)  # such a row's region
 
 
-def compute_losses(network: Network, batch: Mapping[str, Array]) -> dict[str, Array]:
+def compute_losses(network: Network, batch: Mapping[str, Array], choose: Choose = choose_own) -> dict[str, Array]:
     """The terms objectness, rpn_boxes, classes, boxes and masks of a batch.
 
     image (N, 3, H, W); anchor_rows, anchor_labels (N, S) and anchor_targets (N, S, 4) as `anchor_targets` has them;
@@ -33,7 +34,9 @@ def compute_losses(network: Network, batch: Mapping[str, Array]) -> dict[str, Ar
     maps = network.features(batch["image"])
     logits, deltas = network.rpn(maps)
     terms = dict(zip(("objectness", "rpn_boxes"), _of_anchors(logits, deltas, batch, settings), strict=True))
-    sampled = _sample([xp.stop_gradient(x) for x in logits], [xp.stop_gradient(x) for x in deltas], batch, settings)
+    sampled = _sample(
+        [xp.stop_gradient(x) for x in logits], [xp.stop_gradient(x) for x in deltas], batch, settings, choose
+    )
     terms |= _of_regions(network, maps, sampled, batch)
     ranks = xp.sum(batch["normaliser.ranks"])
     return {name: term / ranks for name, term in terms.items()}
@@ -53,7 +56,7 @@ def _of_anchors(
 
 
 def _sample(
-    logits: list[Array], deltas: list[Array], batch: Mapping[str, Array], settings: MaskRcnnSettings
+    logits: list[Array], deltas: list[Array], batch: Mapping[str, Array], settings: MaskRcnnSettings, choose: Choose
 ) -> list[Regions]:
     """Each image's regions to train on."""
     rpn, padded = settings.rpn, tuple(batch["image"].shape[2:])
@@ -62,7 +65,7 @@ def _sample(
     limits = rpn.training
     if limits.over_batch:
         limits = limits.model_copy(update={"total": limits.total * len(sizes)})
-    proposals = propose(logits, deltas, places, sizes, settings.convention, rpn, limits)
+    proposals = choose("proposals", propose(logits, deltas, places, sizes, settings.convention, rpn, limits))
     ends = np.cumsum(batch["host.counts"])[:-1]
     objects = np.split(batch["host.boxes"], ends), np.split(batch["host.labels"], ends), batch["host.seed"].tolist()
     return [
