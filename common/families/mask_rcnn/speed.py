@@ -57,7 +57,7 @@ def _make_ellipse(box: np.ndarray, settings: MaskRcnnSettings) -> Outline:
     """The ellipse that fills a box (4,) xyxy."""
     angles = np.linspace(0, 2 * np.pi, 40, endpoint=False)
     outline = (box[:2] + box[2:]) / 2 + (box[2:] - box[:2]) / 2 * np.stack([np.cos(angles), np.sin(angles)], 1)
-    if settings.convention != "torchvision":
+    if settings.rules.mask_source == "polygons":
         return Outline((outline.reshape(-1),))
     corner = box[:2].astype(int) - 1
     bitmap = np.zeros(np.ceil(box[3:1:-1] - corner[::-1]).astype(int) + 2, np.uint8)
@@ -86,7 +86,7 @@ def make_tasks(
     boxes, masks = _make_masks(settings, seed)
 
     def paste(count: int) -> None:
-        paste_binary(masks[:count], boxes[:count], IMAGE_SIZE, settings.convention)
+        paste_binary(masks[:count], boxes[:count], IMAGE_SIZE, settings.rules)
 
     return {
         "whole inference, batch 1": lambda: predict(inputs),
@@ -106,7 +106,7 @@ def _make_masks(settings: MaskRcnnSettings, seed: int) -> tuple[np.ndarray, np.n
 
 def paste_masks(found: Instances, settings: MaskRcnnSettings) -> np.ndarray:
     """The probabilities (N, m, m) of an image's instances in their boxes -> their masks (N, H, W) bool."""
-    return paste_binary(found.probabilities, found.probability_boxes, found.image_size, settings.convention)
+    return paste_binary(found.probabilities, found.probability_boxes, found.image_size, settings.rules)
 
 
 SPEED = Speed(inputs=make_inputs, batch=make_batch, enliven=enliven, tasks=make_tasks, paste_masks=paste_masks)

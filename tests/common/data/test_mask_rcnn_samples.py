@@ -14,6 +14,7 @@ from common.data.loader import Loader, ordered
 from common.data.shapes import write_shapes
 from common.errors import UserError
 from common.families.mask_rcnn.colour_jitter import jitter_colours
+from common.families.mask_rcnn.conventions import CONVENTIONS
 from common.families.mask_rcnn.outlines import unpack_outlines
 from common.families.mask_rcnn.resizing import find_nearest, resize
 from common.families.mask_rcnn.samples import Inference, Training, join, prepare
@@ -88,9 +89,10 @@ def test_boxes_and_polygons_follow_the_image(tmp_path, family):
 @pytest.mark.parametrize("family", FAMILIES)
 def test_mirroring_moves_image_boxes_and_forms(tmp_path, family, mirrored):
     settings = settings_of(family, "augmentation.flip=true")
+    rules = settings.rules
     made = training(tmp_path, [annotation(1, 1), by_rle(2, 1, BLOB)], settings)
     sample = sample_of(made)
-    pixels = resize(made.dataset.image(0), (60, 80), settings.preprocessing, family)
+    pixels = resize(made.dataset.image(0), (60, 80), settings.preprocessing, rules)
     np.testing.assert_array_equal(sample["image"], pixels[:, :, ::-1])
     by_pixels = family == "maskrcnn_benchmark"
     assert sample["boxes"][0].tolist() == ([51, 10, 69, 28] if by_pixels else [50, 10, 70, 30])
@@ -100,7 +102,7 @@ def test_mirroring_moves_image_boxes_and_forms(tmp_path, family, mirrored):
             sample["outlines"][0].polygons[0].tolist() == np.stack([x, [10, 10, 30, 30]], axis=1).reshape(-1).tolist()
         )
     assert_shows(
-        sample["outlines"][1], BLOB[find_nearest(HEIGHT, 60, family)[:, None], find_nearest(WIDTH, 80, family)][:, ::-1]
+        sample["outlines"][1], BLOB[find_nearest(HEIGHT, 60, rules)[:, None], find_nearest(WIDTH, 80, rules)][:, ::-1]
     )
 
 
@@ -110,7 +112,7 @@ def test_torchvision_mirrors_a_mask_before_it_resizes_it(tmp_path, mirrored, is_
     settings = settings_of("torchvision", *flips, "preprocessing.short_side=50")
     sample = sample_of(training(tmp_path, [by_rle(1, 1, BLOB)], settings))
     assert sample["image"].shape == (3, 50, 66)
-    rows = np.array(MIRRORED_ROWS) if is_turned_over else find_nearest(HEIGHT, 50, "torchvision")
+    rows = np.array(MIRRORED_ROWS) if is_turned_over else find_nearest(HEIGHT, 50, settings.rules)
     assert_shows(sample["outlines"][0], BLOB[rows[:, None], MIRRORED_COLUMNS])
 
 
@@ -150,7 +152,7 @@ def test_mirroring_top_to_bottom_is_maskrcnn_benchmarks(tmp_path, flips, expecte
 @pytest.mark.parametrize("family", FAMILIES)
 def test_mirroring_top_to_bottom_moves_bitmaps(tmp_path, family):
     made = training(tmp_path, [by_rle(1, 1, BLOB)], settings_of(family, "augmentation.vertical_flip=1"))
-    rows, columns = find_nearest(HEIGHT, 60, family), find_nearest(WIDTH, 80, family)
+    rows, columns = find_nearest(HEIGHT, 60, CONVENTIONS[family]), find_nearest(WIDTH, 80, CONVENTIONS[family])
     assert_shows(sample_of(made)["outlines"][0], BLOB[rows[:, None], columns][::-1])
 
 
@@ -169,7 +171,7 @@ def test_colours_change_before_the_image_is_resized(tmp_path):
     made = training(tmp_path, [annotation(1, 1)], settings)
     rng = stream(0, 0, "augmentation")
     changed = jitter_colours(made.dataset.image(0), settings.augmentation, rng)
-    expected = resize(changed, (60, 80), settings.preprocessing, "maskrcnn_benchmark")
+    expected = resize(changed, (60, 80), settings.preprocessing, settings.rules)
     assert np.array_equal(sample_of(made)["image"], expected)
     assert not np.array_equal(changed, made.dataset.image(0))
 
@@ -196,15 +198,15 @@ def test_an_rle_keeps_its_bitmap_and_what_is_pooled_from_it(tmp_path, family):
     corner[25:, 35:] = 1
     made = training(tmp_path, [by_rle(1, 1, BLOB), by_rle(2, 1, corner)], settings_of(family))
     sample = sample_of(made)
-    rows, columns = find_nearest(HEIGHT, 60, family), find_nearest(WIDTH, 80, family)
+    rows, columns = find_nearest(HEIGHT, 60, CONVENTIONS[family]), find_nearest(WIDTH, 80, CONVENTIONS[family])
     masks = np.stack([mask[rows[:, None], columns] for mask in (BLOB, corner)])
     for form, mask in zip(sample["outlines"], masks, strict=True):
         assert form.polygons == () and form.bitmap.dtype == np.uint8
         assert_shows(form, mask)
     boxes = np.float32([[1, 1, 70, 50], [8.4, 9.2, 30.3, 41.9], [60, 40, 80, 60], [72.5, 51, 79, 59.5]])
     objects = np.array([0, 0, 1, 1])
-    whole = pool_bitmap_targets(masks, objects, boxes, 14, family)
-    pooled = make_mask_targets([sample["outlines"][k] for k in objects], boxes, (60, 80), 14, family)
+    whole = pool_bitmap_targets(masks, objects, boxes, 14, CONVENTIONS[family])
+    pooled = make_mask_targets([sample["outlines"][k] for k in objects], boxes, (60, 80), 14, CONVENTIONS[family])
     expected = whole if family == "torchvision" else (whole >= 0.5).astype(np.float32)
     np.testing.assert_allclose(pooled, expected, atol=1e-5)
     assert expected.any()
@@ -215,8 +217,8 @@ def test_torchvision_takes_bitmaps_of_polygons_too(tmp_path):
     made = training(
         tmp_path, [annotation(1, 1, segmentation=triangle, bbox=[2, 3, 35, 25])], settings_of("torchvision")
     )
-    drawn = rle.decode(rle.merge(rle.frPyObjects(triangle, HEIGHT, WIDTH)))
-    expected = drawn[find_nearest(HEIGHT, 60, "torchvision")[:, None], find_nearest(WIDTH, 80, "torchvision")]
+    drawn, rules = rle.decode(rle.merge(rle.frPyObjects(triangle, HEIGHT, WIDTH))), CONVENTIONS["torchvision"]
+    expected = drawn[find_nearest(HEIGHT, 60, rules)[:, None], find_nearest(WIDTH, 80, rules)]
     assert_shows(sample_of(made)["outlines"][0], expected)
 
 
@@ -250,7 +252,7 @@ def test_an_object_whose_mask_has_no_pixel_is_trained_on(tmp_path, family):
     bitmap = annotation(2, 1, segmentation={"size": [HEIGHT, WIDTH], "counts": [HEIGHT * WIDTH]})
     sample = sample_of(training(tmp_path, [point, bitmap], settings_of(family)))
     assert len(sample["boxes"]) == len(sample["outlines"]) == (1 if family == "detectron2" else 2)
-    targets = make_mask_targets(sample["outlines"], sample["boxes"], (60, 80), 14, family)
+    targets = make_mask_targets(sample["outlines"], sample["boxes"], (60, 80), 14, CONVENTIONS[family])
     assert not targets[1:].any() and targets.shape[1:] == (14, 14)
     batch = Training.collate(training(tmp_path, [point, bitmap], settings_of(family)), [sample])
     assert [len(form.polygons) for form in unpack_outlines(batch)] == [
