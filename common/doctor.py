@@ -24,12 +24,12 @@ def main() -> None:
         epilog="Example: python -m common.doctor",
     )
     parser.parse_args()
-    print(f"{'TriSeg':<11}{machine()}")
+    print(f"{'TriSeg':<11}{describe_machine()}")
     for framework, name in WINGS.items():
-        print(f"{name:<11}{examine(framework)}", flush=True)
+        print(f"{name:<11}{describe_framework(framework)}", flush=True)
 
 
-def machine() -> str:
+def describe_machine() -> str:
     """The line about Python, the compiler and the cores."""
     try:
         installed = f"{version('triseg')}, "
@@ -38,7 +38,7 @@ def machine() -> str:
     return f"{installed}Python {platform.python_version()}, {_compiler()}, {os.cpu_count()} cores"
 
 
-def examine(framework: str) -> str:
+def describe_framework(framework: str) -> str:
     """The line about one framework."""
     if importlib.util.find_spec(framework) is None:
         return f'not installed (pip install ".[{framework}]")'
@@ -52,17 +52,19 @@ def examine(framework: str) -> str:
     if answer.returncode != 0:
         return f"broken: {_last_line(answer.stderr) or f'its process ended with code {answer.returncode}'}"
     try:
-        return _line(json.loads(_last_line(answer.stdout)))
+        return _describe_answer(json.loads(_last_line(answer.stdout)))
     except (ValueError, KeyError):
         return f"broken: it answered {_last_line(answer.stdout)!r}"
 
 
-def _line(found: dict) -> str:
-    lacks = [f"{what} ({command})" if command else what for what, command in found["lacks"].items()]
-    return "; ".join([f"{found['version']} on {found['device']}", *found["works"], *lacks])
+def _describe_answer(answer: dict) -> str:
+    """The line about a framework whose wing has answered what it runs on, what works and what it lacks."""
+    lacks = [f"{lack} ({command})" if command else lack for lack, command in answer["lacks"].items()]
+    return "; ".join([f"{answer['version']} on {answer['device']}", *answer["works"], *lacks])
 
 
 def _compiler() -> str:
+    """The C++ compiler and its version, or the command that installs it."""
     path = shutil.which("g++")
     if path is None:
         return "no g++ (apt-get install g++)"
@@ -71,6 +73,7 @@ def _compiler() -> str:
 
 
 def _last_line(text: str) -> str:
+    """The last line that is not blank; empty where there is none."""
     lines = [line for line in text.splitlines() if line.strip()]
     return lines[-1].strip() if lines else ""
 

@@ -1,15 +1,15 @@
-"""Bad input is answered with one line and exit code 2, never with a traceback."""
+"""Answers a user's mistakes with one line and exit code 2, never with a traceback."""
 
 import sys
 from collections.abc import Callable
 
 
 class UserError(Exception):
-    """Something the user gave is wrong; the message names it and where it stands (file, key, image id)."""
+    """An error in what the user gave; the message names it and where it is (file, key, image id)."""
 
 
 def run_command(main: Callable[[], None]) -> None:
-    """Runs a command's `main` and turns what the user can mend into one line on stderr and exit code 2."""
+    """Runs a command's `main`; a `UserError` becomes one line on stderr and exit code 2."""
     try:
         main()
     except UserError as error:

@@ -1,19 +1,21 @@
-"""Writing files so that a reader never meets half of one."""
+"""Writes files so that a reader never sees a half-written one, and looks for files that must exist."""
 
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from common.errors import UserError
 
 
 @contextmanager
 def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
-    """Yields a temporary name beside `path`; it becomes `path` when the block ends well, else it is removed."""
+    """Yields a temporary path beside `path`; it becomes `path` if the block ends well, else it is removed."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    # The suffix stays last: several writers choose their format by it.
+    # The suffix stays the last part of the name: some writers choose the format by it.
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
     try:
         yield temporary
@@ -22,8 +24,14 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def write_json(path: str | os.PathLike, content: Any) -> None:
+    """Writes what JSON can hold, in one line."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(content))
+
+
 def existing_file(path: str | os.PathLike, what: str) -> Path:
-    """`path` itself when it is a file; `what` says in the error what was looked for."""
+    """Returns `path` if it is a file; otherwise the error calls the file that is missing `what`."""
     path = Path(path)
     if not path.is_file():
         raise UserError(f"{what} not found: {path}")

@@ -1,4 +1,4 @@
-"""What happens just before a framework is first imported, and what is said when it is not installed."""
+"""Preparing a framework's first import, and naming the command that installs it where it is missing."""
 
 import importlib.util
 import os
@@ -24,7 +24,7 @@ def before_import(module: str, name: str, extra: str, prepare: Callable[[], None
 
 
 class _BeforeImport(MetaPathFinder):
-    """Finds nothing itself: the import system asks it first, and then those that do."""
+    """A finder that finds no module: the import system asks it before those that do, and it prepares the framework."""
 
     def __init__(self, module: str, name: str, extra: str, prepare: Callable[[], None]):
         self.module, self.name, self.extra, self.prepare = module, name, extra, prepare

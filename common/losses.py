@@ -1,10 +1,13 @@
-"""Losses that several models share, elementwise, on the array contract."""
+"""Losses that several models share, element by element, on the array contract."""
 
 from common.array import Array, namespace
 
 
 def smooth_l1(difference: Array, beta: float = 1.0) -> Array:
-    """Half the square over beta below beta, from there on the absolute value less beta / 2; beta 0 is L1."""
+    """Computes the smooth L1 loss of differences d: d^2 / (2 beta) where |d| < beta, else |d| - beta / 2.
+
+    With beta 0 it is |d|. The result has the shape of `difference`.
+    """
     xp = namespace(difference)
     size = xp.abs(difference)
     if beta == 0:
@@ -13,6 +16,6 @@ def smooth_l1(difference: Array, beta: float = 1.0) -> Array:
 
 
 def cross_entropy(logits: Array, labels: Array) -> Array:
-    """logits (N, C), labels (N,) -> (N,)"""
+    """Computes the cross entropy -log_softmax(logits)[label] of each row: logits (N, C), labels (N,) -> (N,)."""
     xp = namespace(logits)
     return -xp.take_along_axis(xp.log_softmax(logits, 1), labels[:, None], 1)[:, 0]

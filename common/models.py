@@ -27,12 +27,23 @@ def settings_from(values: dict[str, Any], origin: str) -> Settings:
         return family_named(family).settings.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
+        key = _dotted(first["loc"], values)
         if not key:  # of the settings as a whole
             raise UserError(f"{origin}: {first['ctx']['error']}") from None
         if first["type"] == "extra_forbidden":
             raise UserError(f"{origin}: unknown key {key}") from None
         raise UserError(f"{origin}: {key}: {first['msg']} (got {first.get('input')!r})") from None
+
+
+def _dotted(location: Sequence[str | int], values: Any) -> str:
+    """A key's path as a file spells it: pydantic adds the kind that it took a section for, which no file has."""
+    keys = []
+    for part in location:
+        is_kind = isinstance(values, dict) and part not in values and part != location[-1]
+        if not is_kind:
+            values = values.get(part) if isinstance(values, dict) else values
+            keys.append(str(part))
+    return ".".join(keys)
 
 
 def initial_weights(shapes: Shapes, settings: Settings, seed: int) -> dict[str, np.ndarray]:

@@ -1,20 +1,20 @@
-"""The array contract (`common/array.py`) in NumPy: the reference that every wing's ops.py is tested against.
+"""The array contract in NumPy, the reference that every wing's ops.py is tested against.
 
-Written to be read, not to be fast. float64 stays float64, so that it also serves for finite differences.
+`common.array.Operations` says what each function does. They are written to be read, not to be fast. float64 stays
+float64, so that finite differences can be taken of them.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any, NoReturn
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
-Shape = Sequence[int]
-Axes = int | tuple[int, ...] | None
+from common.array import Axes, DType, Shape
 
 # Creation and conversion
 
 
-def asarray(values: Any, like: np.ndarray, dtype: str | None = None) -> np.ndarray:
+def asarray(values: Any, like: np.ndarray, dtype: DType | None = None) -> np.ndarray:
     array = np.array(values)
     if dtype is None:
         floating = "float64" if like.dtype == np.float64 else "float32"
@@ -26,15 +26,15 @@ def to_numpy(x: np.ndarray) -> np.ndarray:
     return np.array(x)
 
 
-def astype(x: np.ndarray, dtype: str) -> np.ndarray:
+def astype(x: np.ndarray, dtype: DType) -> np.ndarray:
     return np.asarray(x).astype(dtype)
 
 
-def zeros(shape: Shape, like: np.ndarray, dtype: str = "float32") -> np.ndarray:
+def zeros(shape: Shape, like: np.ndarray, dtype: DType = "float32") -> np.ndarray:
     return np.zeros(shape, dtype)
 
 
-def full(shape: Shape, value: float, like: np.ndarray, dtype: str = "float32") -> np.ndarray:
+def full(shape: Shape, value: float, like: np.ndarray, dtype: DType = "float32") -> np.ndarray:
     return np.full(shape, value, dtype)
 
 
@@ -44,9 +44,9 @@ def arange(count: int, like: np.ndarray) -> np.ndarray:
 
 # Elementwise
 
-exp, sqrt, abs, floor, tanh = np.exp, np.sqrt, np.abs, np.floor, np.tanh
-maximum, minimum, clip = np.maximum, np.minimum, np.clip
-logical_and, logical_or = np.logical_and, np.logical_or
+
+def exp(x: np.ndarray) -> np.ndarray:
+    return np.exp(x)
 
 
 def log(x: np.ndarray) -> np.ndarray:
@@ -54,8 +54,36 @@ def log(x: np.ndarray) -> np.ndarray:
         return np.log(x)
 
 
+def sqrt(x: np.ndarray) -> np.ndarray:
+    return np.sqrt(x)
+
+
+def abs(x: np.ndarray) -> np.ndarray:
+    return np.abs(x)
+
+
+def floor(x: np.ndarray) -> np.ndarray:
+    return np.floor(x)
+
+
 def sigmoid(x: np.ndarray) -> np.ndarray:
     return np.exp(-_softplus(-x))
+
+
+def tanh(x: np.ndarray) -> np.ndarray:
+    return np.tanh(x)
+
+
+def maximum(a: np.ndarray, b: np.ndarray | float) -> np.ndarray:
+    return np.maximum(a, b)
+
+
+def minimum(a: np.ndarray, b: np.ndarray | float) -> np.ndarray:
+    return np.minimum(a, b)
+
+
+def clip(x: np.ndarray, low: float, high: float) -> np.ndarray:
+    return np.clip(x, low, high)
 
 
 def where(condition: np.ndarray, a: np.ndarray | float, b: np.ndarray | float) -> np.ndarray:
@@ -63,6 +91,14 @@ def where(condition: np.ndarray, a: np.ndarray | float, b: np.ndarray | float) -
     if np.ndim(a) == np.ndim(b) == 0:  # of two numbers NumPy makes float64 or int64
         return chosen.astype("float32" if chosen.dtype.kind == "f" else "int32")
     return chosen
+
+
+def logical_and(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return np.logical_and(a, b)
+
+
+def logical_or(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return np.logical_or(a, b)
 
 
 def binary_cross_entropy_with_logits(logits: np.ndarray, targets: np.ndarray) -> np.ndarray:
@@ -73,7 +109,7 @@ def binary_cross_entropy_with_logits(logits: np.ndarray, targets: np.ndarray) ->
 
 
 def sum(x: np.ndarray, axis: Axes = None, keepdims: bool = False) -> np.ndarray:
-    return np.sum(x, axis, _summed(x), keepdims=keepdims)
+    return np.sum(x, axis, _sum_type(x), keepdims=keepdims)
 
 
 def max(x: np.ndarray, axis: int | None = None, keepdims: bool = False) -> np.ndarray:
@@ -93,14 +129,24 @@ def argmax(x: np.ndarray, axis: int) -> np.ndarray:
     return np.argmax(x, axis).astype(np.int32)
 
 
-def _summed(x: np.ndarray) -> np.dtype:
+def _sum_type(x: np.ndarray) -> np.dtype:
     """The type of a sum: whole numbers stay int32, where NumPy would widen them."""
     return x.dtype if x.dtype.kind == "f" else np.dtype(np.int32)
 
 
 # Shape
 
-reshape, transpose, broadcast_to = np.reshape, np.transpose, np.broadcast_to
+
+def reshape(x: np.ndarray, shape: Shape) -> np.ndarray:
+    return np.reshape(x, shape)
+
+
+def transpose(x: np.ndarray, axes: Sequence[int]) -> np.ndarray:
+    return np.transpose(x, axes)
+
+
+def broadcast_to(x: np.ndarray, shape: Shape) -> np.ndarray:
+    return np.broadcast_to(x, shape)
 
 
 def concatenate(arrays: Sequence[np.ndarray], axis: int = 0) -> np.ndarray:
@@ -137,7 +183,9 @@ def topk(x: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
 
 # Neural network
 
-matmul = np.matmul
+
+def matmul(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return np.matmul(a, b)
 
 
 def softmax(x: np.ndarray, axis: int) -> np.ndarray:
@@ -162,12 +210,12 @@ def resize(x: np.ndarray, size: Shape, mode: str = "bilinear", align_corners: bo
 
 def _source_positions(source: int, target: int, mode: str, align_corners: bool, dtype: np.dtype) -> np.ndarray:
     """(target,) where each output row, or column, lies in the input."""
-    places = np.arange(target).astype(dtype)
+    cells = np.arange(target).astype(dtype)
     if mode == "nearest":  # rounded as in PyTorch, where a product just below a whole number falls to the one before
-        return np.minimum(np.floor(places * (dtype.type(source) / dtype.type(target))).astype(int), source - 1)
+        return np.minimum(np.floor(cells * (dtype.type(source) / dtype.type(target))).astype(int), source - 1)
     if align_corners:
-        return places * dtype.type((source - 1) / (target - 1) if target > 1 else 0)
-    return np.clip((places + 0.5) * dtype.type(source / target) - 0.5, 0, source - 1).astype(dtype)
+        return cells * dtype.type((source - 1) / (target - 1) if target > 1 else 0)
+    return np.clip((cells + 0.5) * dtype.type(source / target) - 0.5, 0, source - 1).astype(dtype)
 
 
 def _bilinear(image: np.ndarray, y: np.ndarray, x: np.ndarray) -> np.ndarray:
@@ -281,10 +329,6 @@ def deform_conv2d(
 
 def stop_gradient(x: np.ndarray) -> np.ndarray:
     return x
-
-
-def value_and_grad(function: Callable[..., np.ndarray], *arrays: np.ndarray) -> NoReturn:
-    raise TypeError("NumPy has no gradients: value_and_grad needs arrays of PyTorch, Jittor or MindSpore")
 
 
 def _softplus(x: np.ndarray) -> np.ndarray:

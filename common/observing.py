@@ -1,6 +1,6 @@
-"""Seeing, and changing, what goes into and comes out of a network's modules.
+"""Observers see, and may change, the first input and the output of a network's modules while it runs.
 
-Each wing's `observing.py` places the hooks.
+Each wing's `observing.py` lays the hooks that call an observer.
 """
 
 from collections import Counter
@@ -13,28 +13,28 @@ from common.array import Array, namespace
 
 
 class Observer(Protocol):
-    """What a wing tells of a network that runs. Paths are canonical; the network itself has the path "".
+    """The calls that an observer receives. A module is named by its canonical path; the network itself has "".
 
-    Values come in their structure (an array, or a list, tuple or dict of them), as the framework's own arrays.
+    A value is an array of the framework, or a list, tuple or dict of such.
     """
 
     def watches(self, path: str) -> bool:
         """Whether the module at this path is to be observed."""
 
     def entering(self, path: str, kind: str, value: Any) -> Any:
-        """What goes in place of the first value that a module of class `kind` is given by position; None leaves it.
+        """Is called before a module of class `kind` runs; gives a value in place of its input, or None to leave it.
 
-        `value` is None where all are given by name.
+        value: the module's first argument by position; None where all its arguments are given by name.
         """
 
     def leaving(self, path: str, kind: str, value: Any) -> Any:
-        """What goes in place of a module's answer; None leaves it."""
+        """Is called after a module of class `kind` ran; gives a value in place of its output, or None to leave it."""
 
 
 def arrays_in(value: Any, name: str = "") -> Iterator[tuple[str, Array]]:
-    """The arrays of a structure in their order, as (name, array): `NAME/KEY` for each in a list, tuple or dict.
+    """Gives the arrays of a value in their order, as (name, array); one in a list, tuple or dict is named `NAME/KEY`.
 
-    What is neither, a None for one, is passed over.
+    Whatever else the value has, such as None, is passed over.
     """
     if isinstance(value, dict):
         items = list(value.items())
@@ -49,7 +49,7 @@ def arrays_in(value: Any, name: str = "") -> Iterator[tuple[str, Array]]:
 
 
 def replaced(value: Any, arrays: Iterator[Array]) -> Any:
-    """The same structure with other arrays, in the order of `arrays_in`."""
+    """Gives a value of the same structure with other arrays, which come in the order of `arrays_in`."""
     if isinstance(value, dict):
         return {key: replaced(item, arrays) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -62,32 +62,33 @@ def _is_array(value: Any) -> bool:
 
 
 class Calls:
-    """Names for the calls of modules: `PATH`, and `PATH@1`, `PATH@2` ... when a module is called again."""
+    """Gives a name to each call of a module: `PATH`, then `PATH@1`, `PATH@2` ... when it is called again."""
 
     def __init__(self):
         self._seen: Counter[str] = Counter()
 
     def enter(self, path: str) -> str:
+        """Counts a call of the module at this path and gives its name."""
         self._seen[path] += 1
         return self.current(path)
 
     def current(self, path: str) -> str:
-        """The name of the call that a module is in, or was in last."""
+        """The name of the module's latest call."""
         again = self._seen[path] - 1
         return f"{path}@{again}" if again > 0 else path
 
 
 class Unobserved:
-    """The observer that watches nothing."""
+    """An observer that watches no module."""
 
     def watches(self, path: str) -> bool:
         return False
 
 
 class Outputs:
-    """An observer that keeps every module's answers: `PATH`, `PATH@CALL`, and `.../KEY` for one of several arrays.
+    """An observer that keeps every module's outputs by the names that `Calls` and `arrays_in` give.
 
-    arrays: what keeps them where a dictionary in memory would be too large; it is given `arrays[name] = array`.
+    arrays: receives each output by `arrays[name] = array`; a dictionary in memory where none is given.
     """
 
     def __init__(self, arrays: Any = None):

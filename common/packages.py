@@ -1,4 +1,4 @@
-"""Packages that only some of the commands need, and what is said where one is missing."""
+"""Imports packages that only some commands need, with a helpful error if one is missing."""
 
 import importlib
 from types import ModuleType
@@ -10,11 +10,11 @@ class MissingPackage(UserError, ModuleNotFoundError):
     """A package that a command needs is not installed."""
 
 
-def needed(module: str, package: str, purpose: str) -> ModuleType:
-    """The module; where its package is missing, an error that names the package, what for, and how to install it."""
+def import_package(module: str, package: str, purpose: str) -> ModuleType:
+    """Imports a module; if its package is missing, the error says what needs it and how to install it."""
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
-        if error.name != module:  # something that the package itself needs
+        if error.name != module:  # the package is there, but something that it needs is missing
             raise
         raise MissingPackage(f"{purpose} needs {package}, which is not installed: pip install {package}") from None

@@ -1,7 +1,7 @@
-"""Canonical weights on disk: a safetensors file, and beside it a card (JSON) with the facts that belong to it.
+"""Reads and writes canonical weights: a safetensors file, and beside it a card (JSON) with the facts about them.
 
 A parameter's name is its path in the network with PyTorch's leaf names (weight, bias, running_mean, running_var); every
-array is float32. `x.safetensors` has its card in `x.json`.
+array is float32. The card of `x.safetensors` is `x.json`.
 """
 
 import hashlib
@@ -20,34 +20,35 @@ from common.errors import UserError
 from common.files import atomic_path, existing_file
 from common.models import load_settings
 
-_NAMED_IN_AN_ERROR = 3
+_MOST_NAMED = 3  # parameters in one error
 
-# Whether a model's images have one size or any; pydantic puts these words into an error's location.
+# Tags of the two kinds of preprocessing; pydantic puts them into an error's location.
 _FIXED, _FREE = "fixed size", "free size"
 
 
-def _size_of(preprocessing: Any) -> str:
+def _tag_preprocessing(preprocessing: Any) -> str:
     is_fixed = "size" in preprocessing if isinstance(preprocessing, dict) else hasattr(preprocessing, "size")
     return _FIXED if is_fixed else _FREE
 
 
 class Card(BaseModel):
-    """What must be known of a set of weights to use it rightly."""
+    """The facts without which a set of weights cannot be used correctly."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     model: str  # a variant's name
     source: str  # where the weights come from: a file's name, or what trained them
-    sha256: str | None = None  # of the source, where that is a file
-    licence: str  # of the weights
+    sha256: str | None = None  # the source's, if that is a file
+    licence: str  # the weights'
     preprocessing: Annotated[
-        Annotated[Preprocessing, Tag(_FIXED)] | Annotated[FreeSizePreprocessing, Tag(_FREE)], Discriminator(_size_of)
+        Annotated[Preprocessing, Tag(_FIXED)] | Annotated[FreeSizePreprocessing, Tag(_FREE)],
+        Discriminator(_tag_preprocessing),
     ]
     classes: tuple[str, ...]  # without the background
-    category_ids: tuple[int, ...] | None = None  # of the classes, in the data set that they are from
-    numerics: dict[str, Any] | None = None  # the settings that change numbers but no shape, by their keys
+    category_ids: tuple[int, ...] | None = None  # the classes' ids in the data set that they are from
+    numerics: dict[str, Any] | None = None  # `Settings.numerics()` of the model
     iteration: int | None = None
-    ap: dict[str, float] | None = None  # by metric, as COCO's "segm AP"; None where nobody measured it
+    ap: dict[str, float] | None = None  # by metric, such as COCO's "segm AP"; None if it was not measured
 
     @model_validator(mode="after")
     def _every_class_has_an_id(self) -> Self:
@@ -57,19 +58,19 @@ class Card(BaseModel):
 
 
 def save(path: str | os.PathLike, weights: Mapping[str, np.ndarray], card: Card) -> None:
-    """Writes `path` and its card; a reader never meets half of either."""
+    """Writes the weights file `path` and its card; a reader never sees a half-written one."""
     path = Path(path)
     # safetensors writes the bytes as they lie in memory, so a view would come out in the wrong order.
     whole = {name: np.asarray(array, order="C") for name, array in weights.items()}
     _check_dtypes(whole, str(path))
     save_card(path, card)
     with atomic_path(path) as temporary:
-        # Its own save_file makes a file that its owner alone may read.
+        # safetensors' save_file would make a file that only its owner may read.
         temporary.write_bytes(safetensors_numpy.save(whole))
 
 
 def load(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], Card]:
-    """The weights and the card of a canonical file."""
+    """Loads the weights and the card of a canonical file."""
     path = existing_file(path, "weights")
     try:
         weights = safetensors_numpy.load_file(path)
@@ -80,7 +81,7 @@ def load(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], Card]:
 
 
 def card_path(path: str | os.PathLike) -> Path:
-    """Where the card of a weights file lies."""
+    """Returns the path of a weights file's card."""
     return Path(path).with_suffix(".json")
 
 
@@ -91,25 +92,29 @@ def save_card(path: str | os.PathLike, card: Card) -> None:
 
 
 def load_card(path: str | os.PathLike) -> Card:
-    """The card beside the weights file `path`."""
-    place = existing_file(card_path(path), f"the card of {path}")
+    """Loads the card beside the weights file `path`."""
+    file = existing_file(card_path(path), f"the card of {path}")
     try:
-        return Card.model_validate_json(place.read_text())
+        return Card.model_validate_json(file.read_text())
     except (ValidationError, UnicodeDecodeError) as error:
         reason = error.errors()[0] if isinstance(error, ValidationError) else None
         if reason is None:
-            raise UserError(f"{place}: not a card of weights: not text") from None
-        where = ".".join(str(part) for part in reason["loc"] if part not in (_FIXED, _FREE)) or "the file"
-        raise UserError(f"{place}: not a card of weights: {where}: {reason['msg']}") from None
+            raise UserError(f"{file}: not a card of weights: not text") from None
+        key = ".".join(str(part) for part in reason["loc"] if part not in (_FIXED, _FREE)) or "the file"
+        raise UserError(f"{file}: not a card of weights: {key}: {reason['msg']}") from None
 
 
 def file_sha256(path: str | os.PathLike) -> str:
+    """Computes a file's SHA-256 in hexadecimal digits."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def differences(weights: Mapping[str, np.ndarray], shapes: Mapping[str, Sequence[int]]) -> str:
-    """What is missing, left over or of another shape, by name (the first few of each); empty where all fits."""
+    """Says which weights are missing, left over or of another shape than in `shapes`; empty if all fit.
+
+    The first few of each kind are named.
+    """
     missing = [name for name in shapes if name not in weights]
     left_over = [name for name in weights if name not in shapes]
     misshapen = [
@@ -118,18 +123,18 @@ def differences(weights: Mapping[str, np.ndarray], shapes: Mapping[str, Sequence
         if name in weights and weights[name].shape != tuple(shape)
     ]
     kinds = {"missing": missing, "left over": left_over, "of another shape": misshapen}
-    return "; ".join(f"{kind}: {_shortened(names)}" for kind, names in kinds.items() if names)
+    return "; ".join(f"{kind}: {_join_first(names)}" for kind, names in kinds.items() if names)
 
 
 def check_fit(weights: Mapping[str, np.ndarray], shapes: Mapping[str, Sequence[int]], origin: str) -> None:
-    """Refuses weights that are not exactly the network's."""
+    """Refuses weights that have not exactly the network's names and shapes; `origin` names them in the error."""
     faults = differences(weights, shapes)
     if faults:
         raise UserError(f"{origin}: the weights do not fit the model: {faults}")
 
 
 def compare_weights(first: Mapping[str, np.ndarray], second: Mapping[str, np.ndarray]) -> str:
-    """The first difference by name, to the bit; empty where the two are equal."""
+    """Says where two sets of weights differ first; empty if they are equal to the bit."""
     faults = differences(first, {name: array.shape for name, array in second.items()})
     if faults:
         return faults
@@ -143,20 +148,24 @@ def compare_weights(first: Mapping[str, np.ndarray], second: Mapping[str, np.nda
 
 
 def with_card(settings: Settings, card: Card, origin: str, overrides: Sequence[str] = ()) -> Settings:
-    """The settings under which weights run: their classes and, but for what is overridden, their preprocessing."""
-    keys = [override.partition("=")[0] for override in overrides if override.startswith("preprocessing.")]
-    chosen = {key: getattr(settings.preprocessing, key) for key in (name.partition(".")[2] for name in keys)}
-    preprocessing = card.preprocessing.model_copy(update=chosen)
+    """Returns the settings under which weights run: with their classes and their preprocessing.
+
+    Of the preprocessing, what `overrides` name stays as the settings have it. Weights of another model are refused, as
+    `check_card` does.
+    """
+    paths = [override.partition("=")[0] for override in overrides if override.startswith("preprocessing.")]
+    keys = [path.partition(".")[2] for path in paths]
+    preprocessing = card.preprocessing.model_copy(update={key: getattr(settings.preprocessing, key) for key in keys})
     settings = settings.model_copy(update={"num_classes": len(card.classes), "preprocessing": preprocessing})
     check_card(card, settings, origin, overrides)
     return settings
 
 
 def check_card(card: Card, settings: Settings, origin: str, overrides: Sequence[str] = ()) -> None:
-    """Refuses to run weights under settings that are not theirs, also where the shapes would fit.
+    """Refuses to run weights under settings that are not theirs, even if the shapes would fit.
 
-    A variant's file and a user's copy of it may differ in name and in training alone. `overrides` are those that made
-    the settings; a card that does not tell its own numerics is taken for its variant's, with these.
+    A user's copy of a variant's file may differ from it in its name and in what concerns training alone. A card that
+    does not tell its numerics has those of its variant with the overrides, which are those that made the settings.
     """
     if card.model not in (settings.model, *model_names()):
         raise UserError(f"{origin}: these are weights of {card.model}, not of {settings.model}")
@@ -164,7 +173,7 @@ def check_card(card: Card, settings: Settings, origin: str, overrides: Sequence[
         own = load_settings(card.model)
         if (own.family, own.preprocessing) != (settings.family, settings.preprocessing):
             raise UserError(f"{origin}: these are weights of {card.model}, not of {settings.model}")
-    departures = _departures(card, settings, overrides)
+    departures = _describe_departures(card, settings, overrides)
     if departures and card.model != settings.model:
         raise UserError(f"{origin}: these are weights of {card.model}, not of {settings.model}: {departures}")
     if departures:
@@ -173,19 +182,19 @@ def check_card(card: Card, settings: Settings, origin: str, overrides: Sequence[
         raise UserError(f"{origin}: the weights know {len(card.classes)} classes, the settings {settings.num_classes}")
 
 
-def _departures(card: Card, settings: Settings, overrides: Sequence[str]) -> str:
-    """In which numerics the settings are not the weights' own, in words; empty where in none."""
-    known = card.numerics
-    if known is None and card.model in model_names():
-        known = load_settings(card.model, overrides).numerics()
-    chosen = settings.numerics()
-    keys = [key for key in known or () if key in chosen and chosen[key] != known[key]]
-    return _shortened([f"{key} is {chosen[key]}, theirs is {known[key]}" for key in keys])
+def _describe_departures(card: Card, settings: Settings, overrides: Sequence[str]) -> str:
+    """Says in which numerics the settings differ from the weights' own; empty if in none."""
+    theirs = card.numerics
+    if theirs is None and card.model in model_names():
+        theirs = load_settings(card.model, overrides).numerics()
+    ours = settings.numerics()
+    keys = [key for key in theirs or () if key in ours and ours[key] != theirs[key]]
+    return _join_first([f"{key} is {ours[key]}, theirs is {theirs[key]}" for key in keys])
 
 
-def _shortened(names: Sequence[str]) -> str:
-    text = ", ".join(names[:_NAMED_IN_AN_ERROR])
-    return text if len(names) <= _NAMED_IN_AN_ERROR else f"{text} and {len(names) - _NAMED_IN_AN_ERROR} more"
+def _join_first(names: Sequence[str]) -> str:
+    text = ", ".join(names[:_MOST_NAMED])
+    return text if len(names) <= _MOST_NAMED else f"{text} and {len(names) - _MOST_NAMED} more"
 
 
 def _check_dtypes(weights: Mapping[str, np.ndarray], origin: str) -> None:

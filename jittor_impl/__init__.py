@@ -10,9 +10,13 @@ import shutil
 import sys
 import sysconfig
 from pathlib import Path
+from pkgutil import extend_path
 
 from common.errors import UserError
 from common.frameworks import before_import
+
+# A family from outside of this project has its network in a folder of this name elsewhere on Python's path.
+__path__ = extend_path(__path__, __name__)
 
 _ONEDNN_FOLDER = "dnnl_lnx_2.2.0_cpu_gomp"  # the name Jittor looks for; it takes the wheels' later version as well
 _ONEDNN_PARTS = {  # the link in that folder -> the wheel, and the file that shows where the link has to point

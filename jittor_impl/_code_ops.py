@@ -1,7 +1,7 @@
-"""Operators in C++ for what Jittor lacks, does in no defined order, or compiles anew for every variety of a call.
+"""Operators in C++ that Jittor lacks, does in no defined order, or compiles anew for every size of an argument.
 
-The bodies stand in _code_ops.h. Arrays are flattened and all sizes are numbers of the call, so each operator is
-compiled once for a type. They run on the CPU; with a GPU in use Jittor copies their arguments there and back.
+Their bodies are in _code_ops.h. Arrays are flattened and all sizes are numbers of the call, so that each operator is
+compiled once for a type. They run on the CPU; with a GPU in use Jittor copies their arguments to the CPU and back.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,7 +24,10 @@ def call(
     header: str = HEADER,
     **numbers: float,
 ) -> list[Var]:
-    """Runs C++ on flat arrays: `in0_p` ... are the inputs, `out0_p` ... the outputs, `data["NAME"]` a number."""
+    """Runs C++ on flat arrays and gives the outputs in their shapes.
+
+    In the source `in0_p` ... are the inputs, `out0_p` ... the outputs, and `data["NAME"]` is one of the numbers.
+    """
     flat = [x.reshape((prod(x.shape),)) for x in inputs]
     sizes = [(prod(shape),) for shape in shapes]
     data = {name: float(number) for name, number in numbers.items()}
@@ -33,7 +36,10 @@ def call(
 
 
 class Differentiable(jt.Function):
-    """forward(*arrays) -> array, with backward(gradient, output) -> the gradient with respect to each array."""
+    """A function with a gradient of its own.
+
+    forward(*arrays) gives an array; backward(gradient, output) gives the gradient with respect to each of the arrays.
+    """
 
     def __init__(self, forward: Callable, backward: Callable):
         self.forward, self.backward = forward, backward
@@ -47,7 +53,7 @@ class Differentiable(jt.Function):
 
 
 def around(shape: Shape, axis: int) -> dict[str, int]:
-    """The sizes before, along and behind an axis: every array is three-dimensional to the C++."""
+    """The sizes before, along and behind an axis; to the C++ every array has these three axes."""
     axis %= len(shape)
     return {"outer": prod(shape[:axis]), "n": shape[axis], "inner": prod(shape[axis + 1 :])}
 
@@ -56,7 +62,7 @@ _SIZES = 'data["outer"], data["n"], data["inner"]'
 
 
 def order(x: Var, axis: int, kept: int, descending: bool) -> Var:
-    """The first `kept` positions along an axis in order, int32; of equals the first comes first, NaN is the largest."""
+    """The first `kept` positions that sort `x` along an axis, int32; of equals the first leads, NaN is the largest."""
     sizes = around(x.shape, axis)
     shape = list(x.shape)
     shape[axis] = kept
@@ -65,7 +71,7 @@ def order(x: Var, axis: int, kept: int, descending: bool) -> Var:
 
 
 def extremum(x: Var, axis: int, largest: bool) -> Var:
-    """The position of the first largest (or smallest) along an axis, which goes away; int32."""
+    """The position of the largest (or smallest) element along an axis, which goes away, int32; of equals the first."""
     sizes = around(x.shape, axis)
     shape = list(x.shape)
     del shape[axis]
@@ -74,7 +80,7 @@ def extremum(x: Var, axis: int, largest: bool) -> Var:
 
 
 def take(x: Var, indices: Var, axis: int) -> Var:
-    """x at indices (K,) along an axis."""
+    """The slices of `x` at indices (K,) along an axis, whose length becomes K."""
     sizes = around(x.shape, axis) | {"k": indices.shape[0]}
     before, taken = list(x.shape), list(x.shape)
     taken[axis] = indices.shape[0]
@@ -90,7 +96,7 @@ def take(x: Var, indices: Var, axis: int) -> Var:
 
 
 def scatter_add(values: Var, indices: Var, shape: Shape, axis: int) -> Var:
-    """Zeros of `shape` with `values` added at indices (K,) along an axis."""
+    """Gives zeros of this shape to which `values` are added at indices (K,) along an axis."""
     sizes = around(shape, axis) | {"k": indices.shape[0]}
 
     def forward(values: Var) -> Var:
@@ -104,7 +110,7 @@ def scatter_add(values: Var, indices: Var, shape: Shape, axis: int) -> Var:
 
 
 def take_along(x: Var, indices: Var, axis: int) -> Var:
-    """x at indices that have its shape but along an axis."""
+    """The elements of `x` at `indices` along an axis; the other axes have the same lengths in both."""
     sizes = around(x.shape, axis) | {"k": indices.shape[axis]}
     shape, taken = x.shape, indices.shape
 
@@ -120,7 +126,7 @@ def take_along(x: Var, indices: Var, axis: int) -> Var:
 
 
 def softmax(x: Var, axis: int, logarithm: bool) -> Var:
-    """softmax along an axis, or its logarithm."""
+    """The softmax along an axis, or its logarithm."""
     numbers = around(x.shape, axis) | {"logarithm": logarithm}
 
     def forward(x: Var) -> Var:
@@ -135,7 +141,7 @@ def softmax(x: Var, axis: int, logarithm: bool) -> Var:
 
 
 def nonzero(mask: Var) -> Var:
-    """The positions of the true ones of (N,) bool; reading its size waits for the result."""
+    """(N,) bool -> (K,) int32, the positions of those that are true; whoever reads its size waits for the result."""
     if mask.shape[0] == 0:
         return jt.zeros((0,), "int32")
     source = "out0->set_shape({code_ops::nonzero(in0_p, out0_p, in0->num)});"
@@ -143,7 +149,7 @@ def nonzero(mask: Var) -> Var:
 
 
 def resize(x: Var, size: tuple[int, int], bilinear: bool, corners: bool) -> Var:
-    """(N, C, H, W) -> (N, C, *size)"""
+    """(N, C, H, W) -> (N, C, *size), bilinearly or by the nearest cell; `corners` is the contract's align_corners."""
     before, after = x.shape, (*x.shape[:2], *size)
     numbers = {"planes": x.shape[0] * x.shape[1], "h": x.shape[2], "w": x.shape[3], "height": size[0], "width": size[1]}
     numbers |= {"bilinear": bilinear, "corners": corners}
@@ -160,7 +166,7 @@ def resize(x: Var, size: tuple[int, int], bilinear: bool, corners: bool) -> Var:
 
 
 class Convolution(jt.Function):
-    """conv2d through oneDNN's operators, compiled once; nn.conv2d compiles each stride and kernel size anew."""
+    """A convolution by oneDNN's operators, compiled once; nn.conv2d compiles each stride and kernel size anew."""
 
     def __init__(self, stride: int, padding: int, dilation: int, groups: int):
         self.numbers = stride, stride, padding, padding, dilation, dilation, groups
@@ -205,7 +211,7 @@ class BatchNormalisation(jt.Function):
 
 
 def batch_norm(x: Var, weight: Var, bias: Var, eps: float) -> list[Var]:
-    """x (N, C, H, W) normalised by its own statistics, and these: mean and biased variance (C,)."""
+    """Gives x (N, C, H, W) normalised by its own statistics, and these: mean and biased variance (C,)."""
     if not jt.flags.use_cuda:
         return BatchNormalisation(eps)(x, weight, bias)
     mean = x.mean((0, 2, 3), keepdims=True)

@@ -37,6 +37,7 @@ def roi_align(x: Var, rois: Var, output_size: Sequence[int], scale: float, sampl
 
 
 def nms(boxes: Var, scores: Var, iou_threshold: float, classes: Var | None = None, offset: float = 0.0) -> Var:
+    """boxes (N, 4), scores (N,), classes (N,) or None -> (K,) int32, the positions to keep by descending score"""
     by_score = code_ops.order(scores, 0, scores.shape[0], descending=True)
     classes = None if classes is None else code_ops.take(classes, by_score, 0)
     kept = _nms(code_ops.take(boxes, by_score, 0), classes, iou_threshold, offset)
@@ -53,31 +54,33 @@ def deform_conv2d(
     padding: int,
     dilation: int,
 ) -> Var:
+    """x (N, C, H, W), offset (N, 2 * taps, h, w), mask (N, taps, h, w), weight (O, C, kh, kw) -> (N, O, h, w)"""
     out_channels, channels, *kernel = weight.shape
     if mask is None:
         mask = jt.ones((x.shape[0], kernel[0] * kernel[1], *offset.shape[2:]))
     columns = _deform_columns(x, offset, mask, tuple(kernel), stride, padding, dilation)
-    # What the taps read stands as channels, so a 1x1 convolution sums it.
+    # The taps' readings are channels here, so that a 1x1 convolution sums them.
     y = code_ops.convolution(columns, weight.reshape((out_channels, channels * kernel[0] * kernel[1], 1, 1)))
     return y if bias is None else y + bias.reshape((1, out_channels, 1, 1))
 
 
 def grid_sample(x: Var, grid: Var, align_corners: bool) -> Var:
+    """x (N, C, H, W), grid (N, h, w, 2) -> (N, C, h, w)"""
     n, c, h, w = x.shape
     grids, high, wide, _ = grid.shape
     numbers = {"images": n, "channels": c, "height": h, "width": w, "grids": grids, "points": high * wide}
     names = ", ".join(f'(int64_t)data["{name}"]' for name in numbers)
-    place = f'triseg::GridShape{{{names}, data["corners"] != 0}}'
+    shape = f'triseg::GridShape{{{names}, data["corners"] != 0}}'
     numbers["corners"] = align_corners
 
     def forward(x: Var, grid: Var) -> Var:
-        source = f"triseg::grid_sample_forward(in0_p, in1_p, {place}, out0_p);"
+        source = f"triseg::grid_sample_forward(in0_p, in1_p, {shape}, out0_p);"
         return call(source, [x, grid], [(grids, c, high, wide)], header=_GRID_SAMPLE, **numbers)[0]
 
     def backward(gradient: Var, output: Var) -> tuple[Var, Var]:
-        source = f"triseg::grid_sample_grad_input(in0_p, in1_p, {place}, out0_p);"
+        source = f"triseg::grid_sample_grad_input(in0_p, in1_p, {shape}, out0_p);"
         dx = call(source, [gradient, grid], [x.shape], header=_GRID_SAMPLE, **numbers)[0]
-        source = f"triseg::grid_sample_grad_grid(in0_p, in1_p, in2_p, {place}, out0_p);"
+        source = f"triseg::grid_sample_grad_grid(in0_p, in1_p, in2_p, {shape}, out0_p);"
         return dx, call(source, [gradient, x, grid], [grid.shape], header=_GRID_SAMPLE, **numbers)[0]
 
     return Differentiable(forward, backward)(x, grid)
@@ -96,23 +99,23 @@ def _nms(boxes: Var, classes: Var | None, threshold: float, offset: float) -> Va
 def _deform_columns(
     x: Var, offset: Var, mask: Var, kernel: tuple[int, int], stride: int, padding: int, dilation: int
 ) -> Var:
-    """(N, C, H, W) -> (N, C * taps, h, w): what each tap of the kernel reads, times the mask."""
+    """(N, C, H, W) -> (N, C * taps, h, w), the reading of each tap of the kernel times the mask"""
     n, c, h, w = x.shape
     numbers = {"images": n, "channels": c, "height": h, "width": w, "kernel_h": kernel[0], "kernel_w": kernel[1]}
     numbers |= {"stride_h": stride, "stride_w": stride, "padding_h": padding, "padding_w": padding}
     numbers |= {"dilation_h": dilation, "dilation_w": dilation, "out_h": offset.shape[2], "out_w": offset.shape[3]}
     names = ", ".join(f'(int64_t)data["{name}"]' for name in numbers)
-    place = f"triseg::DeformShape{{{names}}}"
+    sizes = f"triseg::DeformShape{{{names}}}"
     shape = (n, c * kernel[0] * kernel[1], *offset.shape[2:])
 
     def forward(x: Var, offset: Var, mask: Var) -> Var:
-        source = f"triseg::deform_columns(in0_p, in1_p, in2_p, {place}, out0_p);"
+        source = f"triseg::deform_columns(in0_p, in1_p, in2_p, {sizes}, out0_p);"
         return call(source, [x, offset, mask], [shape], header=_DEFORM_CONV2D, **numbers)[0]
 
     def backward(gradient: Var, output: Var) -> tuple[Var, Var, Var]:
-        source = f"triseg::deform_columns_grad_input(in0_p, in1_p, in2_p, {place}, out0_p);"
+        source = f"triseg::deform_columns_grad_input(in0_p, in1_p, in2_p, {sizes}, out0_p);"
         dx = call(source, [gradient, offset, mask], [x.shape], header=_DEFORM_CONV2D, **numbers)[0]
-        source = f"triseg::deform_columns_grad_offset(in0_p, in1_p, in2_p, in3_p, {place}, out0_p, out1_p);"
+        source = f"triseg::deform_columns_grad_offset(in0_p, in1_p, in2_p, in3_p, {sizes}, out0_p, out1_p);"
         inputs, shapes = [gradient, x, offset, mask], [offset.shape, mask.shape]
         return dx, *call(source, inputs, shapes, header=_DEFORM_CONV2D, **numbers)
 

@@ -27,7 +27,10 @@ def select(name: str = "auto") -> str:
 
 
 def describe() -> dict:
-    """version, device, `works` (a list), `lacks` (what is missing or slow -> the command or step that mends it)."""
+    """Tells the doctor the version and the device, a list of what `works`, and what the wing `lacks`.
+
+    `lacks` maps what is missing or slow to the command that mends it, or to "" where there is none.
+    """
     if not _core_is_compiled():
         lacks = {"core not compiled yet, three minutes": "python -m jittor_impl.device"}
         return {"version": version("jittor"), "device": "cpu", "works": [], "lacks": lacks}

@@ -1,4 +1,4 @@
-"""The layers that the networks share: convolutions, plain, transposed and deformable, linear layers and batch norm."""
+"""The layers that networks are built of: convolutions (plain, transposed, deformable), linear layers, batch norm."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +13,7 @@ _folding = True
 
 
 class Conv(nn.Module):
-    """A convolution that keeps the size at stride 1 unless `padding` says otherwise."""
+    """A convolution (N, in, H, W) -> (N, out, h, w); without `padding` the size stays at stride 1 and an odd kernel."""
 
     def __init__(
         self,
@@ -33,7 +33,7 @@ class Conv(nn.Module):
         self.bias = jt.zeros((out_channels,)) if bias else None
 
     def convolve(self, x: Var, weight: Var, bias: Var | None) -> Var:
-        """This convolution with other numbers in place of its own."""
+        """Runs this convolution with another weight and bias than its own."""
         y = code_ops.convolution(x, weight, self.stride, self.padding, self.dilation, self.groups)
         return y if bias is None else y + bias.reshape((1, -1, 1, 1))
 
@@ -42,7 +42,7 @@ class Conv(nn.Module):
 
 
 class ConvTranspose(nn.Module):
-    """Doubles the size: a 2x2 transposed convolution of stride 2; weight (in, out, 2, 2)."""
+    """A 2x2 transposed convolution of stride 2: (N, in, H, W) -> (N, out, 2H, 2W); weight (in, out, 2, 2)."""
 
     def __init__(self, in_channels: int, out_channels: int):
         super().__init__()
@@ -60,7 +60,7 @@ class ConvTranspose(nn.Module):
 
 
 class Linear(nn.Module):
-    """(N, in) -> (N, out); weight (out, in)."""
+    """A linear layer (N, in) -> (N, out); weight (out, in)."""
 
     def __init__(self, in_channels: int, out_channels: int):
         super().__init__()
@@ -72,18 +72,18 @@ class Linear(nn.Module):
 
 
 class DeformConv(nn.Module):
-    """DCNv2: a 3x3 convolution whose taps move and weigh themselves, as a second 3x3 convolution tells them."""
+    """A deformable 3x3 convolution (DCNv2): a second convolution tells where each tap reads and with what weight."""
 
     def __init__(self, in_channels: int, out_channels: int, stride: int = 1):
         super().__init__()
         self.stride = stride
         self.weight = jt.zeros((out_channels, in_channels, 3, 3))
         self.bias = jt.zeros((out_channels,))
-        # 18 channels of y, x offsets a tap, then 9 mask logits.
+        # The first 18 channels are the taps' offsets in y and x, the other 9 the logits of their weights.
         self.offset_mask = Conv(in_channels, 27, 3, stride)
 
     def convolve(self, x: Var, weight: Var, bias: Var) -> Var:
-        """This convolution with other numbers in place of its own."""
+        """Runs this convolution with another weight and bias than its own."""
         offset_mask = self.offset_mask(x)
         offset, mask = offset_mask[:, :18], jt.sigmoid(offset_mask[:, 18:])
         return ops.deform_conv2d(x, offset, mask, weight, bias, stride=self.stride, padding=1, dilation=1)
@@ -93,7 +93,7 @@ class DeformConv(nn.Module):
 
 
 class BatchNorm(nn.Module):
-    """Batch norm over (N, H, W): eps 1e-5, momentum 0.1, unbiased running variance."""
+    """Batch norm over (N, H, W); a tenth of each batch goes into the running statistics, its variance unbiased."""
 
     frozen = False
 
@@ -107,11 +107,11 @@ class BatchNorm(nn.Module):
 
     @property
     def standing_still(self) -> bool:
-        """Whether the statistics are constants at this time."""
+        """Whether the norm uses its running statistics, and not those of the batch."""
         return self.frozen or not self.is_training()
 
     def scale_and_shift(self) -> tuple[Var, Var]:
-        """What the norm does to each channel when its statistics stand still."""
+        """The factor and the summand (C,) of each channel that the norm comes to while its statistics stand still."""
         scale = self.weight / jt.sqrt(self.running_var + self.eps)
         return scale, self.bias - self.running_mean * scale
 
@@ -126,12 +126,12 @@ class BatchNorm(nn.Module):
         self._advance(self.running_var, variance * (count / max(count - 1, 1)))
         return y
 
-    def _advance(self, statistic: Var, of_batch: Var) -> None:
-        statistic.update(0.9 * statistic + 0.1 * of_batch.detach())
+    def _advance(self, statistic: Var, batch_value: Var) -> None:
+        statistic.update(0.9 * statistic + 0.1 * batch_value.detach())
 
 
 class FrozenBatchNorm(BatchNorm):
-    """Batch norm whose statistics, scale and shift stand still, in training too."""
+    """A batch norm whose statistics, scale and shift stand still, in training too."""
 
     frozen = True
 
@@ -142,7 +142,7 @@ class FrozenBatchNorm(BatchNorm):
 
 
 def conv_norm(conv: Conv | DeformConv, norm: BatchNorm, x: Var) -> Var:
-    """norm(conv(x)); a norm that stands still goes into the convolution's numbers, which saves a pass."""
+    """Gives norm(conv(x)); a norm that stands still is folded into the convolution's weight and bias."""
     if not (norm.standing_still and _folding):
         return norm(conv(x))
     scale, shift = norm.scale_and_shift()
@@ -152,7 +152,7 @@ def conv_norm(conv: Conv | DeformConv, norm: BatchNorm, x: Var) -> Var:
 
 @contextmanager
 def unfolded() -> Iterator[None]:
-    """Within it every convolution and norm runs as itself, so that each can be observed."""
+    """Lets every convolution and norm run as a module of its own, within this context, so that each can be observed."""
     global _folding
     before, _folding = _folding, False
     try:

@@ -1,6 +1,6 @@
 """Mask R-CNN (He et al., 2017), on a feature pyramid or on the map of stride 16 (C4).
 
-The half that is not network (anchors, proposals, pooling, detection) stands in `common/families/mask_rcnn`.
+What is not network (anchors, proposals, pooling, detection) is in `common/families/mask_rcnn`.
 """
 
 from math import prod
@@ -15,7 +15,7 @@ from jittor_impl.layers import Conv, ConvTranspose, Linear
 
 
 class RPNHead(nn.Module):
-    """Objectness and box offsets of each anchor; the same weights serve every map."""
+    """Predicts objectness and box offsets for each anchor of a map; the same weights serve every map."""
 
     def __init__(self, channels: int, settings: RpnSettings):
         super().__init__()
@@ -25,13 +25,13 @@ class RPNHead(nn.Module):
         self.deltas = Conv(channels, anchors_per_cell * 4, 1)
 
     def execute(self, features: list[Var]) -> tuple[list[Var], list[Var]]:
-        """Maps (N, C, h, w) -> of each the logits (N, A, h, w) and the offsets (N, 4 * A, h, w), anchor by anchor"""
+        """Maps (N, C, h, w) -> logits (N, A, h, w) and offsets (N, 4 * A, h, w) of each, anchor by anchor"""
         hidden = [nn.relu(self.conv(feature)) for feature in features]
         return [self.objectness(x) for x in hidden], [self.deltas(x) for x in hidden]
 
 
 class BoxHead(nn.Module):
-    """Two linear layers on a pooled region, then its classes and its offsets for each class."""
+    """Two linear layers on a pooled region, then a layer for its classes and one for its offsets."""
 
     def __init__(self, settings: MaskRcnnNetwork, class_outputs: int, box_outputs: int):
         super().__init__()
@@ -53,7 +53,7 @@ class BoxHead(nn.Module):
 
 
 class Res5BoxHead(nn.Module):
-    """C4: the backbone's last stage on a pooled region, then the mean over its cells."""
+    """A ResNet's last stage on a pooled region (C4), whose mean over the cells gives its classes and its offsets."""
 
     def __init__(self, settings: MaskRcnnNetwork, class_outputs: int, box_outputs: int, frozen_norm: bool):
         super().__init__()
@@ -75,7 +75,7 @@ class Res5BoxHead(nn.Module):
 
 
 class MaskHead(nn.Module):
-    """A region's mask for each class, at twice the size that comes in."""
+    """Predicts a region's mask for each class, at twice the size of the region."""
 
     def __init__(self, in_channels: int, channels: int, convolutions: int, mask_outputs: int):
         super().__init__()
@@ -93,17 +93,19 @@ class MaskHead(nn.Module):
 
 
 class MaskRcnn(nn.Module):
-    """Its parts can be used apart: `features`, `rpn`, `box_head`, `mask_head`."""
+    """The whole network; its parts `features`, `rpn`, `box_head` and `mask_head` can be called by themselves."""
 
     def __init__(self, settings: MaskRcnnSettings, frozen_norm: bool):
         super().__init__()
         self.settings = settings
         network = settings.network
         outputs = head_outputs(settings)
-        last_stage = 4 if network.fpn else 3
+        last_stage = None if network.fpn else 3
+        # The maps of the strides 4 to 32 (C4: to 16) are used; some backbones give finer ones, too.
         self.backbone = build_backbone(network.backbone, frozen_norm, last_stage, network.frozen_stages)
         if network.fpn:
-            self.fpn = FPN(self.backbone.channels, network.channels, "nearest", False, "subsample", extra_levels=1)
+            widths = self.backbone.channels[-4:]
+            self.fpn = FPN(widths, network.channels, "nearest", False, "subsample", extra_levels=1)
             self.rpn = RPNHead(network.channels, settings.rpn)
             self.box_head = BoxHead(network, outputs.classes, outputs.deltas)
             self.mask_head = MaskHead(network.channels, network.channels, 4, outputs.masks)
@@ -115,7 +117,7 @@ class MaskRcnn(nn.Module):
 
     def execute(self, image: Var) -> dict[str, Var]:
         """(N, 3, H, W) -> the backbone's maps c2.., the pyramid's p2..p6, and rpn_logits_MAP, rpn_deltas_MAP"""
-        maps = self.backbone(image)
+        maps = self.backbone(image)[-4:]
         outputs = {f"c{level}": feature for level, feature in enumerate(maps, start=2)}
         if self.fpn is not None:
             outputs |= {f"p{level}": feature for level, feature in enumerate(self.fpn(maps), start=2)}
@@ -127,4 +129,4 @@ class MaskRcnn(nn.Module):
     def features(self, image: Var) -> list[Var]:
         """(N, 3, H, W) -> the maps that proposals and regions are taken from, finest first"""
         maps = self.backbone(image)
-        return maps[-1:] if self.fpn is None else self.fpn(maps)
+        return maps[-1:] if self.fpn is None else self.fpn(maps[-4:])

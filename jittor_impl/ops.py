@@ -1,4 +1,4 @@
-"""The array contract in Jittor; `common/array.py` says what each function does.
+"""The array contract in Jittor; `common.array.Operations` says what each function does.
 
 Jittor has no zero-dimensional arrays: a scalar, the sum over everything for one, has the shape (1,) here. It takes part
 in arithmetic as a scalar does, and `reshape(x, (1,))` makes the same of it in every framework.
@@ -8,12 +8,13 @@ Integers are int32.
 import builtins
 import sys
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import jittor as jt
 import numpy as np
 from jittor import Var
 
-from common.array import register
+from common.array import Axes, DType, Shape, register
 from jittor_impl import _code_ops as code_ops
 from jittor_impl import _kernels as kernels
 
@@ -22,7 +23,7 @@ _NARROWED = {"f": "float32", "b": "bool"}  # and all else int32
 # Creation and conversion
 
 
-def asarray(values, like: Var, dtype: str | None = None) -> Var:
+def asarray(values: Any, like: Var, dtype: DType | None = None) -> Var:
     if isinstance(values, Var):
         return values if dtype is None else astype(values, dtype)
     values = np.asarray(values)
@@ -33,15 +34,15 @@ def to_numpy(x: Var) -> np.ndarray:
     return x.numpy()
 
 
-def astype(x: Var, dtype: str) -> Var:
+def astype(x: Var, dtype: DType) -> Var:
     return x if x.dtype == dtype else x.cast(dtype)
 
 
-def zeros(shape: Sequence[int], like: Var, dtype: str = "float32") -> Var:
+def zeros(shape: Shape, like: Var, dtype: DType = "float32") -> Var:
     return jt.zeros(_shape(shape), dtype)
 
 
-def full(shape: Sequence[int], value: float, like: Var, dtype: str = "float32") -> Var:
+def full(shape: Shape, value: float, like: Var, dtype: DType = "float32") -> Var:
     return jt.full(_shape(shape), value, dtype)
 
 
@@ -121,7 +122,7 @@ def binary_cross_entropy_with_logits(logits: Var, targets: Var) -> Var:
 # Reductions
 
 
-def sum(x: Var, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Var:
+def sum(x: Var, axis: Axes = None, keepdims: bool = False) -> Var:
     axes = _axes(x, axis)
     if len(axes) == x.ndim > 1 and not keepdims:
         # Jittor adds one number after the other; a million of them cost three digits. So one axis after the other.
@@ -160,7 +161,7 @@ def argmax(x: Var, axis: int) -> Var:
 # Shape
 
 
-def reshape(x: Var, shape: Sequence[int]) -> Var:
+def reshape(x: Var, shape: Shape) -> Var:
     return x.reshape(_shape(shape))
 
 
@@ -168,7 +169,7 @@ def transpose(x: Var, axes: Sequence[int]) -> Var:
     return x.transpose(tuple(axes))
 
 
-def broadcast_to(x: Var, shape: Sequence[int]) -> Var:
+def broadcast_to(x: Var, shape: Shape) -> Var:
     shape = _shape(shape)
     return x if tuple(x.shape) == shape else x.broadcast(shape)
 
@@ -221,7 +222,7 @@ def log_softmax(x: Var, axis: int) -> Var:
     return code_ops.softmax(x, axis, logarithm=True)
 
 
-def resize(x: Var, size: tuple[int, int], mode: str = "bilinear", align_corners: bool = False) -> Var:
+def resize(x: Var, size: Shape, mode: str = "bilinear", align_corners: bool = False) -> Var:
     return code_ops.resize(x, tuple(size), mode == "bilinear", align_corners and mode == "bilinear")
 
 
@@ -229,7 +230,7 @@ def grid_sample(x: Var, grid: Var, align_corners: bool = False) -> Var:
     return kernels.grid_sample(x, grid, align_corners)
 
 
-def roi_align(x: Var, rois: Var, output_size: Sequence[int], scale: float, sampling_ratio: int, aligned: bool) -> Var:
+def roi_align(x: Var, rois: Var, output_size: Shape, scale: float, sampling_ratio: int, aligned: bool) -> Var:
     return kernels.roi_align(x, rois, output_size, scale, sampling_ratio, aligned)
 
 
@@ -250,7 +251,11 @@ def stop_gradient(x: Var) -> Var:
     return x.detach()
 
 
+# Beyond the contract, for tests and benchmarks: neutral code takes no gradients, and a learner those of its parameters.
+
+
 def value_and_grad(function: Callable[..., Var], *arrays: Var) -> tuple[Var, tuple[Var, ...]]:
+    """The value of a scalar function of arrays, and its gradient with respect to each of them."""
     arrays = [array.copy() for array in arrays]
     for array in arrays:
         array.start_grad()
@@ -258,11 +263,11 @@ def value_and_grad(function: Callable[..., Var], *arrays: Var) -> tuple[Var, tup
     return value, tuple(jt.grad(value, arrays))
 
 
-def _shape(shape: Sequence[int]) -> tuple[int, ...]:
+def _shape(shape: Shape) -> tuple[int, ...]:
     return tuple(int(side) for side in shape) or (1,)
 
 
-def _axes(x: Var, axis: int | Sequence[int] | None) -> tuple[int, ...]:
+def _axes(x: Var, axis: Axes) -> tuple[int, ...]:
     if axis is None:
         return tuple(range(x.ndim))
     return tuple(one % x.ndim for one in ((axis,) if isinstance(axis, int) else axis))

@@ -1,6 +1,6 @@
 """Pose2Seg (Zhang et al., 2019): persons found by their key points, aligned to a template pose and segmented there.
 
-The half that is not network (alignment, skeletons, loss, masks in the image) stands in `common/families/pose2seg`.
+What is not network (alignment, skeletons, loss, masks in the image) is in `common/families/pose2seg`.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from jittor_impl.layers import BatchNorm, Conv, conv_norm
 
 
 class SegBlock(nn.Module):
-    """1x1 to `width`, 3x3, 1x1 to four times as many, added to what came in; its convolutions have biases."""
+    """Convolutions with biases: 1x1 to `width`, 3x3, 1x1 to 4 * `width`, added to the input or a projection of it."""
 
     def __init__(self, in_channels: int, width: int, norm: Callable[[int], BatchNorm]):
         super().__init__()
@@ -38,7 +38,7 @@ class SegBlock(nn.Module):
 
 
 class SegModule(nn.Module):
-    """An aligned person -> logits of background and person: (P, C, s, s) -> (P, 2, s, s)."""
+    """Predicts the logits of background and person for aligned persons: (P, C, s, s) -> (P, 2, s, s)."""
 
     def __init__(self, in_channels: int, width: int, blocks: int, norm: Callable[[int], BatchNorm]):
         super().__init__()
@@ -58,20 +58,21 @@ class SegModule(nn.Module):
 
 
 class Pose2Seg(nn.Module):
-    """Its parts can be used apart: `features`, `pose.person_features`, `segnet`."""
+    """The whole network; its parts `features` and `segnet` can be called by themselves."""
 
     def __init__(self, settings: Pose2SegSettings, frozen_norm: bool):
         super().__init__()
         self.settings = settings
         network = settings.network
+        # The maps of the strides 4 to 32 are used; some backbones give finer ones, too.
         self.backbone = build_backbone(network.backbone, frozen_norm)
-        self.fpn = FPN(self.backbone.channels, network.channels, "bilinear", False, "subsample", extra_levels=0)
+        self.fpn = FPN(self.backbone.channels[-4:], network.channels, "bilinear", False, "subsample", extra_levels=0)
         norm = norm_for(network.backbone, frozen_norm)
         self.segnet = SegModule(settings.person_channels, network.segnet_width, network.segnet_blocks, norm)
 
     def features(self, image: Var) -> Var:
-        """(N, 3, S, S) -> the pyramid's finest level (N, C, S / 4, S / 4), from which all persons are read"""
-        return self.fpn.finest(self.backbone(image))
+        """(N, 3, S, S) -> the pyramid's finest map (N, C, S / 4, S / 4), which all persons are read from"""
+        return self.fpn.finest(self.backbone(image)[-4:])
 
     def execute(self, image: Var, persons: dict[str, Var]) -> dict[str, Var]:
         """(N, 3, S, S) and P persons -> p1, rois (P, C, s, s) and logits (P, 2, s, s)

@@ -1,7 +1,12 @@
 """`python -m jittor_impl.predict`: see `--help`."""
 
-from common.commands.predict import main
+from functools import partial
+
+from common.commands import predict
 from common.errors import run_command
+from jittor_impl.wing import WING
+
+main = partial(predict.main, WING)
 
 if __name__ == "__main__":
-    run_command(lambda: main("jittor"))
+    run_command(main)

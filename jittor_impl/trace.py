@@ -1,7 +1,12 @@
 """`python -m jittor_impl.trace`: see `--help`."""
 
-from common.commands.trace import main
+from functools import partial
+
+from common.commands import trace
 from common.errors import run_command
+from jittor_impl.wing import WING
+
+main = partial(trace.main, WING)
 
 if __name__ == "__main__":
-    run_command(lambda: main("jittor"))
+    run_command(main)

@@ -19,6 +19,7 @@ from common import kernels, numpy_ops
 def roi_align(
     x: Tensor, rois: Tensor, output_size: Sequence[int], scale: float, sampling_ratio: int, aligned: bool
 ) -> Tensor:
+    """x (N, C, H, W), rois (K, 5) -> (K, C, *output_size)"""
     rois = F.stop_gradient(rois)
     if len(rois) == 0:
         return F.zeros((0, x.shape[1], *output_size), dtype=ms.float32)
@@ -31,6 +32,7 @@ def roi_align(
 def nms(
     boxes: Tensor, scores: Tensor, iou_threshold: float, classes: Tensor | None = None, offset: float = 0.0
 ) -> Tensor:
+    """boxes (N, 4), scores (N,), classes (N,) or None -> (K,) int32, the positions to keep by descending score"""
     library = kernels.library()
     boxes, scores = boxes.asnumpy(), scores.asnumpy()
     classes = None if classes is None else classes.asnumpy()
@@ -55,6 +57,7 @@ def deform_conv2d(
     padding: int,
     dilation: int,
 ) -> Tensor:
+    """x (N, C, H, W), offset (N, 2 * taps, h, w), mask (N, taps, h, w), weight (O, C, kh, kw) -> (N, O, h, w)"""
     kernel = tuple(weight.shape[2:])
     size = offset.shape[2:]
     if mask is None:
@@ -73,6 +76,7 @@ def deform_conv2d(
 
 
 def grid_sample(x: Tensor, grid: Tensor, align_corners: bool) -> Tensor:
+    """x (N, C, H, W), grid (N, h, w, 2) -> (N, C, h, w)"""
     if grid.size == 0:
         return F.zeros((len(grid), x.shape[1], *grid.shape[1:3]), dtype=ms.float32)
     if _path() is None:
@@ -85,15 +89,16 @@ def grid_sample(x: Tensor, grid: Tensor, align_corners: bool) -> Tensor:
 
 @functools.cache
 def _path() -> str | None:
-    """The compiled kernels' file, where they can take MindSpore's arrays."""
+    """The compiled kernels' file, or None where they cannot take MindSpore's arrays."""
     on_cpu = ms.get_context("device_target") == "CPU"
     return str(kernels.library_path()) if on_cpu and kernels.library() is not None else None
 
 
 def _custom(name: str, shape, dtype, **parameters) -> F.Custom:
-    """One of the compiled kernels as an operator; `parameters`: what `shape` depends on beside the inputs' shapes.
+    """Makes an operator of a compiled kernel; `parameters` are what `shape` depends on beside the inputs' shapes.
 
-    They become attributes: MindSpore takes operators of the same name and attributes for one, and the first's shapes.
+    They become attributes: MindSpore takes operators of one name and equal attributes for the same, with the first
+    one's shapes.
     """
     custom = F.Custom(f"{_path()}:triseg_{name}_aot", shape, dtype, func_type="aot")
     for key, value in parameters.items():
@@ -125,10 +130,9 @@ class _RoiAlign(nn.Cell):
 
 
 class _DeformProduct(nn.Cell):
-    """weight (O, C * taps) times the columns (N, C * taps, pixels), which hold what each tap of the kernel reads.
+    """The product of weight (O, C * taps) and columns (N, C * taps, pixels), the readings of the kernel's taps.
 
-    The columns are made again for the gradient: in a compiled network what a custom operator gave is overwritten by
-    then.
+    The gradient makes the columns again: in a compiled network a custom operator's output is overwritten by then.
     """
 
     def __init__(self):
@@ -176,6 +180,7 @@ _grid_sample_kernel = functools.cache(_GridSample)
 def _roi_align(
     x: Tensor, rois: Tensor, output_size: Sequence[int], scale: float, sampling_ratio: int, aligned: bool
 ) -> Tensor:
+    """x (N, C, H, W), rois (K, 5) -> (K, C, *output_size)"""
     # Only the positions depend on the rois, and these have no gradient: NumPy works them out.
     boxes = rois.asnumpy()
     finite = np.isfinite(boxes).all(1)
@@ -188,9 +193,9 @@ def _roi_align(
     total = 0
     for y, weight_y in ((low_y, (1 - upper_y) * share_y), (high_y, upper_y * share_y)):
         for z, weight_x in ((low_x, (1 - upper_x) * share_x), (high_x, upper_x * share_x)):
-            place = (boxes[:, :1, None].astype(int) * height + y[:, :, None]) * width + z[:, None, :]
+            cell = (boxes[:, :1, None].astype(int) * height + y[:, :, None]) * width + z[:, None, :]
             weight = weight_y[:, :, None] * weight_x[:, None, :] * finite[:, None, None]
-            values = F.gather(cells, Tensor(place.reshape(-1).astype(np.int32)), 0).reshape(*place.shape, channels)
+            values = F.gather(cells, Tensor(cell.reshape(-1).astype(np.int32)), 0).reshape(*cell.shape, channels)
             total = total + values * Tensor(weight[..., None].astype(np.float32))
     samples = low_y.shape[1] // output_size[0], low_x.shape[1] // output_size[1]
     bins = total.reshape(len(boxes), output_size[0], samples[0], output_size[1], samples[1], channels)
@@ -200,9 +205,9 @@ def _roi_align(
 def _roi_samples(
     start: np.ndarray, end: np.ndarray, side: int, bins: int, scale: float, sampling_ratio: int, aligned: bool
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Four (K, bins * samples): the lower and the upper cell of each sample, the upper one's weight, the sample's own.
+    """Gives each sample's lower cell, upper cell, the upper one's weight and its own weight, (K, bins * samples) each.
 
-    A sample that lies outside, or that this roi has not, weighs 0.
+    A sample that lies outside, or that its roi does not have, weighs 0.
     """
     shift = np.float32(0.5 if aligned else 0.0)
     start, end = start * np.float32(scale) - shift, end * np.float32(scale) - shift
@@ -212,15 +217,16 @@ def _roi_samples(
     sample = np.arange(max(int(counts.max()), 1), dtype=np.float32)
     within = (sample + np.float32(0.5)) * bin_length[:, None] / np.maximum(counts, 1)[:, None]
     origin = start[:, None] + np.arange(bins, dtype=np.float32) * bin_length[:, None]
-    places = origin[:, :, None] + within[:, None, :]
-    counted = (places >= -1) & (places <= side) & (sample < counts[:, None])[:, None, :]
+    positions = origin[:, :, None] + within[:, None, :]
+    counted = (positions >= -1) & (positions <= side) & (sample < counts[:, None])[:, None, :]
     share = counted / np.maximum(counts, 1)[:, None, None]
-    places = np.clip(places, 0, side - 1).reshape(len(start), -1)
-    low = np.floor(places).astype(int)
-    return low, np.minimum(low + 1, side - 1), places - low, share.reshape(len(start), -1)
+    positions = np.clip(positions, 0, side - 1).reshape(len(start), -1)
+    low = np.floor(positions).astype(int)
+    return low, np.minimum(low + 1, side - 1), positions - low, share.reshape(len(start), -1)
 
 
 def _grid_sample(x: Tensor, grid: Tensor, align_corners: bool) -> Tensor:
+    """x (N, C, H, W), grid (N, h, w, 2) -> (N, C, h, w)"""
     # The gradient's kernel works on eight points at a time and complains of a rest, although it does it right.
     count, height, width, _ = grid.shape
     points = grid.reshape((count, 1, height * width, 2))

@@ -28,7 +28,10 @@ def select(name: str = "auto") -> str:
 
 
 def describe() -> dict:
-    """version, device, `works` (a list), `lacks` (what is missing or slow -> the command or step that mends it)."""
+    """Tells the doctor the version and the device, a list of what `works`, and what the wing `lacks`.
+
+    `lacks` maps what is missing or slow to the command that mends it, or to "" where there is none.
+    """
     works, lacks = ["Ascend processor"] if _ascend() else [], {} if _ascend() else {"no Ascend processor": ""}
     if kernels.problem() is None:
         works.append("own kernels compiled")

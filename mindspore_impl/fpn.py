@@ -1,4 +1,4 @@
-"""The feature pyramid, in the variants that the model families use."""
+"""The feature pyramid (Lin et al., 2017)."""
 
 from typing import Literal
 
@@ -13,11 +13,12 @@ _every_second = nn.MaxPool2d(1, stride=2)
 
 
 class FPN(nn.Cell):
-    """Lateral 1x1 convolutions, a top-down path, 3x3 output convolutions, and coarser levels on top.
+    """A pyramid of maps with equally many channels, made of a backbone's maps.
 
-    YOLACT: bilinear top-down, ReLU on the outputs, two more levels by strided convolutions.
-    Mask R-CNN: nearest top-down, no ReLU, one more level by subsampling the coarsest output.
-    Pose2Seg: bilinear top-down, no ReLU, and of the outputs the finest alone.
+    Lateral 1x1 convolutions bring each map to `channels`. From the coarsest down each is resized by `top_down` and
+    added to the next finer one, and a 3x3 convolution gives each output, with a ReLU where `output_relu`. Above the
+    coarsest come `extra_levels` more, each half the size of the one before: by a strided 3x3 convolution ("conv") or by
+    every second cell ("subsample").
     """
 
     def __init__(
@@ -37,8 +38,8 @@ class FPN(nn.Cell):
             self.downsample = nn.CellList([Conv(channels, channels, 3, stride=2) for _ in range(extra_levels)])
 
     def construct(self, features: list[Tensor]) -> list[Tensor]:
-        """Maps from fine to coarse, `in_channels` of them -> as many and `extra_levels` more, fine to coarse."""
-        merged = self._merged(features)
+        """Maps (N, in_channels[k], h, w), finest first -> as many and `extra_levels` more (N, channels, h, w)."""
+        merged = self._merge(features)
         pyramid = [self.output[level](x) for level, x in enumerate(merged)]
         if self.output_relu:
             pyramid = [F.relu(x) for x in pyramid]
@@ -48,12 +49,12 @@ class FPN(nn.Cell):
         return pyramid
 
     def finest(self, features: list[Tensor]) -> Tensor:
-        """The first map of the pyramid alone, without the work for the others."""
-        x = self.output[0](self._merged(features)[0])
+        """The first of the pyramid's maps (N, channels, h, w) alone, without the work for the others."""
+        x = self.output[0](self._merge(features)[0])
         return F.relu(x) if self.output_relu else x
 
-    def _merged(self, features: list[Tensor]) -> list[Tensor]:
-        """The laterals, each with the coarser ones added to it."""
+    def _merge(self, features: list[Tensor]) -> list[Tensor]:
+        """Gives the lateral maps, each with the coarser ones added to it."""
         merged = [self.lateral[level](feature) for level, feature in enumerate(features)]
         for level in range(len(merged) - 1, 0, -1):
             size = merged[level - 1].shape[2:]

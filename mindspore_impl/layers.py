@@ -1,4 +1,4 @@
-"""The layers that the networks share: convolutions, plain, transposed and deformable, linear layers and batch norm."""
+"""The layers that networks are built of: convolutions (plain, transposed, deformable), linear layers, batch norm."""
 
 import os
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ _folding = True
 
 
 class Conv(nn.Conv2d):
-    """A convolution that keeps the size at stride 1 unless `padding` says otherwise."""
+    """A convolution (N, in, H, W) -> (N, out, h, w); without `padding` the size stays at stride 1 and an odd kernel."""
 
     def __init__(
         self,
@@ -32,7 +32,7 @@ class Conv(nn.Conv2d):
         )
 
     def convolve(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        """This convolution with other numbers in place of its own."""
+        """Runs this convolution with another weight and bias than its own."""
         out = self.conv2d(x, weight)
         return out if bias is None else self.bias_add(out, bias)
 
@@ -41,7 +41,7 @@ class Conv(nn.Conv2d):
 
 
 class ConvTranspose(nn.Conv2dTranspose):
-    """Doubles the size: a 2x2 transposed convolution of stride 2; weight (in, out, 2, 2)."""
+    """A 2x2 transposed convolution of stride 2: (N, in, H, W) -> (N, out, 2H, 2W); weight (in, out, 2, 2)."""
 
     def __init__(self, in_channels: int, out_channels: int):
         super().__init__(
@@ -50,25 +50,25 @@ class ConvTranspose(nn.Conv2dTranspose):
 
 
 class Linear(nn.Dense):
-    """(N, in) -> (N, out); weight (out, in)."""
+    """A linear layer (N, in) -> (N, out); weight (out, in)."""
 
     def __init__(self, in_channels: int, out_channels: int):
         super().__init__(in_channels, out_channels, "zeros", "zeros")
 
 
 class DeformConv(nn.Cell):
-    """DCNv2: a 3x3 convolution whose taps move and weigh themselves, as a second 3x3 convolution tells them."""
+    """A deformable 3x3 convolution (DCNv2): a second convolution tells where each tap reads and with what weight."""
 
     def __init__(self, in_channels: int, out_channels: int, stride: int = 1):
         super().__init__()
         self.stride = stride
         self.weight = Parameter(F.zeros((out_channels, in_channels, 3, 3)))
         self.bias = Parameter(F.zeros((out_channels,)))
-        # 18 channels of y, x offsets a tap, then 9 mask logits.
+        # The first 18 channels are the taps' offsets in y and x, the other 9 the logits of their weights.
         self.offset_mask = Conv(in_channels, 27, 3, stride)
 
     def convolve(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        """This convolution with other numbers in place of its own."""
+        """Runs this convolution with another weight and bias than its own."""
         offset_mask = self.offset_mask(x)
         offset, mask = offset_mask[:, :18], F.sigmoid(offset_mask[:, 18:])
         return ops.deform_conv2d(x, offset, mask, weight, bias, stride=self.stride, padding=1, dilation=1)
@@ -78,7 +78,7 @@ class DeformConv(nn.Cell):
 
 
 class BatchNorm(nn.BatchNorm2d):
-    """Batch norm over (N, H, W): eps 1e-5, a tenth of each batch into the running statistics, unbiased variance."""
+    """Batch norm over (N, H, W); a tenth of each batch goes into the running statistics, its variance unbiased."""
 
     frozen = False
 
@@ -89,17 +89,17 @@ class BatchNorm(nn.BatchNorm2d):
 
     @property
     def standing_still(self) -> bool:
-        """Whether the statistics are constants at this time."""
+        """Whether the norm uses its running statistics, and not those of the batch."""
         return self.frozen or not self.training
 
     def scale_and_shift(self) -> tuple[Tensor, Tensor]:
-        """What the norm does to each channel when its statistics stand still."""
+        """The factor and the summand (C,) of each channel that the norm comes to while its statistics stand still."""
         scale = self.gamma * F.rsqrt(self.moving_variance + self.eps)
         return scale, self.beta - self.moving_mean * scale
 
 
 class FrozenBatchNorm(BatchNorm):
-    """Batch norm whose statistics, scale and shift stand still, in training too."""
+    """A batch norm whose statistics, scale and shift stand still, in training too."""
 
     frozen = True
 
@@ -110,7 +110,7 @@ class FrozenBatchNorm(BatchNorm):
 
 
 def conv_norm(conv: Conv | DeformConv, norm: BatchNorm, x: Tensor) -> Tensor:
-    """norm(conv(x)); a norm that stands still goes into the convolution's numbers."""
+    """Gives norm(conv(x)); a norm that stands still is folded into the convolution's weight and bias."""
     if not (norm.standing_still and _folding):
         return norm(conv(x))
     scale, shift = norm.scale_and_shift()
@@ -120,7 +120,7 @@ def conv_norm(conv: Conv | DeformConv, norm: BatchNorm, x: Tensor) -> Tensor:
 
 @contextmanager
 def unfolded() -> Iterator[None]:
-    """Within it every convolution and norm runs as itself, so that each can be observed."""
+    """Lets every convolution and norm run as a module of its own, within this context, so that each can be observed."""
     global _folding
     before, _folding = (_folding, os.environ.get("MS_JIT")), False
     os.environ["MS_JIT"] = "0"  # MindSpore's switch: what is marked to be compiled runs as Python

@@ -1,4 +1,4 @@
-"""The array contract (`common/array.py`) in MindSpore.
+"""The array contract in MindSpore; `common.array.Operations` says what each function does.
 
 Several of MindSpore's own functions answer wrongly or noisily on a CPU; where one is passed over, the reason stands
 beside what is used in its place.
@@ -13,18 +13,15 @@ import numpy as np
 from mindspore import Tensor
 from mindspore import ops as F
 
-from common.array import register
+from common.array import Axes, DType, Shape, register
 from mindspore_impl import _kernels
-
-Shape = Sequence[int]
-Axes = int | tuple[int, ...] | None
 
 _DTYPES = {"float32": ms.float32, "int32": ms.int32, "bool": ms.bool_}
 
 # Creation and conversion
 
 
-def asarray(values: Any, like: Tensor, dtype: str | None = None) -> Tensor:
+def asarray(values: Any, like: Tensor, dtype: DType | None = None) -> Tensor:
     if isinstance(values, Tensor):
         return values if dtype is None else values.astype(_DTYPES[dtype])
     values = np.asarray(values)
@@ -37,15 +34,15 @@ def to_numpy(x: Tensor) -> np.ndarray:
     return x.asnumpy().copy()  # asnumpy shares the tensor's memory
 
 
-def astype(x: Tensor, dtype: str) -> Tensor:
+def astype(x: Tensor, dtype: DType) -> Tensor:
     return x.astype(_DTYPES[dtype])
 
 
-def zeros(shape: Shape, like: Tensor, dtype: str = "float32") -> Tensor:
+def zeros(shape: Shape, like: Tensor, dtype: DType = "float32") -> Tensor:
     return F.zeros(tuple(shape), dtype=_DTYPES[dtype])
 
 
-def full(shape: Shape, value: float, like: Tensor, dtype: str = "float32") -> Tensor:
+def full(shape: Shape, value: float, like: Tensor, dtype: DType = "float32") -> Tensor:
     return F.full(tuple(shape), value, dtype=_DTYPES[dtype])
 
 
@@ -261,7 +258,11 @@ def stop_gradient(x: Tensor) -> Tensor:
     return F.stop_gradient(x)
 
 
+# Beyond the contract, for tests and benchmarks: neutral code takes no gradients, and a learner those of its parameters.
+
+
 def value_and_grad(function: Callable[..., Tensor], *arrays: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """The value of a scalar function of arrays, and its gradient with respect to each of them."""
     value, gradients = ms.value_and_grad(function, tuple(range(len(arrays))))(*arrays)
     return value, gradients if isinstance(gradients, tuple) else (gradients,)  # of one array it comes bare
 

@@ -1,6 +1,6 @@
 """YOLACT and YOLACT++ (Bolya et al., 2019, 2020): prototypes and coefficients in one pass.
 
-The half that is not network (priors, targets, losses, detection) stands in `common/families/yolact`.
+What is not network (priors, targets, losses, detection) is in `common/families/yolact`.
 """
 
 from mindspore import Tensor, jit, nn
@@ -16,7 +16,7 @@ _STAGES = ("loc", "conf", "mask", "proto", "segm", "p3", "p4", "p5", "p6", "p7")
 
 
 class ProtoNet(nn.Cell):
-    """P3 -> prototypes at twice its size: (N, channels, h, w) -> (N, prototypes, 2h, 2w)."""
+    """Makes the prototypes of the pyramid's finest map: (N, channels, h, w) -> (N, prototypes, 2h, 2w)."""
 
     def __init__(self, channels: int, prototypes: int):
         super().__init__()
@@ -36,7 +36,7 @@ class ProtoNet(nn.Cell):
 
 
 class PredictionHead(nn.Cell):
-    """One level's boxes, classes and mask coefficients for each prior; the same weights serve every level."""
+    """Predicts box, class and mask coefficients for each prior of a level; the same weights serve every level."""
 
     def __init__(self, channels: int, priors_per_cell: int, num_classes: int, prototypes: int):
         super().__init__()
@@ -49,14 +49,14 @@ class PredictionHead(nn.Cell):
     def construct(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(N, channels, h, w) -> (N, priors, 4), (N, priors, classes + 1), (N, priors, prototypes)"""
         x = F.relu(self.trunk(x))
-        boxes = _by_prior(self.box(x), 4)
-        logits = _by_prior(self.classes(x), self.num_classes + 1)
-        coefficients = ops.tanh(_by_prior(self.coefficients(x), self.prototypes))
+        boxes = _split_priors(self.box(x), 4)
+        logits = _split_priors(self.classes(x), self.num_classes + 1)
+        coefficients = ops.tanh(_split_priors(self.coefficients(x), self.prototypes))
         return boxes, logits, coefficients
 
 
 class MaskIoUNet(nn.Cell):
-    """YOLACT++: a cropped soft mask -> its IoU with the truth, for each class: (N, 1, h, w) -> (N, classes)."""
+    """Predicts the IoU of a cropped soft mask with the truth, for each class: (N, 1, h, w) -> (N, classes)."""
 
     def __init__(self, num_classes: int):
         super().__init__()
@@ -75,6 +75,8 @@ class MaskIoUNet(nn.Cell):
 
 
 class Yolact(nn.Cell):
+    """The whole network: backbone, pyramid, prototypes, the head of each level, and what only training reads."""
+
     def __init__(self, settings: YolactSettings, frozen_norm: bool):
         super().__init__()
         self.settings = settings
@@ -105,6 +107,6 @@ class Yolact(nn.Cell):
         return [boxes, logits, coefficients, prototypes.permute(0, 2, 3, 1), self.semantic(pyramid[0]), *pyramid]
 
 
-def _by_prior(x: Tensor, values: int) -> Tensor:
+def _split_priors(x: Tensor, values: int) -> Tensor:
     """(N, priors_per_cell * values, h, w) -> (N, h * w * priors_per_cell, values)"""
     return x.permute(0, 2, 3, 1).reshape(x.shape[0], -1, values)

@@ -15,18 +15,15 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from tests.groups import group_of, groups
+from tests.groups import FRAMEWORKS, group_of, groups, runs_in
 
 TESTS = Path(__file__).parent
-FRAMEWORKS = ("numpy", "torch", "jittor", "mindspore")
 DEVICES = ("cpu", "cuda")
-WINGS_ONLY = {"wings"}
-WINGS_TOO = {"contract", "goldens"}
 
 
 def pytest_addoption(parser):
     parser.addoption("--framework", choices=FRAMEWORKS, default="numpy", help="the framework of this process")
-    parser.addoption("--group", choices=groups(), help="of a wing's tests those of one family, or those of none")
+    parser.addoption("--group", choices=groups(), help="of a wing's tests those of one group alone")
     parser.addoption("--device", choices=DEVICES, default="cpu", help="where tests/contract and tests/goldens compute")
 
 
@@ -44,10 +41,8 @@ def pytest_configure(config):
 def pytest_ignore_collect(collection_path, config):
     if TESTS not in collection_path.parents:
         return None
-    room = collection_path.relative_to(TESTS).parts[0]
-    if config.getoption("--framework") == "numpy":
-        return True if room in WINGS_ONLY else None
-    return None if room in WINGS_ONLY | WINGS_TOO else True
+    file = collection_path.relative_to(TESTS).as_posix()
+    return None if runs_in(file, config.getoption("--framework")) else True
 
 
 def pytest_collection_modifyitems(config, items):

@@ -1,34 +1,54 @@
-"""The groups that a wing's tests are divided into, one a model family and one for what belongs to none.
+"""How the tests are shared out among processes: by framework and, of a wing's tests, by group.
 
-A process of the tests runs one group, so that what a framework keeps of one family's networks (compiled graphs, memory
-pools) does not add up with what it keeps of the others'.
+A model family has two groups: its golden cases, some of which run networks of full size, and its other tests. What
+belongs to no family is a group of its own. A process runs one group, so that what a framework keeps of some networks
+(compiled graphs, memory pools) does not add up with what it keeps of others.
 """
 
 from functools import cache
+from pathlib import Path
 from typing import Any
 
-from common.config import model_names
-from common.models import load_settings
-
+FRAMEWORKS = ("numpy", "torch", "jittor", "mindspore")
 SHARED = "shared"
+GOLDENS = "_goldens"
+# Whose folders are the families; read without an import, so that no test depends on families by what stands here.
+_FAMILIES = Path(__file__).parents[1] / "common/families"
+# The folders of tests that run in each wing alone, and in each wing as well as in NumPy.
+_WINGS_ONLY = {"wings"}
+_WINGS_TOO = {"contract", "goldens"}
 
 
 @cache
 def families() -> tuple[str, ...]:
-    """The names of all model families, longest first, as the settings of the variants have them."""
-    return tuple(sorted({load_settings(name).family for name in model_names()}, key=lambda name: (-len(name), name)))
+    """The names of all model families, longest first: one may be the beginning of another."""
+    names = [record.parent.name for record in _FAMILIES.glob("*/family.py")]
+    return tuple(sorted(names, key=lambda name: (-len(name), name)))
 
 
 def groups() -> tuple[str, ...]:
     """The names of all groups."""
-    return (SHARED, *sorted(families()))
+    return (SHARED, *(name + ending for name in sorted(families()) for ending in ("", GOLDENS)))
+
+
+def family_in(text: str) -> str | None:
+    """The family that a text, such as a path, speaks of."""
+    return next((family for family in families() if family in text), None)
 
 
 def group_of(file: str, name: str, parameters: dict[str, Any]) -> str:
-    """The group of a test: the family that its file, its name or one of its parameters speaks of.
+    """The group of a test: that of the family which its file, its name or one of its parameters speaks of.
 
-    file: the path of the test's file; name: the test's name with its parameters' ids; parameters: their values, such as
-    a model's name, the folder of a golden case, or an object whose text has such a name.
+    file: the path of the test's file below `tests`; name: the test's name with its parameters' ids; parameters: their
+    values, such as a model's name, the folder of a golden case, or an object whose text has such a name.
     """
-    text = " ".join([file, name, *map(repr, parameters.values())])
-    return next((family for family in families() if family in text), SHARED)
+    family = family_in(" ".join([file, name, *map(repr, parameters.values())]))
+    if family is None:
+        return SHARED
+    return family + (GOLDENS if file.startswith("goldens/") else "")
+
+
+def runs_in(file: str, framework: str) -> bool:
+    """Whether a process of this framework runs a test file, or looks into a folder, of this path below `tests`."""
+    room = file.partition("/")[0]
+    return room not in _WINGS_ONLY if framework == "numpy" else room in _WINGS_ONLY | _WINGS_TOO

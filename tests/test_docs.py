@@ -15,6 +15,7 @@ import pytest
 from common import predictor
 from common.models import load_settings
 from common.results import Instances
+from torch_impl.wing import WING
 
 ROOT = Path(__file__).parents[1]
 PAGES = ("README.md", "docs/gpu.md", "docs/mask_rcnn.md", "docs/originals.md", "docs/pose2seg.md")
@@ -44,7 +45,7 @@ def test_a_command_is_understood(module, words, tmp_path, monkeypatch):
     )
     wing, _, command = module.rpartition(".")
     if wing == "torch_impl":
-        arguments = importlib.import_module(f"common.commands.{command}")._parser("torch").read(words)
+        arguments = importlib.import_module(f"common.commands.{command}")._parser(WING).read(words)
         load_settings(arguments.model, arguments.overrides)
     elif module == "weights_convert":
         arguments = importlib.import_module("weights_convert.__main__")._parser().parse_args(words)
@@ -59,14 +60,18 @@ def test_python_runs(tmp_path, monkeypatch, capsys):
         masks[0, 10:30, 20:50] = True
         boxes, probabilities = np.float32([[20, 10, 50, 30]]), np.full((1, 28, 28), 0.8, np.float32)
         labels = np.array([1])
-        return [Instances((60, 80), boxes, np.float32([0.9]), labels, masks, probabilities=probabilities)]
+        return [
+            Instances(
+                (60, 80), boxes, np.float32([0.9]), labels, masks, probabilities=probabilities, probability_boxes=boxes
+            )
+        ]
 
-    def open_model(framework, model, weights, overrides, device):
+    def open_model(wing, model, weights, overrides, device):
         card = SimpleNamespace(classes=("cat", "dog"))
         return SimpleNamespace(predict=predict), load_settings(model, overrides), card
 
     stub = ModuleType("torch_impl.predictor")
-    stub.Predictor = type("Predictor", (predictor.Predictor,), {"framework": "torch"})
+    stub.Predictor = type("Predictor", (predictor.Predictor,), {"wing": WING})
     monkeypatch.setattr(predictor, "open_model", open_model)
     monkeypatch.setitem(sys.modules, "torch_impl", ModuleType("torch_impl"))
     monkeypatch.setitem(sys.modules, "torch_impl.predictor", stub)

@@ -1,6 +1,7 @@
 """The three wings mirror each other, and nobody imports what is not theirs; read from the sources alone."""
 
 import ast
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -86,7 +87,7 @@ def test_the_wings_have_the_same_public_names(file, wing):
 
 @pytest.mark.parametrize("wing", WINGS)
 def test_a_wing_imports_its_own_framework_alone(wing):
-    others = FRAMEWORKS - WINGS[wing] | set(WINGS) - {wing} | {"benchmarks", "tests", "weights_convert"}
+    others = FRAMEWORKS - WINGS[wing] | set(WINGS) - {wing} | {"benchmarks", "tests"}
     strays = {file: imports(tree) & others for file, tree in sources(wing).items()}
     assert not {file: found for file, found in strays.items() if found}
 
@@ -105,9 +106,47 @@ def test_a_part_of_the_gpu_check_imports_one_framework():
         assert any(found <= one for one in ours), (file, found)
 
 
+ABOVE_COMMON = {"benchmarks", "tests", "triseg", "weights_convert", *WINGS}
+
+
+def above_common(tree: ast.Module) -> set[str]:
+    """The packages above `common` that a file imports: by a statement, at its top or within functions, or by a name."""
+    names = [name.partition(".")[0] for name in imported_names(tree)]
+    return {package for package in ABOVE_COMMON if any(fnmatch(package, name) for name in names)} | (
+        imports(tree) & ABOVE_COMMON
+    )
+
+
+def imported_names(tree: ast.Module) -> list[str]:
+    """The literal names that are imported by `import_module` and `__import__`; `*` is what is put into an f-string."""
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] in ("import_module", "__import__"):
+            argument = node.args[0]
+            parts = argument.values if isinstance(argument, ast.JoinedStr) else [argument]
+            if isinstance(argument, ast.Constant | ast.JoinedStr):
+                found.append("".join(part.value if isinstance(part, ast.Constant) else "*" for part in parts))
+    return found
+
+
 def test_common_imports_nothing_above_it():
-    strays = {file: imports(tree) & {"benchmarks", "tests"} for file, tree in sources("common").items()}
+    strays = {file: above_common(tree) for file, tree in sources("common").items()}
     assert not {file: found for file, found in strays.items() if found}
+
+
+@pytest.mark.parametrize(
+    ("code", "package"),
+    [
+        ("import torch_impl.ops", "torch_impl"),
+        ("def f():\n from weights_convert import model_of", "weights_convert"),
+        ("importlib.import_module('benchmarks.parity')", "benchmarks"),
+        ("import_module(f'{framework}_impl.learner')", "jittor_impl"),
+        ("import_module(f'{package}.learner')", "mindspore_impl"),
+    ],
+)
+def test_an_import_of_what_is_above_common_is_seen(code, package):
+    assert package in above_common(ast.parse(code))
+    assert not above_common(ast.parse("import_module(f'common.families.{name}.family')\nfrom common import models"))
 
 
 def test_a_difference_between_wings_is_seen():

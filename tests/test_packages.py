@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from common.data.shapes import write_shapes
-from common.packages import MissingPackage, needed
+from common.packages import MissingPackage, import_package
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("supervision", "tensorboardX", "faster_coco_eval")
@@ -25,7 +25,7 @@ def shapes(tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    "module", ["predictor", "predictions", "visualize", "commands.sinks", "commands.train", "commands.evaluate"]
+    "module", ["predictor", "results", "results.drawing", "commands.sinks", "commands.train", "commands.evaluate"]
 )
 def test_a_module_alone_asks_for_none_of_them(module):
     done = without(PACKAGES, f"import common.{module}, common.evaluation.inference, weights_convert")
@@ -34,13 +34,14 @@ def test_a_module_alone_asks_for_none_of_them(module):
 
 def test_results_without_pictures_need_nothing_to_draw():
     code = "from pathlib import Path; from common.commands.sinks import choose_sink; "
-    code += "choose_sink(Path('out'), ['json'], True, False); choose_sink(Path('x.json'), [], True, False)"
+    code += "from common.results import INSTANCES as kind; "
+    code += "choose_sink(kind, Path('out'), ['json'], True, False); choose_sink(kind, Path('x.json'), [], True, False)"
     assert without(PACKAGES, code).returncode == 0
 
 
 def command(name: str, arguments: list) -> str:
     words = [str(argument) for argument in arguments]
-    return f"from common.commands.{name} import main; run_command(lambda: main('torch', {words!r}))"
+    return f"from torch_impl.{name} import main; run_command(lambda: main({words!r}))"
 
 
 def test_training_names_what_it_lacks(shapes, tmp_path):
@@ -73,5 +74,5 @@ def test_what_a_package_itself_lacks_is_not_hidden(tmp_path, monkeypatch):
     (tmp_path / "half_there.py").write_text("import no_such_module\n")
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(ModuleNotFoundError, match="no_such_module") as caught:
-        needed("half_there", "half-there", "this")
+        import_package("half_there", "half-there", "this")
     assert not isinstance(caught.value, MissingPackage)

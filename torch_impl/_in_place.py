@@ -1,4 +1,4 @@
-"""What PyTorch can do to a layer's answer without a copy of it."""
+"""Operations that change a layer's output in its place, without a copy."""
 
 from torch import Tensor
 from torch.nn import functional as F
@@ -7,5 +7,5 @@ from torch_impl import layers
 
 
 def relu(x: Tensor) -> Tensor:
-    """Of an answer that nothing else reads; where layers run as themselves, to be observed, it is left as it was."""
+    """The ReLU of an output that nothing else reads; it is copied where layers run unfolded, to be observed."""
     return F.relu(x, inplace=layers._folding)

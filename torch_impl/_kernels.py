@@ -17,8 +17,8 @@ from torch.autograd.function import once_differentiable
 
 from common import kernels
 
-# NMS in operations of PyTorch: so many pairs of boxes are held against each other at a time, so many rounds are made
-# before it is asked whether anything has changed.
+# For NMS in operations of PyTorch: how many pairs of boxes are compared at a time, and how many rounds are made before
+# it is asked whether anything has changed.
 _PAIRS, _ROUNDS = 1 << 24, 4
 # The types of autocast. Places in an image have more digits than these hold, so that sampling is done in float32.
 _HALVES = (torch.float16, torch.bfloat16)
@@ -27,6 +27,7 @@ _HALVES = (torch.float16, torch.bfloat16)
 def roi_align(
     x: Tensor, rois: Tensor, output_size: Sequence[int], scale: float, sampling_ratio: int, aligned: bool
 ) -> Tensor:
+    """x (N, C, H, W), rois (K, 5) -> (K, C, *output_size)"""
     if x.dtype in _HALVES:
         return roi_align(x.float(), rois, output_size, scale, sampling_ratio, aligned).to(x.dtype)
     rois = rois.detach().to(x.dtype)
@@ -46,6 +47,7 @@ def roi_align(
 def nms(
     boxes: Tensor, scores: Tensor, iou_threshold: float, classes: Tensor | None = None, offset: float = 0.0
 ) -> Tensor:
+    """boxes (N, 4), scores (N,), classes (N,) or None -> (K,) int32, the positions to keep by descending score"""
     order = torch.sort(scores.detach(), descending=True, stable=True).indices
     boxes = boxes.detach().to(torch.float32)[order].contiguous()
     classes = None if classes is None else classes[order].to(torch.int32).contiguous()
@@ -67,6 +69,7 @@ def deform_conv2d(
     padding: int,
     dilation: int,
 ) -> Tensor:
+    """x (N, C, H, W), offset (N, 2 * taps, h, w), mask (N, taps, h, w), weight (O, C, kh, kw) -> (N, O, h, w)"""
     if x.dtype in _HALVES:
         wide = [None if array is None else array.float() for array in (x, offset, mask, weight, bias)]
         return deform_conv2d(*wide, stride, padding, dilation).to(x.dtype)
@@ -86,11 +89,12 @@ def deform_conv2d(
 
 
 def _library(x: Tensor) -> ctypes.CDLL | None:
-    """The compiled kernels, where they can take this tensor."""
+    """The compiled kernels, or None where they cannot take this tensor."""
     return kernels.library() if x.device.type == "cpu" and x.dtype == torch.float32 else None
 
 
 def _address(x: Tensor | None) -> int | None:
+    """Where the tensor's numbers are in memory; None of no tensor."""
     return None if x is None else x.data_ptr()
 
 
@@ -118,7 +122,7 @@ class _RoiAlign(torch.autograd.Function):
 
 
 class _DeformColumns(torch.autograd.Function):
-    """(N, C * taps, pixels): what each tap of the kernel reads, ready to be multiplied with the weights."""
+    """(N, C, H, W) -> (N, C * taps, pixels), the readings of the kernel's taps, for a product with the weights."""
 
     @staticmethod
     def forward(ctx, library, x, offset, mask, kernel, stride, padding, dilation):
@@ -156,7 +160,7 @@ class _DeformColumns(torch.autograd.Function):
 
 @functools.cache
 def torchvision_ops() -> ModuleType | None:
-    """torchvision.ops; imported only where it is needed, for that takes a while."""
+    """torchvision.ops, or None where it does not load; its import takes a while and so waits until it is needed."""
     try:
         from torchvision import ops
     except (ImportError, RuntimeError):  # a build for another PyTorch finds its operators missing
@@ -171,6 +175,7 @@ def torchvision_ops() -> ModuleType | None:
 def _roi_align(
     x: Tensor, rois: Tensor, output_size: Sequence[int], scale: float, sampling_ratio: int, aligned: bool
 ) -> Tensor:
+    """x (N, C, H, W), rois (K, 5) -> (K, C, *output_size)"""
     finite = torch.isfinite(rois).all(1)
     rois = torch.where(finite[:, None], rois, 0)
     settings = scale, sampling_ratio, aligned
@@ -190,9 +195,9 @@ def _roi_align(
 def _roi_samples(
     start: Tensor, end: Tensor, side: int, bins: int, scale: float, sampling_ratio: int, aligned: bool
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Four (K, bins * samples): the lower and the upper cell of each sample, the upper one's weight, the sample's own.
+    """Gives each sample's lower cell, upper cell, the upper one's weight and its own weight, (K, bins * samples) each.
 
-    A sample that lies outside, or that this roi has not, weighs 0.
+    A sample that lies outside, or that its roi does not have, weighs 0.
     """
     shift = 0.5 if aligned else 0.0
     start, end = start * scale - shift, end * scale - shift
@@ -206,19 +211,20 @@ def _roi_samples(
     sample = torch.arange(most, dtype=start.dtype, device=start.device)
     within = (sample + 0.5) * bin_length[:, None] / counts.clamp(min=1)[:, None]
     origin = start[:, None] + torch.arange(bins, dtype=start.dtype, device=start.device) * bin_length[:, None]
-    places = origin[:, :, None] + within[:, None, :]
-    counted = (places >= -1) & (places <= side) & (sample < counts[:, None])[:, None, :]
+    positions = origin[:, :, None] + within[:, None, :]
+    counted = (positions >= -1) & (positions <= side) & (sample < counts[:, None])[:, None, :]
     share = counted / counts.clamp(min=1)[:, None, None]
-    places = places.clamp(0, side - 1)
-    low = places.floor()
+    positions = positions.clamp(0, side - 1)
+    low = positions.floor()
     high = (low + 1).clamp(max=side - 1)
-    return low.flatten(1).to(torch.int64), high.flatten(1).to(torch.int64), (places - low).flatten(1), share.flatten(1)
+    upper = positions - low
+    return low.flatten(1).to(torch.int64), high.flatten(1).to(torch.int64), upper.flatten(1), share.flatten(1)
 
 
 def _nms(boxes: Tensor, threshold: float, classes: Tensor | None, offset: float) -> Tensor:
-    """(N,) bool, which to keep of boxes in the order of consideration."""
+    """Boxes (N, 4) by descending score, classes (N,) or None -> (N,) bool, whether a box is kept"""
     if classes is None or len(boxes) == 0:
-        return _nms_of_groups(boxes[None], threshold, offset)[0]
+        return _nms_in_groups(boxes[None], threshold, offset)[0]
     # Each class has a row of its own, with boxes of no size behind its own; the largest classes come first, and as many
     # rows are worked on together as there is memory for.
     _, group, counts = torch.unique(classes, return_inverse=True, return_counts=True)
@@ -238,13 +244,13 @@ def _nms(boxes: Tensor, threshold: float, classes: Tensor | None, offset: float)
         own = row[begin:end] - first, column[begin:end]
         padded = boxes.new_zeros(len(sizes[first:last]), sizes[first], 4)
         padded[own] = boxes[order[begin:end]]
-        keep[order[begin:end]] = _nms_of_groups(padded, threshold, offset)[own]
+        keep[order[begin:end]] = _nms_in_groups(padded, threshold, offset)[own]
         first, begin = last, end
     return keep
 
 
-def _nms_of_groups(boxes: Tensor, threshold: float, offset: float) -> Tensor:
-    """Boxes (G, N, 4) of groups that have nothing to do with each other -> (G, N) bool, which to keep."""
+def _nms_in_groups(boxes: Tensor, threshold: float, offset: float) -> Tensor:
+    """Groups of boxes (G, N, 4), each by descending score -> (G, N) bool, whether a box of its group is kept"""
     groups, count = boxes.shape[:2]
     over = torch.empty(groups, count, count, dtype=torch.bool, device=boxes.device)
     rows = max(1, _PAIRS // max(1, groups * count))
@@ -264,7 +270,7 @@ def _nms_of_groups(boxes: Tensor, threshold: float, offset: float) -> Tensor:
 
 
 def _overlapping(boxes: Tensor, rows: slice, threshold: float, offset: float) -> Tensor:
-    """(G, rows, N) bool: whether the IoU of two boxes is above the threshold, each operation rounded by itself."""
+    """Boxes (G, N, 4) -> (G, rows, N) bool, whether an IoU is above the threshold; each operation rounds by itself"""
     areas = (boxes[..., 2] - boxes[..., 0] + offset) * (boxes[..., 3] - boxes[..., 1] + offset)
     some = boxes[:, rows, None]
     sides = torch.minimum(some[..., 2:], boxes[:, None, :, 2:]) - torch.maximum(some[..., :2], boxes[:, None, :, :2])
@@ -276,6 +282,7 @@ def _overlapping(boxes: Tensor, rows: slice, threshold: float, offset: float) ->
 def _deform_columns(
     x: Tensor, offset: Tensor, mask: Tensor | None, kernel: tuple[int, int], stride: int, padding: int, dilation: int
 ) -> Tensor:
+    """(N, C, H, W) -> (N, C * taps, pixels), the reading of each tap of the kernel times the mask"""
     (images, channels, height, width), (high, wide) = x.shape, offset.shape[2:]
     taps = kernel[0] * kernel[1]
 

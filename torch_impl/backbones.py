@@ -1,4 +1,9 @@
-"""ResNet (ResNeXt, deformable) and Darknet-53: an image in, one feature map a stage out."""
+"""Backbones by their settings: ResNet (ResNeXt, deformable) and Darknet-53.
+
+Each maps an image (N, 3, H, W) to a list of maps, one a stage, from the finest to that of stride 32, and has their
+channels as `channels`. `last_stage` leaves out the stages behind it. The first `frozen_stages` of the stem, layer1,
+layer2, ... stand still in training, with their norms; with `frozen_norm` all norms do.
+"""
 
 from collections.abc import Callable
 from functools import partial
@@ -6,16 +11,16 @@ from functools import partial
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from common.config import DarknetSettings, ResNetSettings
+from common.config import BackboneSettings, DarknetSettings, ResNetSettings
 from torch_impl._in_place import relu
 from torch_impl.layers import BatchNorm, Conv, DeformConv, FrozenBatchNorm, conv_norm
 
-# What makes a batch norm of so many channels.
+# Makes the batch norm for a number of channels.
 Norm = Callable[[int], BatchNorm]
 
 
 class Bottleneck(nn.Module):
-    """1x1 to `width`, 3x3, 1x1 to `out_channels`, added to what came in."""
+    """Convolutions 1x1 to `width`, 3x3, and 1x1 to `out_channels`, added to the input or to a projection of it."""
 
     def __init__(
         self,
@@ -51,7 +56,7 @@ class Bottleneck(nn.Module):
 
 
 def residual_stage(settings: ResNetSettings, stage: int, norm: Norm) -> nn.Sequential:
-    """Stage 1 to 4 of a ResNet; all but the first halve the size."""
+    """One of the stages 1 to 4 of a ResNet; all but the first halve the height and the width."""
     depth, stem = settings.depths[stage - 1], settings.width
     width = stem * settings.groups * settings.width_per_group // 64 * 2 ** (stage - 1)
     in_channels, out_channels = stem if stage == 1 else stem * 2**stage, stem * 2 ** (stage + 1)
@@ -66,25 +71,20 @@ def residual_stage(settings: ResNetSettings, stage: int, norm: Norm) -> nn.Seque
 
 
 class ResNet(nn.Module):
-    """(N, 3, H, W) -> [C2, C3, C4, C5] at strides 4, 8, 16, 32; `last_stage` 3 leaves C5 out (the C4 models).
+    """(N, 3, H, W) -> maps of the stages 1 to 4, at strides 4, 8, 16, 32."""
 
-    The first `frozen_stages` of the stem, layer1, layer2, ... stand still in training, with their norms.
-    """
-
-    def __init__(self, settings: ResNetSettings, frozen_norm: bool, last_stage: int = 4, frozen_stages: int = 0):
+    def __init__(
+        self, settings: ResNetSettings, frozen_norm: bool, last_stage: int | None = None, frozen_stages: int = 0
+    ):
         super().__init__()
+        self.last_stage, self.frozen_stages = last_stage or len(settings.depths), frozen_stages
         self.conv1 = Conv(3, settings.width, 7, stride=2, bias=False)
         self.bn1 = norm_for(settings, frozen_norm or frozen_stages > 0)(settings.width)
-        self.last_stage, self.frozen_stages = last_stage, frozen_stages
-        for stage in range(1, last_stage + 1):
+        self.channels = [settings.width * 2 ** (stage + 1) for stage in range(1, self.last_stage + 1)]
+        for stage in range(1, self.last_stage + 1):
             norm = norm_for(settings, frozen_norm or stage < frozen_stages)
             setattr(self, f"layer{stage}", residual_stage(settings, stage, norm))
-        self.channels = [settings.width * 2 ** (stage + 1) for stage in range(1, last_stage + 1)]
-        stages = [("conv1.", "bn1."), *((f"layer{stage}.",) for stage in range(1, last_stage + 1))]
-        frozen = sum(stages[:frozen_stages], ())
-        for name, parameter in self.named_parameters():
-            if name.startswith(frozen):
-                parameter.requires_grad = False
+        _freeze(self, ("conv1.", "bn1."), frozen_stages)
 
     def forward(self, image: Tensor) -> list[Tensor]:
         x = relu(conv_norm(self.conv1, self.bn1, image))
@@ -97,7 +97,7 @@ class ResNet(nn.Module):
 
 
 class DarknetConv(nn.Module):
-    """Convolution, norm, leaky ReLU with slope 0.1."""
+    """A convolution, its norm, and a leaky ReLU of slope 0.1."""
 
     def __init__(self, in_channels: int, out_channels: int, kernel: int, stride: int, norm: Norm):
         super().__init__()
@@ -109,7 +109,7 @@ class DarknetConv(nn.Module):
 
 
 class DarknetBlock(nn.Module):
-    """1x1 to half the channels, 3x3 back, added to what came in."""
+    """Convolutions 1x1 to half the channels and 3x3 back to all, added to the input."""
 
     def __init__(self, channels: int, norm: Norm):
         super().__init__()
@@ -121,35 +121,49 @@ class DarknetBlock(nn.Module):
 
 
 class Darknet(nn.Module):
-    """(N, 3, H, W) -> five feature maps at strides 2, 4, 8, 16, 32."""
+    """(N, 3, H, W) -> maps of the stages 1 to 5, at strides 2, 4, 8, 16, 32."""
 
-    def __init__(self, settings: DarknetSettings, norm: Norm):
+    def __init__(
+        self, settings: DarknetSettings, frozen_norm: bool, last_stage: int | None = None, frozen_stages: int = 0
+    ):
         super().__init__()
-        self.stem = DarknetConv(3, 32, 3, 1, norm)
-        self.channels = [64 * 2**stage for stage in range(5)]
-        for stage, (depth, channels) in enumerate(zip(settings.depths, self.channels, strict=True), start=1):
+        self.last_stage, self.frozen_stages = last_stage or len(settings.depths), frozen_stages
+        self.stem = DarknetConv(3, 32, 3, 1, norm_for(settings, frozen_norm or frozen_stages > 0))
+        self.channels = [32 * 2**stage for stage in range(1, self.last_stage + 1)]
+        for stage, channels in enumerate(self.channels, start=1):
+            norm = norm_for(settings, frozen_norm or stage < frozen_stages)
             downsample = DarknetConv(channels // 2, channels, 3, 2, norm)
-            blocks = [DarknetBlock(channels, norm) for _ in range(depth)]
+            blocks = [DarknetBlock(channels, norm) for _ in range(settings.depths[stage - 1])]
             setattr(self, f"layer{stage}", nn.Sequential(downsample, *blocks))
+        _freeze(self, ("stem.",), frozen_stages)
 
     def forward(self, image: Tensor) -> list[Tensor]:
         x = self.stem(image)
         features = []
-        for stage in range(1, 6):
+        for stage in range(1, self.last_stage + 1):
             x = getattr(self, f"layer{stage}")(x)
             features.append(x)
         return features
 
 
-def norm_for(settings: ResNetSettings, frozen_norm: bool) -> Norm:
-    """What makes the norms of a ResNet's stages."""
+def norm_for(settings: BackboneSettings, frozen_norm: bool) -> Norm:
+    """Gives what makes the batch norms of a backbone: frozen ones, or such that learn."""
     return partial(FrozenBatchNorm if frozen_norm else BatchNorm, eps=settings.norm_eps)
 
 
+def _freeze(network: nn.Module, stem: tuple[str, ...], frozen_stages: int) -> None:
+    """Takes the first `frozen_stages` out of training; `stem` has the beginnings of the stem's parameter names."""
+    frozen = (*stem, *(f"layer{stage}." for stage in range(1, frozen_stages))) if frozen_stages else ()
+    for name, parameter in network.named_parameters():
+        if name.startswith(frozen):
+            parameter.requires_grad = False
+
+
+_BACKBONES = {"resnet": ResNet, "darknet": Darknet}
+
+
 def build_backbone(
-    settings: ResNetSettings | DarknetSettings, frozen_norm: bool, last_stage: int = 4, frozen_stages: int = 0
+    settings: BackboneSettings, frozen_norm: bool, last_stage: int | None = None, frozen_stages: int = 0
 ) -> ResNet | Darknet:
-    """The backbone that the settings name; `last_stage` and `frozen_stages` are a ResNet's."""
-    if settings.kind == "resnet":
-        return ResNet(settings, frozen_norm, last_stage, frozen_stages)
-    return Darknet(settings, FrozenBatchNorm if frozen_norm else BatchNorm)
+    """Builds the backbone that the settings tell by their `kind`."""
+    return _BACKBONES[settings.kind](settings, frozen_norm, last_stage, frozen_stages)

@@ -24,7 +24,10 @@ def select(name: str = "auto") -> str:
 
 
 def describe() -> dict:
-    """version, device, `works` (a list), `lacks` (what is missing or slow -> the command or step that mends it)."""
+    """Tells the doctor the version and the device, a list of what `works`, and what the wing `lacks`.
+
+    `lacks` maps what is missing or slow to the command that mends it, or to "" where there is none.
+    """
     gpu = torch.cuda.is_available()
     works, lacks = [torch.cuda.get_device_name()] if gpu else [], {} if gpu else {"no GPU": ""}
     if _kernels.torchvision_ops() is not None:

@@ -1,7 +1,12 @@
 """`python -m torch_impl.evaluate`: see `--help`."""
 
-from common.commands.evaluate import main
+from functools import partial
+
+from common.commands import evaluate
 from common.errors import run_command
+from torch_impl.wing import WING
+
+main = partial(evaluate.main, WING)
 
 if __name__ == "__main__":
-    run_command(lambda: main("torch"))
+    run_command(main)

@@ -1,4 +1,4 @@
-"""The layers that the networks share: convolutions, plain, transposed and deformable, linear layers and batch norm."""
+"""The layers that networks are built of: convolutions (plain, transposed, deformable), linear layers, batch norm."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +13,7 @@ _folding = True
 
 
 class Conv(nn.Conv2d):
-    """A convolution that keeps the size at stride 1 unless `padding` says otherwise."""
+    """A convolution (N, in, H, W) -> (N, out, h, w); without `padding` the size stays at stride 1 and an odd kernel."""
 
     def __init__(
         self,
@@ -30,7 +30,7 @@ class Conv(nn.Conv2d):
         super().__init__(in_channels, out_channels, kernel, stride, padding, dilation, groups, bias)
 
     def convolve(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        """This convolution with other numbers in place of its own."""
+        """Runs this convolution with another weight and bias than its own."""
         return F.conv2d(x, weight, bias, self.stride, self.padding, self.dilation, self.groups)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -38,7 +38,7 @@ class Conv(nn.Conv2d):
 
 
 class ConvTranspose(nn.ConvTranspose2d):
-    """Doubles the size: a 2x2 transposed convolution of stride 2; weight (in, out, 2, 2)."""
+    """A 2x2 transposed convolution of stride 2: (N, in, H, W) -> (N, out, 2H, 2W); weight (in, out, 2, 2)."""
 
     def __init__(self, in_channels: int, out_channels: int):
         super().__init__(in_channels, out_channels, 2, stride=2)
@@ -48,7 +48,7 @@ class ConvTranspose(nn.ConvTranspose2d):
 
 
 class Linear(nn.Linear):
-    """(N, in) -> (N, out); weight (out, in)."""
+    """A linear layer (N, in) -> (N, out); weight (out, in)."""
 
     def __init__(self, in_channels: int, out_channels: int):
         super().__init__(in_channels, out_channels)
@@ -58,18 +58,18 @@ class Linear(nn.Linear):
 
 
 class DeformConv(nn.Module):
-    """DCNv2: a 3x3 convolution whose taps move and weigh themselves, as a second 3x3 convolution tells them."""
+    """A deformable 3x3 convolution (DCNv2): a second convolution tells where each tap reads and with what weight."""
 
     def __init__(self, in_channels: int, out_channels: int, stride: int = 1):
         super().__init__()
         self.stride = stride
         self.weight = nn.Parameter(torch.zeros(out_channels, in_channels, 3, 3))
         self.bias = nn.Parameter(torch.zeros(out_channels))
-        # 18 channels of y, x offsets a tap, then 9 mask logits.
+        # The first 18 channels are the taps' offsets in y and x, the other 9 the logits of their weights.
         self.offset_mask = Conv(in_channels, 27, 3, stride)
 
     def convolve(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        """This convolution with other numbers in place of its own."""
+        """Runs this convolution with another weight and bias than its own."""
         offset_mask = self.offset_mask(x)
         offset, mask = offset_mask[:, :18], torch.sigmoid(offset_mask[:, 18:])
         return ops.deform_conv2d(x, offset, mask, weight, bias, stride=self.stride, padding=1, dilation=1)
@@ -79,7 +79,7 @@ class DeformConv(nn.Module):
 
 
 class BatchNorm(nn.Module):
-    """Batch norm over (N, H, W): eps 1e-5, momentum 0.1, unbiased running variance."""
+    """Batch norm over (N, H, W); a tenth of each batch goes into the running statistics, its variance unbiased."""
 
     frozen = False
 
@@ -93,11 +93,11 @@ class BatchNorm(nn.Module):
 
     @property
     def standing_still(self) -> bool:
-        """Whether the statistics are constants at this time."""
+        """Whether the norm uses its running statistics, and not those of the batch."""
         return self.frozen or not self.training
 
     def scale_and_shift(self) -> tuple[Tensor, Tensor]:
-        """What the norm does to each channel when its statistics stand still."""
+        """The factor and the summand (C,) of each channel that the norm comes to while its statistics stand still."""
         scale = self.weight * torch.rsqrt(self.running_var + self.eps)
         return scale, self.bias - self.running_mean * scale
 
@@ -118,7 +118,7 @@ class BatchNorm(nn.Module):
 
 
 class FrozenBatchNorm(BatchNorm):
-    """Batch norm whose statistics, scale and shift stand still, in training too."""
+    """A batch norm whose statistics, scale and shift stand still, in training too."""
 
     frozen = True
 
@@ -129,7 +129,7 @@ class FrozenBatchNorm(BatchNorm):
 
 
 def conv_norm(conv: Conv | DeformConv, norm: BatchNorm, x: Tensor) -> Tensor:
-    """norm(conv(x)); a norm that stands still goes into the convolution's numbers and saves a pass."""
+    """Gives norm(conv(x)); a norm that stands still is folded into the convolution's weight and bias."""
     if not (norm.standing_still and _folding):
         return norm(conv(x))
     scale, shift = norm.scale_and_shift()
@@ -139,7 +139,7 @@ def conv_norm(conv: Conv | DeformConv, norm: BatchNorm, x: Tensor) -> Tensor:
 
 @contextmanager
 def unfolded() -> Iterator[None]:
-    """Within it every convolution and norm runs as itself, so that each can be observed."""
+    """Lets every convolution and norm run as a module of its own, within this context, so that each can be observed."""
     global _folding
     before, _folding = _folding, False
     try:

@@ -1,4 +1,4 @@
-"""Hooks on a network's modules, for whoever wants to see or change what flows between them."""
+"""Hooks on a network's modules, which let an observer see and change what flows between them."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +11,10 @@ from common.observing import Observer
 
 @contextmanager
 def observed(network: nn.Module, observer: Observer) -> Iterator[None]:
-    """Within it the observer sees the modules that it watches; norms must be `unfolded` to be modules of their own."""
+    """Calls the observer for the modules that it watches, within this context.
+
+    A norm is a module of its own only where `layers.unfolded` is entered, too.
+    """
     handles = []
     for path, module in network.named_modules():
         if observer.watches(path):

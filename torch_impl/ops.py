@@ -1,4 +1,4 @@
-"""The array contract (`common/array.py`) in PyTorch."""
+"""The array contract in PyTorch; `common.array.Operations` says what each function does."""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -9,16 +9,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from common.array import register
+from common.array import Axes, DType, Shape, register
 from torch_impl import _kernels
-
-Shape = Sequence[int]
-Axes = int | tuple[int, ...] | None
 
 # Creation and conversion
 
 
-def asarray(values: Any, like: Tensor, dtype: str | None = None) -> Tensor:
+def asarray(values: Any, like: Tensor, dtype: DType | None = None) -> Tensor:
     if not isinstance(values, Tensor):
         values = torch.tensor(np.ascontiguousarray(values) if isinstance(values, np.ndarray) else values)
     if dtype is not None:
@@ -36,15 +33,15 @@ def to_numpy(x: Tensor) -> np.ndarray:
     return (x.float() if x.dtype in (torch.float16, torch.bfloat16) else x).numpy().copy()
 
 
-def astype(x: Tensor, dtype: str) -> Tensor:
+def astype(x: Tensor, dtype: DType) -> Tensor:
     return x.to(getattr(torch, dtype))
 
 
-def zeros(shape: Shape, like: Tensor, dtype: str = "float32") -> Tensor:
+def zeros(shape: Shape, like: Tensor, dtype: DType = "float32") -> Tensor:
     return torch.zeros(tuple(shape), dtype=getattr(torch, dtype), device=like.device)
 
 
-def full(shape: Shape, value: float, like: Tensor, dtype: str = "float32") -> Tensor:
+def full(shape: Shape, value: float, like: Tensor, dtype: DType = "float32") -> Tensor:
     return torch.full(tuple(shape), value, dtype=getattr(torch, dtype), device=like.device)
 
 
@@ -253,7 +250,11 @@ def stop_gradient(x: Tensor) -> Tensor:
     return x.detach()
 
 
+# Beyond the contract, for tests and benchmarks: neutral code takes no gradients, and a learner those of its parameters.
+
+
 def value_and_grad(function: Callable[..., Tensor], *arrays: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """The value of a scalar function of arrays, and its gradient with respect to each of them."""
     leaves = [array.detach().requires_grad_() for array in arrays]
     with torch.enable_grad():
         value = function(*leaves)

@@ -1,6 +1,6 @@
 """YOLACT and YOLACT++ (Bolya et al., 2019, 2020): prototypes and coefficients in one pass.
 
-The half that is not network (priors, targets, losses, detection) stands in `common/families/yolact`.
+What is not network (priors, targets, losses, detection) is in `common/families/yolact`.
 """
 
 import torch
@@ -15,7 +15,7 @@ from torch_impl.layers import Conv
 
 
 class ProtoNet(nn.Module):
-    """P3 -> prototypes at twice its size: (N, channels, h, w) -> (N, prototypes, 2h, 2w)."""
+    """Makes the prototypes of the pyramid's finest map: (N, channels, h, w) -> (N, prototypes, 2h, 2w)."""
 
     def __init__(self, channels: int, prototypes: int):
         super().__init__()
@@ -35,7 +35,7 @@ class ProtoNet(nn.Module):
 
 
 class PredictionHead(nn.Module):
-    """One level's boxes, classes and mask coefficients for each prior; the same weights serve every level."""
+    """Predicts box, class and mask coefficients for each prior of a level; the same weights serve every level."""
 
     def __init__(self, channels: int, priors_per_cell: int, num_classes: int, prototypes: int):
         super().__init__()
@@ -48,14 +48,14 @@ class PredictionHead(nn.Module):
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(N, channels, h, w) -> (N, priors, 4), (N, priors, classes + 1), (N, priors, prototypes)"""
         x = F.relu(self.trunk(x))
-        boxes = _by_prior(self.box(x), 4)
-        logits = _by_prior(self.classes(x), self.num_classes + 1)
-        coefficients = torch.tanh(_by_prior(self.coefficients(x), self.prototypes))
+        boxes = _split_priors(self.box(x), 4)
+        logits = _split_priors(self.classes(x), self.num_classes + 1)
+        coefficients = torch.tanh(_split_priors(self.coefficients(x), self.prototypes))
         return boxes, logits, coefficients
 
 
 class MaskIoUNet(nn.Module):
-    """YOLACT++: a cropped soft mask -> its IoU with the truth, for each class: (N, 1, h, w) -> (N, classes)."""
+    """Predicts the IoU of a cropped soft mask with the truth, for each class: (N, 1, h, w) -> (N, classes)."""
 
     def __init__(self, num_classes: int):
         super().__init__()
@@ -74,6 +74,8 @@ class MaskIoUNet(nn.Module):
 
 
 class Yolact(nn.Module):
+    """The whole network: backbone, pyramid, prototypes, the head of each level, and what only training reads."""
+
     def __init__(self, settings: YolactSettings, frozen_norm: bool):
         super().__init__()
         self.settings = settings
@@ -97,6 +99,6 @@ class Yolact(nn.Module):
         return outputs | {f"p{level}": feature for level, feature in enumerate(pyramid, start=3)}
 
 
-def _by_prior(x: Tensor, values: int) -> Tensor:
+def _split_priors(x: Tensor, values: int) -> Tensor:
     """(N, priors_per_cell * values, h, w) -> (N, h * w * priors_per_cell, values)"""
     return x.permute(0, 2, 3, 1).reshape(x.shape[0], -1, values)

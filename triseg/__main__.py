@@ -54,8 +54,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         importlib.import_module(command.module).main()
         return
     framework, rest = chosen_framework(rest)
-    module = importlib.import_module(command.module.format(framework=framework))
-    module.main(framework, rest)
+    importlib.import_module(command.module.format(framework=framework)).main(rest)
 
 
 def chosen_framework(words: Sequence[str]) -> tuple[str, list[str]]:

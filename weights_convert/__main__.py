@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from common.errors import UserError, run_command
-from weights_convert.conversion import SOURCE_FORMATS, TARGET_FORMATS, convert, target_formats, write
+from weights_convert.conversion import convert, formats, target_formats, write
 
 _EXAMPLES = """examples:
   python -m weights_convert yolact_base_54_800000.pth yolact_base.safetensors
@@ -20,9 +20,10 @@ _EXAMPLES = """examples:
 
 
 def main() -> None:
+    """Runs the command: reads SOURCE, writes DEST and its card, and says what was converted."""
     arguments = _parser().parse_args()
     weights, card = convert(arguments.source, arguments.model, arguments.source_format)
-    target_format = arguments.to or _format_of_suffix(arguments.dest, arguments.model or card.model)
+    target_format = arguments.to or _find_format(arguments.dest, arguments.model or card.model)
     write(arguments.dest, weights, card, target_format, arguments.model)
     numbers = sum(array.size for array in weights.values())
     trained = f", iteration {card.iteration}" if card.iteration is not None else ""
@@ -31,6 +32,8 @@ def main() -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
+    sources = [name for name, each in formats().items() if each.read]
+    targets = [name for name, each in formats().items() if each.write]
     parser = argparse.ArgumentParser(
         prog="python -m weights_convert",
         description=__doc__,
@@ -40,12 +43,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("source", type=Path, metavar="SOURCE", help="a checkpoint; .pth .pkl .ckpt .npz .safetensors")
     parser.add_argument("dest", type=Path, metavar="DEST", help="the file to write; a card (.json) comes beside it")
     parser.add_argument("--model", help="the variant, where neither the card, the file's name nor its arrays tell")
-    parser.add_argument("--from", dest="source_format", choices=SOURCE_FORMATS, help="default: told by its keys")
-    parser.add_argument("--to", choices=TARGET_FORMATS, help="default: told by DEST's ending")
+    parser.add_argument("--from", dest="source_format", choices=sources, help="default: told by its keys")
+    parser.add_argument("--to", choices=targets, help="default: told by DEST's ending")
     return parser
 
 
-def _format_of_suffix(dest: Path, model: str) -> str:
+def _find_format(dest: Path, model: str) -> str:
+    """The only format of a model's files that has the ending of `dest`."""
     formats = target_formats(model)
     fitting = [name for name, suffixes in formats.items() if dest.suffix in suffixes]
     if len(fitting) != 1:

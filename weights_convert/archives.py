@@ -8,7 +8,10 @@ from weights_convert.pickled_arrays import Budget
 
 
 def open_archive(path: Path, stored_only: bool) -> zipfile.ZipFile:
-    """`stored_only`: the format never compresses, so that a compressed entry is a bomb or a fake."""
+    """A zip whose entries' names and sizes have been checked.
+
+    stored_only: the format never compresses, so that a compressed entry is a bomb or a fake, and refused.
+    """
     archive = zipfile.ZipFile(path)
     try:
         _check(archive, path.stat().st_size, stored_only)
@@ -19,6 +22,7 @@ def open_archive(path: Path, stored_only: bool) -> zipfile.ZipFile:
 
 
 def read_entry(archive: zipfile.ZipFile, name: str) -> bytes:
+    """The bytes of the entry of this name, which the archive must have."""
     try:
         return archive.read(name)
     except KeyError:

@@ -1,4 +1,4 @@
-"""What training takes over from weights of other classes: all but the rows of classes that the weights do not know."""
+"""Training from weights of other classes: a class keeps the rows of its name, and a new one gets drawn rows."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,26 +6,30 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from weights_convert.class_names import unnamed
+from common.data.class_names import unnamed
 
 Weights = dict[str, np.ndarray]
 
 
 class ClassRows(NamedTuple):
-    """How the rows of a head's arrays belong to classes: `groups` times all classes, with `width` rows for each.
+    """A layout of the rows of a head's arrays: `groups` times all classes, with `width` rows for each class.
 
-    background: where among the classes it stands, if it has rows at all.
+    background: where among the classes the background stands; None if it has no rows.
     """
 
     background: Literal["first", "last"] | None = None
     groups: int = 1
     width: int = 1
 
-    def of_classes(self, classes: int) -> np.ndarray:
-        """(groups, classes with the background, width): the rows' numbers, with the background before the classes."""
+    def rows_by_class(self, classes: int) -> np.ndarray:
+        """The rows' numbers as (groups, classes with the background, width), with the background before the classes."""
         count = classes + (self.background is not None)
         rows = np.arange(self.groups * count * self.width).reshape(self.groups, count, self.width)
         return np.roll(rows, 1, axis=1) if self.background == "last" else rows
+
+    def classes_in(self, rows: int) -> int:
+        """The number of classes, without the background, that a head of so many rows was made for."""
+        return rows // (self.groups * self.width) - (self.background is not None)
 
 
 @dataclass(frozen=True)
@@ -66,19 +70,19 @@ def start_from(
 ) -> Start:
     """Fits weights that know `known_classes` to a network of `classes`, whose initial numbers are `drawn`.
 
-    heads: by how the names of their arrays begin, those whose rows belong to classes. A class keeps the rows of the
-    class of its name, in every head, and the background its own; a class that the weights do not know gets drawn ones.
-    Arrays of another shape for any other reason are drawn as a whole; the network's arrays that the weights do not have
-    are the caller's.
+    heads: the layouts of the layers whose rows belong to classes, by how the names of their arrays begin. A class keeps
+    the rows of the class of its name, in every head, and the background its own; a class that the weights do not know
+    gets drawn ones. Arrays of another shape for any other reason are drawn as a whole. The result has no arrays that
+    the weights do not have.
     """
-    sources = _sources(known_classes, classes)
+    sources = _match_classes(known_classes, classes)
     if list(sources) == list(range(len(known_classes))):
         heads = {}
     merged, mixed, skipped = dict(weights), [], []
     for name, array in weights.items():
         start = drawn[name]
         rows = next((rows for prefix, rows in heads.items() if name.startswith(prefix)), None)
-        fitted = array if rows is None else _merged(array, start, rows, len(known_classes), sources)
+        fitted = array if rows is None else _merge_rows(array, start, rows, len(known_classes), sources)
         if fitted is None or fitted.shape != start.shape:
             skipped.append(name)
             del merged[name]
@@ -94,8 +98,11 @@ def start_from(
     )
 
 
-def _sources(known: Sequence[str], classes: Sequence[str]) -> list[int | None]:
-    """Which of the known classes each class is; one whose name nobody knows may be any, and is the one in its place."""
+def _match_classes(known: Sequence[str], classes: Sequence[str]) -> list[int | None]:
+    """For each class the position of the known class that it is, or None.
+
+    A known class without a name may be any; among equally many it is taken for the class at its own position.
+    """
     by_name = {name: number for number, name in enumerate(known)}
     is_same_count = len(known) == len(classes)
     return [
@@ -104,11 +111,11 @@ def _sources(known: Sequence[str], classes: Sequence[str]) -> list[int | None]:
     ]
 
 
-def _merged(
+def _merge_rows(
     array: np.ndarray, start: np.ndarray, rows: ClassRows, known: int, sources: Sequence[int | None]
 ) -> np.ndarray | None:
-    """`start` with the rows of `array` where there are any for a class; None where either has no such layout."""
-    theirs, ours = rows.of_classes(known), rows.of_classes(len(sources))
+    """`start` with the rows of `array` for every class that has some there; None where either has another layout."""
+    theirs, ours = rows.rows_by_class(known), rows.rows_by_class(len(sources))
     if (len(array), len(start)) != (theirs.size, ours.size) or array.shape[1:] != start.shape[1:]:
         return None
     offset = int(rows.background is not None)

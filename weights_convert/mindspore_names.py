@@ -1,4 +1,4 @@
-"""What MindSpore calls a norm's parameters; all else has its canonical name there."""
+"""MindSpore's names for the parameters of norms; all other arrays have their canonical names there."""
 
 from collections.abc import Mapping
 
@@ -9,11 +9,13 @@ _CANONICAL_LEAVES = {mindspore: canonical for canonical, mindspore in _LEAVES.it
 
 
 def to_mindspore(weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Canonical arrays under MindSpore's names; a norm is a layer that has a running mean."""
     norms = {name.removesuffix(".running_mean") for name in weights if name.endswith(".running_mean")}
     return {_renamed(name, _LEAVES) if name.rpartition(".")[0] in norms else name: a for name, a in weights.items()}
 
 
 def from_mindspore(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The arrays of a MindSpore checkpoint under canonical names."""
     return {_renamed(name, _CANONICAL_LEAVES): array for name, array in arrays.items()}
 
 

@@ -55,6 +55,7 @@ class PickleMachine:
         self._memo: dict[int, Any] = {}
 
     def load(self) -> Any:
+        """The value that the pickle builds."""
         # The last opcode that genops gives is STOP; without one it raises.
         for opcode, argument, _ in pickletools.genops(self._stream):
             self._step(opcode.name, argument)
@@ -230,6 +231,7 @@ class Stateful:
     """Something that a pickle builds in two steps: a call, then its state."""
 
     def set_state(self, state: Any) -> None:
+        """Takes the state that the pickle gives."""
         raise NotImplementedError
 
 

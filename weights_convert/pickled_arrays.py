@@ -1,4 +1,4 @@
-"""What the pickles of NumPy, PyTorch and Jittor build: descriptions, made into arrays when all bytes are there."""
+"""The values that pickles of NumPy, PyTorch and Jittor build: descriptions of arrays whose bytes are read later."""
 
 import math
 import re
@@ -33,6 +33,7 @@ class Budget:
         self._left = 2**28 + 32 * file_bytes
 
     def take(self, count: int, what: str) -> None:
+        """Spends so many bytes; `what` is the value that an error speaks of."""
         self._left -= count
         if self._left < 0:
             raise Refused(f"{what} unfolds into far more bytes than the file has")
@@ -46,6 +47,7 @@ def array_from_bytes(data: bytes | memoryview, dtype: str, shape: tuple[int, ...
 
 
 def itemsize(dtype: str) -> int:
+    """The bytes of one number of a type, which is NumPy's name or "bfloat16"."""
     return 2 if dtype == "bfloat16" else np.dtype(dtype).itemsize
 
 
@@ -60,6 +62,7 @@ class PickledDtype(Stateful):
         self.order = state[1]
 
     def spelled(self) -> str:
+        """NumPy's name of the type, with its byte order; anything but plain numbers is refused."""
         if not isinstance(self.name, str) or not _DTYPE.fullmatch(self.name) or self.order not in ("<", ">", "=", "|"):
             raise Refused(f"an array of dtype {str(self.name)[:20]!r}; weights are plain numbers")
         return np.dtype(self.name).newbyteorder(self.order).str
@@ -75,6 +78,7 @@ class PickledArray(Stateful):
         *_, self.shape, self.dtype, self.fortran, self.data = state
 
     def array(self, budget: Budget) -> np.ndarray:
+        """A copy of the numbers, whose bytes are taken from the budget of the file."""
         if not isinstance(self.dtype, PickledDtype):
             raise Refused("an array without a dtype")
         data = self.data.encode("latin1") if isinstance(self.data, str) else self.data  # Python 2 wrote bytes as text
@@ -97,6 +101,7 @@ class Storage:
 
     @property
     def nbytes(self) -> int:
+        """The bytes that the storage is declared to have."""
         return self.count * itemsize(self.dtype)
 
 
@@ -114,6 +119,7 @@ class PickledTensor:
             raise ValueError("a tensor's size and stride differ in length")
 
     def array(self, budget: Budget) -> np.ndarray:
+        """A contiguous copy of the view, whose bytes are taken from the budget of the file."""
         width = itemsize(self.storage.dtype)
         count = math.prod(self.size)
         budget.take(count * width, "a tensor")

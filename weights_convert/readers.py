@@ -68,7 +68,7 @@ def read_foreign(path: str | os.PathLike) -> dict[str, np.ndarray]:
 
 
 def _printable(text: object) -> str:
-    """What a file made us say: one line, without its control characters."""
+    """A text that a file may have chosen, as one short line without control characters."""
     return ascii(str(text))[1:-1][:_LONGEST_NAME]
 
 

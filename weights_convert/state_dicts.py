@@ -1,6 +1,7 @@
-"""An original's state dict written down as a list: each array's name there, its canonical name and its shape."""
+"""A state dict written down as a list: the name of each array in the file, its canonical name and its shape."""
 
-from collections.abc import Collection, Mapping
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -11,30 +12,99 @@ from common.weights import check_fit, differences
 Weights = dict[str, np.ndarray]
 Shapes = Mapping[str, tuple[int, ...]]
 
+# PyTorch's count of the batches that a norm has seen, which the canonical form leaves out.
+COUNTER = "num_batches_tracked"
+
 
 class Entry(NamedTuple):
-    """One array of the original's state dict; `canonical` is None for what the canonical form does not have."""
+    """One array of an upstream's state dict.
+
+    canonical: its canonical name; None for an array that the canonical form does not have, which a file may lack.
+    written: what is written for such an array: its numbers, or the canonical name of the array that it repeats.
+    """
 
     original: str
     canonical: str | None
     shape: tuple[int, ...]
+    written: np.ndarray | str | None = None
 
 
 def conv(original: str, canonical: str, out: int, into: int, kernel: int, bias: bool = True) -> list[Entry]:
+    """The arrays of a convolution from `into` to `out` channels."""
     entries = [Entry(f"{original}.weight", f"{canonical}.weight", (out, into, kernel, kernel))]
     return [*entries, Entry(f"{original}.bias", f"{canonical}.bias", (out,))] if bias else entries
 
 
 def linear(original: str, canonical: str, out: int, into: int) -> list[Entry]:
+    """The arrays of a linear layer from `into` to `out` numbers."""
     return [
         Entry(f"{original}.weight", f"{canonical}.weight", (out, into)),
         Entry(f"{original}.bias", f"{canonical}.bias", (out,)),
     ]
 
 
-def norm(original: str, canonical: str, channels: int) -> list[Entry]:
+def norm(original: str, canonical: str, channels: int, counter: bool = False) -> list[Entry]:
+    """The arrays of a batch norm, and PyTorch's counter behind them if the file has it."""
     leaves = ("weight", "bias", "running_mean", "running_var")
-    return [Entry(f"{original}.{leaf}", f"{canonical}.{leaf}", (channels,)) for leaf in leaves]
+    entries = [Entry(f"{original}.{leaf}", f"{canonical}.{leaf}", (channels,)) for leaf in leaves]
+    return [*entries, Entry(f"{original}.{COUNTER}", None, (), np.zeros((), np.int64))] if counter else entries
+
+
+def shapes_of(entries: Iterable[Entry]) -> dict[str, tuple[int, ...]]:
+    """The shapes of a state dict's arrays by canonical name, in the state dict's order."""
+    return {entry.canonical: entry.shape for entry in entries if entry.canonical}
+
+
+def read(
+    source: Mapping[str, np.ndarray],
+    entries: Collection[Entry],
+    heads: tuple[str, ...],
+    model: str,
+    origin: str,
+) -> Weights:
+    """A state dict's arrays under canonical names; every name must be known and every one used.
+
+    Arrays whose canonical name begins as one of `heads` may have any shape: another number of classes.
+    """
+    resized = {e.original for e in entries if e.canonical and e.canonical.startswith(heads)}
+    dispensable = {e.original for e in entries if not e.canonical}
+    shapes = {e.original: e.shape for e in entries}
+    check(source, shapes, model, origin, any_shape=resized, optional=dispensable)
+    return {e.canonical: source[e.original] for e in entries if e.canonical}
+
+
+def write(weights: Mapping[str, np.ndarray], entries: Collection[Entry], model: str, origin: str) -> Weights:
+    """Canonical weights as a state dict, in the order of `entries`."""
+    check(weights, shapes_of(entries), model, origin)
+    return {entry.original: _written(entry, weights) for entry in entries}
+
+
+def renamed(source: Mapping[str, np.ndarray], current_name: Callable[[str], str], origin: str) -> Weights:
+    """A state dict whose older names are brought up to date; an array under both of its names is refused."""
+    arrays = {}
+    for name, array in source.items():
+        new = current_name(name)
+        if new in arrays:
+            raise UserError(f"{origin}: it holds {new} twice, under its old name too")
+        arrays[new] = array
+    return arrays
+
+
+def without(source: Mapping[str, np.ndarray], pattern: str) -> Weights:
+    """A state dict without the arrays whose whole name fits a regular expression."""
+    return {name: array for name, array in source.items() if not re.fullmatch(pattern, name)}
+
+
+def without_counters(source: Mapping[str, np.ndarray]) -> Weights:
+    """A state dict without PyTorch's counters."""
+    return {name: array for name, array in source.items() if not name.endswith(f".{COUNTER}")}
+
+
+def without_prefix(source: Mapping[str, np.ndarray]) -> Weights:
+    """A state dict without the `module.` that a network trained on several GPUs has before all of its names."""
+    if not all(name.startswith("module.") for name in source):
+        return dict(source)
+    return {name.removeprefix("module."): array for name, array in source.items()}
 
 
 def check(
@@ -75,8 +145,7 @@ def fit_for_finetuning(
     return kept, skipped
 
 
-def without_prefix(source: Mapping[str, np.ndarray]) -> Weights:
-    """Drops the `module.` that a network trained on several GPUs has before all of its names."""
-    if not all(name.startswith("module.") for name in source):
-        return dict(source)
-    return {name.removeprefix("module."): array for name, array in source.items()}
+def _written(entry: Entry, weights: Mapping[str, np.ndarray]) -> np.ndarray:
+    if entry.canonical:
+        return weights[entry.canonical]
+    return weights[entry.written] if isinstance(entry.written, str) else entry.written

@@ -16,7 +16,7 @@ LEGACY_START = b"\x80\x02\x8a\x0a" + _LEGACY_MAGIC.to_bytes(10, "little") + b"."
 
 
 def read_zip(path: Path) -> Any:
-    """What torch.save put into a zip, tensors as `PickledTensor`."""
+    """The object that torch.save put into a zip, with tensors as `PickledTensor`."""
     with open_archive(path, stored_only=True) as archive:
         names = archive.namelist()
         pickles = [name for name in names if name == "data.pkl" or name.endswith("/data.pkl")]
@@ -48,7 +48,10 @@ def _unpickled(archive: zipfile.ZipFile, prefix: str) -> Any:
 
 
 def read_legacy(path: Path) -> Any:
-    """What torch.save wrote before 1.6: magic number, version, system, the object, storage keys, then the storages."""
+    """The object that torch.save wrote before 1.6, with tensors as `PickledTensor`.
+
+    The file is a row of pickles: magic number, version, system, the object and the storages' keys; then the storages.
+    """
     data = path.read_bytes()
     stream = io.BytesIO(data)
     storages: dict[str, Storage] = {}
@@ -83,7 +86,7 @@ def _fill(storage: Storage, stream: io.BytesIO, data: bytes) -> None:
 
 
 def _reference(reference: Any, length: int) -> tuple[str, str, int]:
-    """(dtype, key, element count) of ('storage', type, key, device, count[, view])"""
+    """The dtype, key and element count of a reference ('storage', type, key, device, count[, view])."""
     if isinstance(reference, tuple) and reference and reference[0] == "module":
         raise Refused("this is a whole pickled module; save its state dict instead")
     if not isinstance(reference, tuple) or len(reference) != length or reference[0] != "storage":

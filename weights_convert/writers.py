@@ -76,7 +76,7 @@ def _entry(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
 
 
 def _state_dict_pickle(names: list[str], arrays: list[np.ndarray], entry: str | None) -> bytes:
-    """Protocol 2, written out by hand: Python's pickler would want to import what the pickle names."""
+    """A pickle of protocol 2, written out by hand: Python's pickler would want to import what the pickle names."""
     items = b"".join(
         _text(name) + _tensor(array, str(key)) for key, (name, array) in enumerate(zip(names, arrays, strict=True))
     )
@@ -85,7 +85,7 @@ def _state_dict_pickle(names: list[str], arrays: list[np.ndarray], entry: str | 
 
 
 def _numpy_array(array: np.ndarray) -> bytes:
-    """Under the names of NumPy 1, which NumPy 2 knows too; its own are unknown to the old."""
+    """The part of a pickle that builds an array, under the names of NumPy 1, which NumPy 2 knows too."""
     array = np.asarray(array, order="C")
     empty = b"cnumpy.core.multiarray\n_reconstruct\n" + _tuple(b"cnumpy\nndarray\n", _tuple(_integer(0)), _bytes(b"b"))
     dtype = b"cnumpy\ndtype\n" + _tuple(_text(array.dtype.str[1:]), b"\x89", b"\x88") + b"R"

@@ -11,7 +11,7 @@ from benchmarks.gpu.report import Report
 from benchmarks.gpu.timing import allow_tf32, timed
 from common.errors import UserError
 from torch_impl import device as devices
-from weights_convert import mask_rcnn
+from weights_convert.conversion import formats
 
 MODEL = "mask_rcnn_r50_fpn_torchvision"
 
@@ -23,9 +23,9 @@ def run(job: Job, report: Report) -> None:
         raise UserError(f"torchvision does not load: {error}") from None
 
     device = devices.select(job.device)
-    ours = Model(MODEL, job.device, job.small)
+    ours = Model(MODEL, job.device)
     theirs = maskrcnn_resnet50_fpn(weights=None, weights_backbone=None, num_classes=ours.settings.num_classes + 1)
-    state = mask_rcnn.to_original(ours.weights, ours.settings, "ours")
+    state = formats()["torchvision"].write(ours.weights, ours.settings, "ours")
     missing = theirs.load_state_dict({name: torch.from_numpy(np.array(x)) for name, x in state.items()}, strict=False)
     report.note(f"of torchvision's state not given: {missing.missing_keys or 'nothing'}")
     theirs.to(device)

@@ -9,7 +9,7 @@ from benchmarks.parity.difference import difference
 from benchmarks.parity.dumps import Dump, read_names
 from benchmarks.parity.finding import Finding, Run
 from benchmarks.parity.judge import Tolerances, judge
-from benchmarks.parity.matching import Match, match, shortened, told
+from benchmarks.parity.matching import Match, describe_matches, match, shorten
 from benchmarks.parity.pattern import pattern
 from benchmarks.parity.report import passed, table, write_html, write_json
 from common.errors import UserError
@@ -19,9 +19,9 @@ SAME_INPUT = 1e-6  # relative; room for an input that has been through another p
 
 
 def run_against(reference: Path, other: Path, output: Path | None = None) -> int:
-    """Prints how the arrays were matched and what was found; the exit code."""
+    """Prints how the arrays were matched and what was found -> the exit code."""
     run, matches = compare_dumps(reference, other)
-    print(told(matches), table([run]), sep="\n\n", flush=True)
+    print(describe_matches(matches), table([run]), sep="\n\n", flush=True)
     if output is not None:
         write_json(output / "against.json", [run])
         write_html(output / "against.html", [run])
@@ -36,7 +36,7 @@ class _Reference:
 
 
 def compare_dumps(reference: Path, other: Path) -> tuple[Run, list[Match]]:
-    """What became of every layer, in the reference's order, and how each was matched.
+    """Compares every layer, in the reference's order -> the findings, and how each layer was matched.
 
     The first layer that departs is the cause; those after it were given its values and are consequences.
     """
@@ -47,9 +47,9 @@ def compare_dumps(reference: Path, other: Path) -> tuple[Run, list[Match]]:
     _check_inputs(ours, theirs, names)
     matches = match(ours, theirs, names)
     run = Run(framework=_title(theirs), reference=_title(ours))
-    missing = [found.name for found in matches if found.how == "missing"]
+    missing = [found.name for found in matches if found.way == "missing"]
     if missing:
-        detail = f"{theirs.path} has nothing for {shortened(missing)}"
+        detail = f"{theirs.path} has nothing for {shorten(missing)}"
         run.findings.append(Finding(GATE, missing[0], "layer", passed=False, pattern="missing", detail=detail))
     cause = ""
     for found in matches:
@@ -93,7 +93,7 @@ def _check_map(names: dict[str, str], ours: Dump, theirs: Dump) -> None:
     seen = set()
     for given, name in names.items():
         if given not in theirs.shapes:
-            raise UserError(f"{path}: {given!r} is not in {theirs.path}, which has {shortened(list(theirs.shapes))}")
+            raise UserError(f"{path}: {given!r} is not in {theirs.path}, which has {shorten(list(theirs.shapes))}")
         if name not in ours.shapes:
             raise UserError(f"{path}: {given!r} is said to be {name!r}, which is not in {ours.path}")
         if name in seen:
@@ -119,10 +119,11 @@ def _check_inputs(ours: Dump, theirs: Dump, names: dict[str, str]) -> None:
         _check_finite(theirs, given, other)
         found = difference(reference, other, SAME_INPUT)
         if found.largest > SAME_INPUT:
-            how = pattern(reference, other)
+            departure = pattern(reference, other)
             raise UserError(
                 f"{theirs.path}: input {given!r} is not the reference's, from which it differs by up to "
-                f"{found.largest:.2g} of the largest value ({how.name}: {how.detail}); inputs.npz has what it was given"
+                f"{found.largest:.2g} of the largest value ({departure.name}: {departure.detail}); "
+                "inputs.npz has what it was given"
             )
 
 

@@ -2,10 +2,11 @@
 
 import argparse
 import os
+from collections.abc import Callable
 
 
-def at_least(least: int):
-    """The type of an argument that is a whole number."""
+def at_least(least: int) -> Callable[[str], int]:
+    """The type of an argument that is a whole number, `least` or more."""
 
     def number(text: str) -> int:
         value = int(text)
@@ -26,5 +27,5 @@ def truth(text: str) -> bool:
 
 
 def default_workers() -> int:
-    """Half of the cores: the framework computes on the others."""
+    """How many processes load data: half of the cores, since the framework computes on the others."""
     return max(1, len(os.sched_getaffinity(0)) // 2)

@@ -1,6 +1,5 @@
 """`python -m X_impl.evaluate`: COCO's AP of a trained model on a data set."""
 
-import json
 import math
 from argparse import Namespace
 from collections.abc import Sequence
@@ -9,18 +8,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from common.commands import originals
 from common.commands.arguments import at_least, default_workers
-from common.commands.wing import Parser, nms_overrides, trained_model
+from common.commands.parser import Parser, model_arguments, prompt_file, rated_parts
 from common.config import Settings
-from common.errors import UserError
-from common.families.mask_rcnn.maskrcnn_benchmark import is_config
-from common.files import atomic_path
+from common.data.class_names import check_class_names
+from common.families import config_files_of, family_of
+from common.files import write_json
 from common.models import load_settings
+from common.wing import Wing, open_model
 
 if TYPE_CHECKING:
     from common.data.coco import CocoDataset
-    from common.evaluation.coco import CocoAP
-    from common.families.pose2seg.keypoint_results import KeypointResults
+    from common.families.prompts import PromptFile
+    from common.results import Figures, Rating, ResultKind, Results
 
 EXAMPLES = """
 yolact_resnet50 --data datasets/coco --weights yolact_resnet50_54_800000.pth
@@ -33,69 +34,54 @@ pose2seg --data data --weights last.pkl --coco --OCHuman
 pose2seg --data datasets/coco --weights last.pkl --keypoints person_keypoints_results.json
 """
 
-# Pose2Seg's protocols by their options: a name, what the original's data folder calls the data set, and the split.
-_PROTOCOLS = {
-    "coco": [("cocoVal", "coco2017", "val")],
-    "OCHuman": [("OCHumanVal", "OCHuman", "val"), ("OCHumanTest", "OCHuman", "test")],
-}
 
-# Where YOLACT's --output_coco_json writes when nothing else is said.
-_DETECTION_FILES = {"box": Path("results/bbox_detections.json"), "mask": Path("results/mask_detections.json")}
-
-
-# What results are called in a folder: those of a model by its name, and those of maskrcnn-benchmark's own file.
-_OWN_NAMES = {"box": "box_results.json", "mask": "mask_results.json"}
-_ORIGINAL_NAMES = {"box": "bbox.json", "mask": "segm.json"}
-
-
-def main(framework: str, argv: Sequence[str] | None = None) -> None:
-    parser = _parser(framework)
+def main(wing: Wing, argv: Sequence[str] | None = None) -> None:
+    parser = _parser(wing)
     arguments = parser.read(argv)
-    arguments.overrides += nms_overrides(arguments)
     chosen = load_settings(arguments.model, arguments.overrides)
-    if chosen.data_kind != "person_keypoints" and (arguments.keypoints or arguments.coco or arguments.OCHuman):
-        parser.error("--keypoints, --coco and --OCHuman are for models that find persons by their key points")
-
-    found = _datasets(arguments, chosen)
-    datasets = {name: _chosen_images(each, arguments) for name, each in found.items()}
+    parser.check_family(arguments, chosen)
+    kind = family_of(chosen).results(chosen)
+    datasets = {name: _reduce(each, arguments) for name, each in _find_datasets(arguments, chosen).items()}
     if len(datasets) > 1 and (arguments.output_coco_json or arguments.bbox_det_file or arguments.mask_det_file):
         parser.error(f"results of {' and '.join(datasets)} do not go into one file: write them with --output DIR")
     _check_images(arguments, chosen, datasets)
     ratings = {}
     if not arguments.benchmark:
-        ratings = {name: _rating(parser, arguments, dataset) for name, dataset in datasets.items()}
-    keypoints = _keypoints(arguments, chosen, list(datasets.values()))
-    learner, settings, card = trained_model(framework, arguments)
+        ratings = {name: _rating(parser, arguments, kind, dataset) for name, dataset in datasets.items()}
+    prompts = _open_prompts(arguments, chosen, list(datasets.values()))
+    learner, settings, card = open_model(wing, *model_arguments(arguments))
     for name, dataset in datasets.items():
         if arguments.benchmark:
-            _time(learner, settings, dataset, keypoints, arguments)
+            _time(learner, settings, dataset, prompts, arguments)
             continue
         categories = categories_of(card.classes, dataset, str(arguments.weights))
-        found = _results(learner, settings, dataset, categories, keypoints, arguments)
-        _report(found, ratings[name], arguments, arguments.output and arguments.output / name)
+        results = _predict(learner, settings, dataset, kind, categories, prompts, arguments)
+        _report(kind, results, ratings[name], arguments, arguments.output and arguments.output / name)
 
 
-def _datasets(arguments: Namespace, settings: Settings) -> dict[str, "CocoDataset"]:
-    """By their names what is to be rated on: Pose2Seg's protocols, or the test sets of a configuration; one alone
-    that is neither has none."""
+def _find_datasets(arguments: Namespace, settings: Settings) -> dict[str, "CocoDataset"]:
+    """By their names the data sets to rate on: the test sets of a configuration, or those of the original's protocols.
+
+    Where there are neither it is the one that the arguments name, without a name.
+    """
     from common.data.coco import resolve
 
-    kind = settings.data_kind
     if arguments.test_sets:
-        return {name: resolve(root, split, kind) for name, root, split in arguments.test_sets}
-    wanted = [protocol for option, protocols in _PROTOCOLS.items() if vars(arguments)[option] for protocol in protocols]
-    if not wanted:
-        return {"": resolve(arguments.data, arguments.split, kind)}
-    folders = {folder: arguments.data / folder for _, folder, _ in wanted}
-    roots = {folder: root if root.is_dir() else arguments.data for folder, root in folders.items()}
-    return {name: resolve(roots[folder], split, kind) for name, folder, split in wanted}
+        places = {name: (root, split) for name, root, split in arguments.test_sets}
+    else:
+        parts = rated_parts(arguments, settings)
+        places = {part.name: (part.root(arguments.data), part.split) for part in parts}
+    places = places or {"": (arguments.data, arguments.split)}
+    kind = settings.data_kind, settings.data_files
+    return {name: resolve(root, split, *kind) for name, (root, split) in places.items()}
 
 
-def _chosen_images(dataset: "CocoDataset", arguments: Namespace) -> "CocoDataset":
-    from common.data.choosing import chosen_images
+def _reduce(dataset: "CocoDataset", arguments: Namespace) -> "CocoDataset":
+    """The data set with the images alone that --max-images chooses."""
+    from common.data.choosing import choose_images
 
     order = "shuffled" if arguments.shuffle else "file" if arguments.no_sort else "hashed"
-    return chosen_images(dataset, arguments.max_images, order, arguments.seed)
+    return choose_images(dataset, arguments.max_images, order, arguments.seed)
 
 
 def _check_images(arguments: Namespace, settings: Settings, datasets: dict[str, "CocoDataset"]) -> None:
@@ -110,10 +96,8 @@ def _check_images(arguments: Namespace, settings: Settings, datasets: dict[str, 
             require_images(dataset, evaluated_positions(dataset, settings))
 
 
-def _rating(parser: Parser, arguments: Namespace, dataset: "CocoDataset") -> "CocoAP | None":
-    """What rates the results; None where they are to be written alone."""
-    from common.evaluation.coco import CocoAP
-
+def _rating(parser: Parser, arguments: Namespace, kind: "ResultKind", dataset: "CocoDataset") -> "Rating | None":
+    """The function that rates the results; None where they are only to be written."""
     writes = arguments.output or arguments.output_coco_json or arguments.bbox_det_file or arguments.mask_det_file
     if arguments.results_only and not writes:
         parser.error("--results-only writes the results: say where with --output DIR or --output_coco_json")
@@ -122,81 +106,81 @@ def _rating(parser: Parser, arguments: Namespace, dataset: "CocoDataset") -> "Co
         return None
     if dataset.annotation_count == 0 and not dataset.faults:
         parser.error(f"{dataset.annotations}: there are no annotations to evaluate against; give --results-only")
-    return CocoAP(dataset, judge=arguments.pycocotools)
+    return kind.rating(dataset, by_reference=arguments.pycocotools)
 
 
-def _keypoints(arguments: Namespace, settings: Settings, datasets: Sequence["CocoDataset"]) -> "KeypointResults | None":
-    """Those of the results file, if one is given; refused here where they are of other images."""
-    if arguments.keypoints is None:
+def _open_prompts(arguments: Namespace, settings: Settings, datasets: Sequence["CocoDataset"]) -> "PromptFile | None":
+    """The prompts of the file that is given, if one is; refused where they are of other images than a data set's."""
+    path = prompt_file(arguments, settings)
+    if path is None:
         return None
-    from common.families.pose2seg.keypoint_results import KeypointResults
-
-    keypoints = KeypointResults(arguments.keypoints, settings.alignment.confidence)
+    prompts = family_of(settings).prompts.open_file(path, settings)
     for dataset in datasets:
-        keypoints.check(dataset.image_ids, dataset.annotations)
-    return keypoints
+        prompts.check(dataset.image_ids, dataset.annotations)
+    return prompts
 
 
-def _results(
+def _predict(
     learner: Any,
     settings: Settings,
     dataset: "CocoDataset",
+    kind: "ResultKind",
     categories: np.ndarray,
-    keypoints: "KeypointResults | None",
+    prompts: "PromptFile | None",
     arguments: Namespace,
-) -> dict[str, list[dict[str, Any]]]:
+) -> "Results":
     from common.evaluation.inference import evaluated_positions, predict_dataset
 
-    samples = _samples(learner, settings, dataset, keypoints)
+    samples = _make_samples(learner, settings, dataset, prompts)
     batch_size = min(arguments.batch_size, len(evaluated_positions(dataset, settings)))
     limits = (arguments.score_threshold, arguments.top_k)
-    return predict_dataset(learner, settings, dataset, batch_size, arguments.workers, categories, samples, *limits)
+    return predict_dataset(
+        learner, settings, dataset, samples, kind, batch_size, arguments.workers, categories, *limits
+    )
 
 
 def _time(
-    learner: Any, settings: Settings, dataset: "CocoDataset", keypoints: "KeypointResults | None", arguments: Namespace
+    learner: Any, settings: Settings, dataset: "CocoDataset", prompts: "PromptFile | None", arguments: Namespace
 ) -> None:
     """Prints how fast the images are worked on; none is rated."""
     from common.evaluation.inference import evaluated_positions
     from common.evaluation.speed import speed_lines, time_images
 
-    samples = _samples(learner, settings, dataset, keypoints)
-    limits = (arguments.score_threshold, arguments.top_k)
-    seconds = time_images(learner, samples, evaluated_positions(dataset, settings), *limits)
+    samples = _make_samples(learner, settings, dataset, prompts)
+    seconds = time_images(learner, samples, evaluated_positions(dataset, settings), arguments.score_threshold)
     print("\n".join(speed_lines(seconds, learner.device)))
 
 
-def _samples(learner: Any, settings: Settings, dataset: "CocoDataset", keypoints: "KeypointResults | None") -> Any:
+def _make_samples(learner: Any, settings: Settings, dataset: "CocoDataset", prompts: "PromptFile | None") -> Any:
     """The family's samples of the images for prediction; says what is about to be done with them."""
     from common.evaluation.inference import evaluated_positions
-    from common.families import family_of
 
-    count = len(evaluated_positions(dataset, settings))
-    where, samples = f"{count} images of {dataset.annotations}", family_of(settings).samples
-    if settings.data_kind == "person_keypoints":
-        found = samples.Inference(dataset, settings, keypoints)
-        where += f", persons by {found.origin}"
-    else:
-        found = samples.Inference(dataset, settings)
-    print(f"{settings.model} in {learner.framework} on {learner.device}: {where}", flush=True)
-    return found
+    family = family_of(settings)
+    data = f"{len(evaluated_positions(dataset, settings))} images of {dataset.annotations}"
+    if family.prompts:
+        origin = family.prompts.annotated if prompts is None else prompts.summary(dataset.image_ids)
+        data += f", {family.prompts.target} by {origin}"
+    print(f"{settings.model} in {learner.framework} on {learner.device}: {data}", flush=True)
+    make = family.samples.Inference
+    return make(dataset, settings) if prompts is None else make(dataset, settings, prompts)
 
 
 def _report(
-    results: dict[str, list[dict[str, Any]]], rating: "CocoAP | None", arguments: Namespace, output: Path | None
+    kind: "ResultKind", results: "Results", rate: "Rating | None", arguments: Namespace, output: Path | None
 ) -> None:
-    """Prints the figures, where there are any, and writes what is to be written."""
-    from common.evaluation.coco import lines
-
-    figures = {kind: rating.rate(found, kind) for kind, found in results.items()} if rating else {}
-    for kind in figures:
-        print("\n".join(lines(figures[kind], kind)))
-    files = _files(arguments, output, results, figures)
-    for path, content in files.items():
-        with atomic_path(path) as temporary:
-            temporary.write_text(json.dumps(content))
-    if files:
-        print(f"written: {', '.join(map(str, files))}")
+    """Prints the figures where the results are rated, and writes the files that the arguments name."""
+    figures = rate(results) if rate else {}
+    if figures:
+        print("\n".join(kind.lines(figures)))
+    files = _results_files(arguments, output, results)
+    for path, name in files.items():
+        kind.write_entries(path, results[name])
+    written = list(files)
+    if output and figures:
+        written.append(output / "metrics.json")
+        write_json(written[-1], _without_nan(figures))
+    if written:
+        print(f"written: {', '.join(map(str, written))}")
 
 
 def categories_of(known: Sequence[str], dataset: "CocoDataset", weights: str) -> np.ndarray:
@@ -210,47 +194,34 @@ def categories_of(known: Sequence[str], dataset: "CocoDataset", weights: str) ->
         return np.array([by_name.get(name, -1) for name in known])
     from common.evaluation.coco import describe
 
-    check_classes(known, dataset.class_names, weights, describe(dataset))
+    check_class_names(known, dataset.class_names, weights, describe(dataset))
     return np.array(dataset.category_ids)
 
 
-def check_classes(known: Sequence[str], wanted: Sequence[str], weights: str, data: str) -> None:
-    """Refuses to rate a model on other classes than its own; a class whose name nobody knows may be any."""
-    from weights_convert.class_names import unnamed
-
-    if len(known) != len(wanted):
-        raise UserError(f"{weights} knows {len(known)} classes, {data} has {len(wanted)}")
-    for number, (ours, theirs) in enumerate(zip(known, wanted, strict=True), start=1):
-        if ours not in (theirs, unnamed(number)):
-            raise UserError(f"class {number} is {ours} to {weights} and {theirs} in {data}")
-
-
-def _files(
-    arguments: Namespace,
-    output: Path | None,
-    results: dict[str, list[dict[str, Any]]],
-    figures: dict[str, dict[str, float]],
-) -> dict[Path, Any]:
-    """What to write where: COCO results of boxes and of masks, and the figures; null where no object is of a kind."""
-    chosen = {"box": arguments.bbox_det_file, "mask": arguments.mask_det_file}
+def _results_files(arguments: Namespace, output: Path | None, results: "Results") -> dict[Path, str]:
+    """The results files to write, with the names of the results that go into them."""
+    named = {"box": arguments.bbox_det_file, "mask": arguments.mask_det_file}
     if arguments.output_coco_json:
-        chosen = {kind: path or _DETECTION_FILES[kind] for kind, path in chosen.items()}
-    files = {path: results[kind] for kind, path in chosen.items() if path and kind in results}
+        named = {name: path or originals.results_files()[name] for name, path in named.items()}
+    files = {path: name for name, path in named.items() if path and name in results}
     if output:
-        is_of_original = arguments.config_file and is_config(arguments.config_file)
-        names = _ORIGINAL_NAMES if is_of_original else _OWN_NAMES
-        files |= {output / names[kind]: found for kind, found in results.items()}
-    if output and figures:
-        files[output / "metrics.json"] = {
-            kind: {name: None if math.isnan(value) else value for name, value in each.items()}
-            for kind, each in figures.items()
-        }
+        original = config_files_of(arguments.config_file) if arguments.config_file else None
+        file_names = original.result_files if original else {}
+        files |= {output / file_names.get(name, f"{name}_results.json"): name for name in results}
     return files
 
 
-def _parser(framework: str) -> Parser:
+def _without_nan(figures: "Figures") -> dict[str, dict[str, float | None]]:
+    """The figures as JSON has them: null where there is no object to rate."""
+    return {
+        name: {figure: None if math.isnan(value) else value for figure, value in values.items()}
+        for name, values in figures.items()
+    }
+
+
+def _parser(wing: Wing) -> Parser:
     parser = Parser(
-        framework,
+        wing,
         "evaluate",
         ["model"],
         "MODEL --data ROOT --weights FILE",
@@ -280,14 +251,8 @@ def _parser(framework: str) -> Parser:
         "--no-image-check", action="store_true", help="do not decode every image once before the first one is predicted"
     )
     add("--pycocotools", action="store_true", help="rate by pycocotools itself: the same figures, slower")
-    add(
-        "--keypoints",
-        type=Path,
-        metavar="FILE",
-        help="Pose2Seg: persons by these key points (COCO results), not ROOT's",
-    )
-    add("--coco", action="store_true", help="Pose2Seg: rate on COCOPersons val, in ROOT/coco2017 or ROOT")
-    add("--OCHuman", action="store_true", help="Pose2Seg: rate on OCHuman val and test, in ROOT/OCHuman or ROOT")
+    parser.add_prompts()
+    parser.add_protocols()
     add("--max-images", type=_image_count, metavar="N", help="take N images alone, always the same; -1: all (default)")
     add("--shuffle", action="store_true", help="with --max-images: take any, drawn with --seed")
     add("--seed", type=int, metavar="N", help="of --shuffle; without it they are others each time")
@@ -302,7 +267,6 @@ def _parser(framework: str) -> Parser:
     add("--top-k", type=at_least(1), metavar="K", help="rate the best K of an image alone")
     add("--benchmark", action="store_true", help="tell how fast images are worked on, one by one, and rate nothing")
     parser.set_defaults(test_sets=())
-    parser.add_nms_options()
     parser.add_originals()
     return parser
 

@@ -14,7 +14,7 @@ from common import opencv
 from common.data.coco import decode
 from common.errors import UserError
 from common.files import atomic_path
-from common.predictions import IMAGE_SUFFIXES
+from common.images import IMAGE_SUFFIXES
 
 VIDEO_SUFFIXES = {".mp4": "mp4v", ".mov": "mp4v", ".mkv": "mp4v", ".avi": "MJPG"}
 # How far the count that a container tells may be above the frames that are there.
@@ -28,7 +28,7 @@ opencv.silence()
 
 
 def read_image(path: Path, upright: bool = True) -> np.ndarray:
-    """(H, W, 3) uint8 RGB; `upright` as its EXIF data says, or as it is stored."""
+    """A file -> (H, W, 3) uint8 RGB, turned `upright` as its EXIF data says or as it is stored."""
     try:
         pixels = decode(np.fromfile(path, np.uint8), upright)
     except OSError:
@@ -40,9 +40,9 @@ def read_image(path: Path, upright: bool = True) -> np.ndarray:
 
 
 class Images:
-    """An image, or those of a folder by name; of a folder those that cannot be decoded are left out.
+    """An image, or the images of a folder in the order of their names, without those that cannot be decoded.
 
-    All are decoded once, so that a folder of nothing but `broken` images shows before the work.
+    All are decoded once at the start, so that a folder of nothing but broken images is refused before the work.
     """
 
     def __init__(self, source: Path, upright: bool):
@@ -80,7 +80,7 @@ class Images:
 
 
 def _reason(path: Path) -> str | None:
-    """Why an image cannot be read; None of one that can."""
+    """Why an image cannot be read; None where it can."""
     try:
         read_image(path)
     except UserError as error:
@@ -89,28 +89,28 @@ def _reason(path: Path) -> str | None:
 
 
 class Video:
-    """The frames of a file or, by its index, of a camera; a file that ends before its time shows before the work."""
+    """The frames of a file or, by its index, of a camera; a file that is cut off is refused before the work."""
 
     def __init__(self, source: Path | int):
         self._source = source
         self._name = f"camera {source}" if isinstance(source, int) else f"video {source}"
         if isinstance(source, Path) and not source.is_file():
             raise UserError(f"{self._name}: not found")
-        capture = self._opened()
+        capture = self._open()
         rate = capture.get(cv2.CAP_PROP_FPS)
         self.rate = rate if 0 < rate <= 1000 else 30.0
-        self._count = None if isinstance(source, int) else self._counted(capture)
+        self._count = None if isinstance(source, int) else self._count_frames(capture)
         capture.release()
 
     def __iter__(self) -> Iterator[tuple[str, np.ndarray]]:
-        capture, number = self._opened(), 0
+        capture, number = self._open(), 0
         with tqdm(total=self._count, desc="predicting", unit="frame", disable=None) as bar:
             while (frame := capture.read()[1]) is not None:
                 number += 1
                 bar.update()
                 yield f"frame_{number:06d}", cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
 
-    def _opened(self) -> cv2.VideoCapture:
+    def _open(self) -> cv2.VideoCapture:
         capture = cv2.VideoCapture(self._source if isinstance(self._source, int) else str(self._source))
         if not capture.isOpened():
             reason = (
@@ -119,13 +119,13 @@ class Video:
             raise UserError(f"{self._name}: {reason}")
         return capture
 
-    def _counted(self, capture: cv2.VideoCapture) -> int:
-        """The frames that are there, against the number that the file tells."""
+    def _count_frames(self, capture: cv2.VideoCapture) -> int:
+        """How many frames the file has; refused where that is far below the number that it tells."""
         told = max(int(capture.get(cv2.CAP_PROP_FRAME_COUNT)), 1)
-        there = sum(1 for _ in tqdm(iter(capture.grab, False), desc="checking frames", disable=None, leave=False))
-        if there < told - max(2, _MISCOUNT * told) or there == 0:
-            raise UserError(f"{self._name}: ends after frame {there} of {told}")
-        return there
+        counted = sum(1 for _ in tqdm(iter(capture.grab, False), desc="checking frames", disable=None, leave=False))
+        if counted < told - max(2, _MISCOUNT * told) or counted == 0:
+            raise UserError(f"{self._name}: ends after frame {counted} of {told}")
+        return counted
 
 
 class VideoWriter:

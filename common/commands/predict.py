@@ -1,21 +1,23 @@
 """`python -m X_impl.predict`: instances in an image, a folder, a video or a camera's pictures."""
 
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from common.commands.arguments import at_least, truth
-from common.commands.wing import Parser, nms_overrides, trained_model
+from common.commands.parser import Parser, model_arguments, prompt_file
 from common.config import Settings
+from common.data.class_names import category_ids
+from common.families import family_of
+from common.families.prompts import Prompt
 from common.models import load_settings
+from common.wing import Wing, open_model
 
 if TYPE_CHECKING:
     from common.commands.media import Images, Video
-    from common.commands.sinks import Classes
-    from common.families.pose2seg.keypoints_by_name import Keypoints
-    from common.visualize import Parts
+    from common.results import Classes, Parts
     from common.weights import Card
 
 EXAMPLES = """
@@ -31,44 +33,32 @@ pose2seg --weights last.pkl street.jpg --keypoints keypoints_results.json --outp
 """
 
 
-def main(framework: str, argv: Sequence[str] | None = None) -> None:
-    parser = _parser(framework)
+def main(wing: Wing, argv: Sequence[str] | None = None) -> None:
+    parser = _parser(wing)
     arguments = parser.read(argv)
-    arguments.overrides += nms_overrides(arguments)
     chosen = load_settings(arguments.model, arguments.overrides)
-    by_keypoints = chosen.data_kind == "person_keypoints"
-    if by_keypoints != bool(arguments.keypoints):
-        parser.error(
-            f"{chosen.model} finds persons by their key points: give --keypoints FILE"
-            if by_keypoints
-            else "--keypoints is for models that find persons by their key points"
-        )
+    _check_prompts(parser, arguments, chosen)
 
     from common.commands import media, sinks
-    from common.families import family_of
 
     source, output = _source_and_output(parser, arguments)
     forms = arguments.save.split(",")
-    if unknown := set(forms) - set(sinks.FORMS):
-        parser.error(f"--save {min(unknown)}: there are {', '.join(sinks.FORMS)}")
+    kind = family_of(chosen).results(chosen)
+    if unknown := set(forms) - set(kind.forms):
+        parser.error(f"--save {min(unknown)}: there are {', '.join(kind.forms)}")
     is_video = isinstance(source, int) or source.suffix.lower() in media.VIDEO_SUFFIXES
     is_folder = not is_video and source.is_dir()
-    sink = sinks.choose_sink(output, forms, is_video or is_folder, is_video, _parts(arguments))
+    sink = sinks.choose_sink(kind, output, forms, is_video or is_folder, is_video, _parts(arguments))
     # Opened before the model: what is wrong with the input shows at once.
     frames = media.Video(source) if is_video else media.Images(source, chosen.reads_upright)
-    keypoints = _keypoints(parser, arguments, chosen, frames) if by_keypoints else None
-    learner, settings, card = trained_model(framework, arguments)
+    find_prompt = _prompt_finder(parser, arguments, chosen, frames)
+    learner, settings, card = open_model(wing, *model_arguments(arguments))
     samples, count = family_of(settings).samples, 0
     # Ctrl-C is how one stops a camera; what was seen until then is kept.
     ending = suppress(KeyboardInterrupt) if isinstance(source, int) else nullcontext()
     with sink(_classes(card), frames.rate if is_video else 0.0) as write, ending:
         for name, image in frames:
-            if keypoints is None:
-                sample = samples.prepare(image, settings)
-            else:
-                points, scores = keypoints(name)
-                sample = samples.prepare(image, points, settings) | {"person_score": scores}
-            batch = samples.join([sample], settings)
+            batch = samples.join([samples.prepare(image, settings) | find_prompt(name)], settings)
             (found,) = learner.predict(batch, arguments.score_threshold)
             count += 1
             write(name, count, image, found.ranked(arguments.score_threshold, arguments.top_k))
@@ -77,27 +67,39 @@ def main(framework: str, argv: Sequence[str] | None = None) -> None:
         frames.check()
 
 
+def _check_prompts(parser: Parser, arguments: Namespace, settings: Settings) -> None:
+    """Refuses prompts that the model does not take, and their absence where it needs them."""
+    parser.check_family(arguments, settings)
+    family = family_of(settings)
+    if family.prompts and not prompt_file(arguments, settings):
+        parser.error(f"{settings.model} finds {family.finds}: give {family.prompts.option} FILE")
+
+
 def _classes(card: "Card") -> "Classes":
-    """The card's; of one that does not tell their ids those of the data set that is known to have such classes."""
-    from common.commands.sinks import Classes
-    from weights_convert.class_names import category_ids
+    """The card's classes, with the ids that it tells or that the published data set of these classes has."""
+    from common.results import Classes
 
     return Classes(card.classes, card.category_ids or category_ids(card.classes))
 
 
 def _parts(arguments: Namespace) -> "Parts":
-    from common.visualize import Parts
+    from common.results import Parts
 
     return Parts(arguments.draw_masks, arguments.draw_boxes, arguments.draw_names, arguments.draw_scores)
 
 
-def _keypoints(parser: Parser, arguments: Namespace, settings: Settings, frames: "Images | Video") -> "Keypoints":
+def _prompt_finder(
+    parser: Parser, arguments: Namespace, settings: Settings, frames: "Images | Video"
+) -> Callable[[str], Prompt]:
+    """A function: an image's name -> its prompt, which is empty where the model is told nothing beside an image."""
     from common.commands.media import Images
-    from common.families.pose2seg.keypoints_by_name import keypoints_by_name
 
+    prompts, path = family_of(settings).prompts, prompt_file(arguments, settings)
+    if prompts is None:
+        return lambda name: {}
     if not isinstance(frames, Images):
-        parser.error("--keypoints knows images by their names; a video or a camera has none")
-    return keypoints_by_name(arguments.keypoints, frames.names, settings.alignment.confidence)
+        parser.error(f"{prompts.option} knows images by their names; a video or a camera has none")
+    return prompts.find_by_name(path, frames.names, settings)
 
 
 def _source_and_output(parser: Parser, arguments: Namespace) -> tuple[Path | int, Path]:
@@ -114,9 +116,9 @@ def _source_and_output(parser: Parser, arguments: Namespace) -> tuple[Path | int
     return (int(source) if source.isdecimal() and not Path(source).exists() else Path(source)), output
 
 
-def _parser(framework: str) -> Parser:
+def _parser(wing: Wing) -> Parser:
     parser = Parser(
-        framework,
+        wing,
         "predict",
         ["model", "input"],
         "MODEL --weights FILE INPUT --output PATH",
@@ -137,12 +139,11 @@ def _parser(framework: str) -> Parser:
     )
     add("--score-threshold", "--score_threshold", type=float, default=0.15, metavar="S", help="default 0.15")
     add("--top-k", "--top_k", type=at_least(1), default=100, metavar="K", help="the best K of an image (default 100)")
-    add("--keypoints", type=Path, metavar="FILE", help="Pose2Seg: persons' key points (COCO results or annotations)")
+    parser.add_prompts()
     for part in ("masks", "boxes", "names", "scores"):
         add(f"--draw-{part}", type=truth, default=True, metavar="BOOL", help=f"false: no {part} in what is drawn")
     add("--image", metavar="IN[:OUT]", help="INPUT under the name that YOLACT's own command gives it; likewise")
     add("--images", metavar="IN[:OUT]", help="a folder")
     add("--video", metavar="IN[:OUT]", help="a video file or a camera's index")
-    parser.add_nms_options()
     parser.add_originals()
     return parser

@@ -4,97 +4,86 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
-from common import predictions, visualize
 from common.commands.media import VIDEO_SUFFIXES, video_writer
 from common.errors import UserError
-from common.predictions import IMAGE_SUFFIXES
-from common.results import Instances
-from common.visualize import ALL_PARTS, Parts
-
-FORMS = ("overlay", "masks", "npz", "json")
+from common.images import IMAGE_SUFFIXES
+from common.results import ALL_PARTS, Classes, Entry, Parts, Prediction, Result, ResultKind
 
 # Called with an image's name, its number from 1, the image (H, W, 3) uint8 RGB, and what was found in it.
-Write = Callable[[str, int, np.ndarray, Instances], None]
+Write = Callable[[str, int, np.ndarray, Result], None]
 # Opened with the classes and the frames a second; leaves a file in its place only when all went well.
-Sink = Callable[["Classes", float], AbstractContextManager[Write]]
+Sink = Callable[[Classes, float], AbstractContextManager[Write]]
 
 
-class Classes(NamedTuple):
-    """What a model's labels count: the names, and each one's id in the data set that they are from."""
+def choose_sink(
+    kind: ResultKind, output: Path, forms: Sequence[str], has_many: bool, is_video: bool, parts: Parts = ALL_PARTS
+) -> Sink:
+    """The way to write results of a kind to `output`, for one image or many.
 
-    names: Sequence[str]
-    category_ids: Sequence[int]
-
-
-def choose_sink(output: Path, forms: Sequence[str], has_many: bool, is_video: bool, parts: Parts = ALL_PARTS) -> Sink:
-    """The way to write `output`, for one image or many; `forms` are those that a folder gets of each image, `parts`
-    what is drawn of an instance."""
+    forms: of the kind's forms those that a folder gets of each image. parts: what is drawn of a result.
+    """
     suffix = output.suffix.lower()
     if suffix in (*VIDEO_SUFFIXES, *IMAGE_SUFFIXES) or (suffix == "" and "overlay" in forms):
-        visualize.require()  # now, and not when the first image has been predicted
+        kind.require_drawing()  # now, and not when the first image has been predicted
     if suffix == "" or output.is_dir():
-        return partial(_folder, output, forms, parts)
+        return partial(_write_folder, kind, output, forms, parts)
     if suffix == ".json":
-        return partial(_coco_file, output)
+        return partial(_write_entries, kind, output)
     if suffix in VIDEO_SUFFIXES and is_video:
-        return partial(_video_file, output, parts)
+        return partial(_write_video, kind, output, parts)
     if suffix in (*IMAGE_SUFFIXES, ".npz") and not has_many:
-        return partial(_one_file, output, parts)
+        return partial(_write_one, kind, output, parts)
     fitting = [".json", *(VIDEO_SUFFIXES if is_video else () if has_many else (*IMAGE_SUFFIXES, ".npz"))]
     raise UserError(f"--output {output}: for this input it is a folder or a file ending in {', '.join(fitting)}")
 
 
 @contextmanager
-def _folder(folder: Path, forms: Sequence[str], parts: Parts, classes: Classes, rate: float) -> Iterator[Write]:
+def _write_folder(
+    kind: ResultKind, folder: Path, forms: Sequence[str], parts: Parts, classes: Classes, rate: float
+) -> Iterator[Write]:
+    chosen = [form for name, form in kind.forms.items() if name in forms]
     taken: dict[str, str] = {}
 
-    def write(name: str, number: int, image: np.ndarray, found: Instances) -> None:
+    def write(name: str, number: int, image: np.ndarray, result: Result) -> None:
         stem = Path(name).stem
         if taken.setdefault(stem, name) != name:  # a.jpg and a.png in one folder
             stem = name
-        if "overlay" in forms:
-            predictions.save_overlay(folder / f"{stem}.png", image, found, classes.names, parts)
-        if "masks" in forms:
-            predictions.save_masks(folder / f"{stem}_masks", found, classes.names)
-        if "npz" in forms:
-            predictions.save_arrays(folder / f"{stem}.npz", found, classes.names)
-        if "json" in forms:
-            predictions.save_coco(folder / f"{stem}.json", predictions.named_results(name, number, found, *classes))
+        prediction = Prediction(name, number, image, result, classes, parts)
+        for form in chosen:
+            form.write(folder / f"{stem}{form.ending}", prediction)
 
     yield write
 
 
 @contextmanager
-def _coco_file(path: Path, classes: Classes, rate: float) -> Iterator[Write]:
-    entries = []
+def _write_entries(kind: ResultKind, path: Path, classes: Classes, rate: float) -> Iterator[Write]:
+    entries: list[Entry] = []
 
-    def write(name: str, number: int, image: np.ndarray, found: Instances) -> None:
-        entries.extend(predictions.named_results(name, number, found, *classes))
+    def write(name: str, number: int, image: np.ndarray, result: Result) -> None:
+        entries.extend(kind.named_entries(Prediction(name, number, image, result, classes)))
 
     yield write
-    predictions.save_coco(path, entries)
+    kind.write_entries(path, entries)
 
 
 @contextmanager
-def _one_file(path: Path, parts: Parts, classes: Classes, rate: float) -> Iterator[Write]:
-    def write(name: str, number: int, image: np.ndarray, found: Instances) -> None:
-        if path.suffix.lower() == ".npz":
-            predictions.save_arrays(path, found, classes.names)
-        else:
-            predictions.save_overlay(path, image, found, classes.names, parts)
+def _write_one(kind: ResultKind, path: Path, parts: Parts, classes: Classes, rate: float) -> Iterator[Write]:
+    form = kind.forms["npz" if path.suffix.lower() == ".npz" else "overlay"]
+
+    def write(name: str, number: int, image: np.ndarray, result: Result) -> None:
+        form.write(path, Prediction(name, number, image, result, classes, parts))
 
     yield write
 
 
 @contextmanager
-def _video_file(path: Path, parts: Parts, classes: Classes, rate: float) -> Iterator[Write]:
+def _write_video(kind: ResultKind, path: Path, parts: Parts, classes: Classes, rate: float) -> Iterator[Write]:
     with video_writer(path, rate) as writer:
 
-        def write(name: str, number: int, image: np.ndarray, found: Instances) -> None:
-            writer.write(predictions.draw(image, found, classes.names, parts))
+        def write(name: str, number: int, image: np.ndarray, result: Result) -> None:
+            writer.write(kind.draw(image, result, classes.names, parts))
 
         yield write

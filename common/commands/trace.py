@@ -6,10 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from common.commands.wing import Parser, trained_model
+from common.commands.parser import Parser, model_arguments
 from common.errors import UserError
 from common.files import atomic_path, existing_file
 from common.observing import Outputs
+from common.wing import Wing, open_model
 
 EXAMPLES = """
 yolact_resnet50 --weights w.safetensors --inputs in.npz --outputs out.npz
@@ -17,9 +18,9 @@ yolact_resnet50 --weights w.safetensors --inputs in.npz --outputs out.npz --laye
 """
 
 
-def main(framework: str, argv: Sequence[str] | None = None) -> None:
+def main(wing: Wing, argv: Sequence[str] | None = None) -> None:
     parser = Parser(
-        framework,
+        wing,
         "trace",
         ["model"],
         "MODEL --weights FILE --inputs IN.npz --outputs OUT.npz",
@@ -32,8 +33,8 @@ def main(framework: str, argv: Sequence[str] | None = None) -> None:
         type=Path,
         required=True,
         metavar="IN.npz",
-        help="`image` (N, 3, H, W), prepared; Mask R-CNN also takes `rois` and `image_size`, Pose2Seg `person_image`, "
-        "`grid` and `skeletons`; for --gradients a batch",
+        help="`image` (N, 3, H, W), prepared, and what else the stages of the model's family read, such as regions or"
+        " prompts; for --gradients a batch",
     )
     parser.add_argument("--outputs", type=Path, required=True, metavar="OUT.npz")
     parser.add_argument(
@@ -43,8 +44,8 @@ def main(framework: str, argv: Sequence[str] | None = None) -> None:
         "--gradients", action="store_true", help="also losses and gradients, as loss.TERM and grad.NAME"
     )
     arguments = parser.read(argv)
-    inputs = _arrays(arguments.inputs)
-    learner, _, _ = trained_model(framework, arguments)
+    inputs = _read_inputs(arguments.inputs)
+    learner, _, _ = open_model(wing, *model_arguments(arguments))
     layers = Outputs() if arguments.layers else None
     outputs = learner.trace(inputs, layers, arguments.gradients)
     if layers is not None:
@@ -53,7 +54,8 @@ def main(framework: str, argv: Sequence[str] | None = None) -> None:
         np.savez(file, **outputs)
 
 
-def _arrays(path: Path) -> dict[str, np.ndarray]:
+def _read_inputs(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of a file, of which `image` (N, 3, H, W) must be there and becomes float32."""
     try:
         with np.load(existing_file(path, "inputs")) as stored:
             arrays = dict(stored)

@@ -1,7 +1,6 @@
 """`python -m X_impl.train`: trains a model, from scratch, from weights, or on from where a run stopped."""
 
 import math
-import re
 from argparse import Namespace
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -14,16 +13,20 @@ import numpy as np
 
 from common.commands import originals
 from common.commands.arguments import at_least, default_workers
-from common.commands.evaluate import check_classes
-from common.commands.wing import Parser, learner_class
+from common.commands.parser import Parser
 from common.config import Settings
+from common.data.class_names import check_class_names
 from common.errors import UserError
-from common.models import load_settings
+from common.families import family_of
+from common.models import initial_weights, load_settings
 from common.weights import Card
+from common.wing import Wing
 
 if TYPE_CHECKING:
     from common.data.check import Report
     from common.data.coco import CocoDataset
+    from common.results import Results
+    from common.training.trainer import Trainer
 
 EXAMPLES = """
 yolact_tiny --data datasets/shapes --output runs/tiny
@@ -34,42 +37,33 @@ yolact_resnet50 --data datasets/mine --output runs/mine --weights yolact_resnet5
 """
 
 
-def main(framework: str, argv: Sequence[str] | None = None) -> None:
-    parser = _parser(framework)
+def main(wing: Wing, argv: Sequence[str] | None = None) -> None:
+    parser = _parser(wing)
     arguments = parser.read(argv)
-    if arguments.resume_file is not None:
-        arguments.resume_file = originals.saved_run(arguments.resume_file, arguments.output, arguments.model)
-        arguments.resume = arguments.resume or arguments.resume_file is None
     chosen = load_settings(arguments.model, arguments.overrides)
-    if sum(map(bool, (arguments.weights, arguments.resume, arguments.resume_file))) > 1:
-        parser.error(
-            "--weights starts from weights alone, --resume goes on with everything, --resume=FILE from YOLACT's file:"
-            " give one"
-        )
+    _check_origins(parser, arguments)
 
     from common.data.coco import resolve
-    from common.data.loader import Loader
-    from common.families import family_of
     from common.training.logs import check_new
     from common.training.trainer import Trainer, check_output
 
     check_output(arguments.output, arguments.resume)
     if arguments.log_folder and not arguments.resume:
         check_new(arguments.log_folder)
-    dataset = resolve(_root(arguments.data, chosen), "train", chosen.data_kind)
-    settings = _settings(chosen, arguments, dataset)
-    learner = learner_class(framework)(settings, arguments.device, training=True)
+    dataset = resolve(_training_root(arguments.data, chosen), "train", chosen.data_kind, chosen.data_files)
+    settings = _fit_settings(chosen, arguments, dataset)
+    learner = wing.load_learner()(settings, arguments.device, training=True)
     say = print if learner.rank == 0 else _silent
-    beginning = None if arguments.resume else _beginning(learner, settings, arguments, dataset.class_names)
+    beginning = None if arguments.resume else _find_beginning(wing, learner, settings, arguments, dataset.class_names)
     evaluation = None if arguments.skip_test else _evaluation(learner, settings, dataset, arguments, say)
-    report = _check(learner, settings, dataset, arguments)
+    report = _check_data(learner, settings, dataset, arguments)
     say(report)
     trainer = Trainer(
         learner,
         settings,
         arguments.seed,
         arguments.output,
-        beginning and _card(settings, dataset, arguments, beginning),
+        beginning and _make_card(settings, dataset, arguments, beginning),
         {"images": len(report.usable), "classes": list(dataset.class_names)},
         evaluation,
         arguments.log_folder,
@@ -79,19 +73,43 @@ def main(framework: str, argv: Sequence[str] | None = None) -> None:
         trainer.resume()
     else:
         trainer.begin(beginning.weights, beginning.step)
-    origin = beginning.origin if beginning else f"the checkpoint of step {trainer.step}"
-    details = beginning.details if beginning else ()
-    say("\n".join([_introduction(learner, settings, origin, arguments.seed), *details]), flush=True)
-    samples = family_of(settings).samples.Training(dataset, settings, report.usable)
-    batch_size, workers = settings.schedule.batch_size, arguments.workers
-    place = {"rank": learner.rank, "world": learner.world, "start_step": trainer.step}
-    with Loader(samples, samples.collate, len(samples), batch_size, arguments.seed, workers, **place) as batches:
-        trainer.run(batches)
+    say(_describe_run(learner, settings, beginning, trainer.step, arguments.seed), flush=True)
+    _run(trainer, learner, settings, dataset, report.usable, arguments)
     say(f"weights: {arguments.output / 'weights.safetensors'}")
 
 
-def _check(learner: Any, settings: Settings, dataset: "CocoDataset", arguments: Namespace) -> "Report":
-    """What of a data set can be trained on; refused where that is no image."""
+def _check_origins(parser: Parser, arguments: Namespace) -> None:
+    """Finds the file to go on from, and refuses more than one thing to start from or to go on with."""
+    if arguments.resume_file is not None:
+        arguments.resume_file = originals.saved_run(arguments.resume_file, arguments.output, arguments.model)
+        arguments.resume = arguments.resume or arguments.resume_file is None
+    if sum(map(bool, (arguments.weights, arguments.resume, arguments.resume_file))) > 1:
+        parser.error(
+            "--weights starts from weights alone, --resume goes on with everything, --resume=FILE from YOLACT's file:"
+            " give one"
+        )
+
+
+def _run(
+    trainer: "Trainer",
+    learner: Any,
+    settings: Settings,
+    dataset: "CocoDataset",
+    positions: np.ndarray,
+    arguments: Namespace,
+) -> None:
+    """Trains on the images at `positions` (K,) from the trainer's step to the schedule's end."""
+    from common.data.loader import Loader
+
+    samples = family_of(settings).samples.Training(dataset, settings, positions)
+    batch_size, workers = settings.schedule.batch_size, arguments.workers
+    share = {"rank": learner.rank, "world": learner.world, "start_step": trainer.step}
+    with Loader(samples, samples.collate, len(samples), batch_size, arguments.seed, workers, **share) as batches:
+        trainer.run(batches)
+
+
+def _check_data(learner: Any, settings: Settings, dataset: "CocoDataset", arguments: Namespace) -> "Report":
+    """The report on what of a data set can be trained on; a data set without any such image is refused."""
     from common.data.check import check
 
     report = check(
@@ -107,26 +125,26 @@ def _check(learner: Any, settings: Settings, dataset: "CocoDataset", arguments: 
 
 
 def _broken_images(learner: Any, dataset: "CocoDataset", positions: np.ndarray) -> dict[int, str]:
-    """Which images cannot be read, and why: each rank decodes a share of them."""
+    """By their positions the images that cannot be read, and why; each rank decodes a share of the positions (K,)."""
     from common.data.check import find_broken
-    from common.training.ranks import gathered, shared_out
+    from common.training.ranks import gather_values, take_share
 
-    found = find_broken(dataset, shared_out(learner, positions))
-    parts = gathered(learner, [[int(position), why] for position, why in found.items()])
+    found = find_broken(dataset, take_share(learner, positions))
+    parts = gather_values(learner, [[int(position), why] for position, why in found.items()])
     return dict(sorted((position, why) for part in parts for position, why in part))
 
 
 def _silent(*_: Any, **__: Any) -> None:
-    """What the ranks but the first one say."""
+    """Stands for `print` on every rank but the first."""
 
 
-def _root(data: Path, settings: Settings) -> Path:
-    """The folder to train on: DATA, or coco2017 in it where it is laid out as Pose2Seg's."""
-    is_of_persons = settings.data_kind == "person_keypoints" and (data / "coco2017").is_dir()
-    return data / "coco2017" if is_of_persons else data
+def _training_root(data: Path, settings: Settings) -> Path:
+    """The folder to train on: `data`, or one in it where it is laid out as that of the family's original."""
+    layout = family_of(settings).data_layout
+    return layout.root(data) if layout else data
 
 
-def _settings(settings: Settings, arguments: Namespace, dataset: "CocoDataset") -> Settings:
+def _fit_settings(settings: Settings, arguments: Namespace, dataset: "CocoDataset") -> Settings:
     """The variant's settings for this data set and this batch size, which scales what is not given."""
     from common.training.schedules import with_batch_size
 
@@ -141,9 +159,9 @@ def _settings(settings: Settings, arguments: Namespace, dataset: "CocoDataset") 
 
 @dataclass
 class _Beginning:
-    """What a new run starts with: its weights, its first step, and in words whence the weights and under what terms.
+    """The weights and the step that a new run starts with, and in words where the weights are from and their licence.
 
-    details: lines on what was kept of other weights.
+    details: lines that say what was kept of other weights.
     """
 
     weights: dict[str, np.ndarray]
@@ -153,23 +171,20 @@ class _Beginning:
     details: Sequence[str] = ()
 
 
-def _beginning(learner: Any, settings: Settings, arguments: Namespace, classes: Sequence[str]) -> _Beginning:
-    from common.models import initial_weights
-    from weights_convert import family_of, open_weights
-    from weights_convert.finetuning import start_from
-
+def _find_beginning(
+    wing: Wing, learner: Any, settings: Settings, arguments: Namespace, classes: Sequence[str]
+) -> _Beginning:
+    """The beginning of a new run on `classes`: drawn numbers, and over them the weights that are given."""
     shapes = learner.shapes()
     drawn = initial_weights(shapes, settings, arguments.seed)
     path = arguments.resume_file or arguments.weights
     if path is None:
         return _Beginning(drawn, 0, f"scratch (seed {arguments.seed})", "not stated")
-    weights, card = open_weights(path, settings)
-    family = family_of(settings)
-    family.fit_for_finetuning(weights, shapes, str(path))
-    # YOLACT's file goes on with its own run, whose classes it does not name.
+    weights, card = wing.open_weights(path, settings)
+    # A file to go on from is of the same run, whose classes it does not name.
     goes_on = arguments.resume_file and len(card.classes) == len(classes)
     known = classes if goes_on else card.classes
-    start = start_from(weights, drawn, family.class_heads(settings), known, classes)
+    start = wing.fit_for_training(weights, drawn, settings, known, classes, str(path))
     origin = "; ".join(filter(None, [f"{path.name} ({card.source})", start.summary()]))
     missing = [name for name in shapes if name not in weights]
     if missing:
@@ -179,7 +194,7 @@ def _beginning(learner: Any, settings: Settings, arguments: Namespace, classes: 
     return _Beginning(drawn | start.weights, _start_step(arguments), origin, licence, start.lines())
 
 
-def _card(settings: Settings, dataset: "CocoDataset", arguments: Namespace, beginning: _Beginning) -> Card:
+def _make_card(settings: Settings, dataset: "CocoDataset", arguments: Namespace, beginning: _Beginning) -> Card:
     return Card(
         model=settings.model,
         source=f"trained on {arguments.data.resolve().name} from {beginning.origin}",
@@ -192,86 +207,90 @@ def _card(settings: Settings, dataset: "CocoDataset", arguments: Namespace, begi
 
 
 def _start_step(arguments: Namespace) -> int:
-    """Where the original's `--resume=FILE` goes on: `--start_iter`, or the last number of the file's name."""
-    original = arguments.resume_file
-    if original is None:
+    """The first step: 0, or of an original's file to go on from, what `--start_iter` or else the file's name says."""
+    path = arguments.resume_file
+    if path is None:
         return 0
     if arguments.start_iter >= 0:
         return arguments.start_iter
-    match = re.fullmatch(r".+_\d+_(\d+)(_interrupt)?", original.stem)
-    if match is None:
-        raise UserError(f"{original}: its name tells no iteration (NAME_EPOCH_ITERATION); give --start_iter")
-    return int(match[1])
+    iteration = originals.saved_iteration(path)
+    if iteration is None:
+        raise UserError(f"{path}: its name tells no iteration (NAME_EPOCH_ITERATION); give --start_iter")
+    return iteration
 
 
 def _evaluation(
     learner: Any, settings: Settings, trained_on: "CocoDataset", arguments: Namespace, say: Callable
 ) -> Callable[[], dict[str, float]] | None:
-    """What rates the weights in training: the main figures on the validation part; None where there is none.
+    """A function that gives the main figures of the weights on the validation part; None where there is no such part.
 
     Every rank calls it and predicts a share of the images; the first one rates what all have found.
     """
     from common.data.check import require_images
-    from common.data.choosing import chosen_images
-    from common.evaluation.coco import CocoAP, full_name
+    from common.data.choosing import choose_images
     from common.evaluation.inference import evaluated_positions
 
+    kind = family_of(settings).results(settings)
     datasets = _validation_sets(arguments.data, settings, say)
     if arguments.validation_size:
-        datasets = {name: chosen_images(each, arguments.validation_size) for name, each in datasets.items()}
+        datasets = {name: choose_images(each, arguments.validation_size) for name, each in datasets.items()}
     for dataset in datasets.values():
         names = (trained_on.class_names, dataset.class_names)
-        check_classes(*names, str(trained_on.annotations), str(dataset.annotations))
+        check_class_names(*names, str(trained_on.annotations), str(dataset.annotations))
         if not arguments.no_image_check:
             require_images(dataset, evaluated_positions(dataset, settings), partial(_broken_images, learner))
-    ratings = {name: CocoAP(dataset) for name, dataset in datasets.items() if learner.rank == 0}
+    ratings = {name: kind.rating(dataset) for name, dataset in datasets.items() if learner.rank == 0}
 
     def evaluate() -> dict[str, float]:
         figures = {}
         for name, dataset in datasets.items():
             results = _shared_results(learner, settings, dataset, arguments.workers)
-            for kind in reversed(settings.result_kinds) if ratings else ():
-                rated = ratings[name].rate(results[kind], kind)
-                figures |= {f"{name} {full_name(kind, key)}".strip(): rated[key] for key in ("AP", "AP50")}
+            rated = kind.main_figures(ratings[name](results)) if ratings else {}
+            figures |= {f"{name} {figure}".strip(): value for figure, value in rated.items()}
         return {name: value for name, value in figures.items() if not math.isnan(value)}
 
     return evaluate if datasets else None
 
 
-def _validation_sets(root: Path, settings: Settings, say: Callable) -> dict[str, "CocoDataset"]:
-    """By name what the weights are rated on; of Pose2Seg's data OCHuman, too, where it is there."""
+def _validation_sets(data: Path, settings: Settings, say: Callable) -> dict[str, "CocoDataset"]:
+    """By their names the data sets that the weights are rated on in training; that of the trained one has no name."""
     from common.data.coco import resolve
 
-    found = {}
+    kind, found = (settings.data_kind, settings.data_files), {}
     try:
-        found[""] = resolve(_root(root, settings), "val", settings.data_kind)
+        found[""] = resolve(_training_root(data, settings), "val", *kind)
     except UserError as error:
         say(f"no evaluation: {error}")
-    ochuman = root / "OCHuman"
-    if settings.data_kind == "person_keypoints" and ochuman.is_dir():
-        found["OCHumanVal"] = resolve(ochuman, "val", settings.data_kind)
+    layout = family_of(settings).data_layout
+    for part in layout.also_rated if layout else ():
+        if (data / part.folder).is_dir():
+            found[part.name] = resolve(data / part.folder, part.split, *kind)
     return found
 
 
-def _shared_results(
-    learner: Any, settings: Settings, dataset: "CocoDataset", workers: int
-) -> dict[str, list[dict[str, Any]]]:
-    """COCO results of the whole data set, of which each rank predicts a share, in the order of one process."""
+def _shared_results(learner: Any, settings: Settings, dataset: "CocoDataset", workers: int) -> "Results":
+    """The results of the whole data set, of which each rank predicts a share, in the order of one process."""
     from common.evaluation.inference import evaluated_positions, predict_dataset
-    from common.training.ranks import gathered, shared_out
+    from common.training.ranks import gather_values, take_share
 
-    positions = shared_out(learner, evaluated_positions(dataset, settings))
+    positions = take_share(learner, evaluated_positions(dataset, settings))
+    family = family_of(settings)
+    samples, kind = family.samples.Inference(dataset, settings), family.results(settings)
     batch_size = min(8, len(dataset))
-    parts = gathered(learner, predict_dataset(learner, settings, dataset, batch_size, workers, positions=positions))
-    place = {image_id: place for place, image_id in enumerate(dataset.image_ids.tolist())}
+    own = predict_dataset(learner, settings, dataset, samples, kind, batch_size, workers, positions=positions)
+    parts = gather_values(learner, own)
+    order = {image_id: position for position, image_id in enumerate(dataset.image_ids.tolist())}
     return {
-        kind: sorted((entry for part in parts for entry in part[kind]), key=lambda entry: place[entry["image_id"]])
-        for kind in settings.result_kinds
+        name: sorted((entry for part in parts for entry in part[name]), key=lambda entry: order[entry["image_id"]])
+        for name in kind.rated
     }
 
 
-def _introduction(learner: Any, settings: Settings, origin: str, seed: int) -> str:
-    """Model, losses, what is trained, schedule: what one should have seen before the first step."""
+def _describe_run(learner: Any, settings: Settings, beginning: _Beginning | None, step: int, seed: int) -> str:
+    """The lines on the model, its losses, what is trained, the schedule and the origin, before the first step.
+
+    A run without a beginning goes on from its checkpoint of `step`.
+    """
     trainable = set(learner.trainable())
     counts: dict[str, list[int]] = defaultdict(lambda: [0, 0])
     for name, shape in learner.shapes().items():
@@ -280,7 +299,7 @@ def _introduction(learner: Any, settings: Settings, origin: str, seed: int) -> s
         f"  {part:<14} {trained:>11,} trained" + (f", {fixed:,} fixed" if fixed else "")
         for part, (fixed, trained) in counts.items()
     ]
-    losses = [f"{name} {words} (x{weight:g})" for name, (words, weight) in settings.terms().items()]
+    losses = [f"{name} {words} (x{weight:g})" for name, (words, weight) in settings.loss_terms().items()]
     schedule = settings.schedule
     shared = f" over {learner.world} processes" if learner.world > 1 else ""
     return "\n".join(
@@ -290,14 +309,15 @@ def _introduction(learner: Any, settings: Settings, origin: str, seed: int) -> s
             "losses " + ", ".join(losses),
             f"{schedule.iterations} iterations of {schedule.batch_size} images{shared}, {schedule.optimizer}, "
             f"learning rate {schedule.learning_rate:g}, seed {seed}",
-            f"from {origin}",
+            f"from {beginning.origin if beginning else f'the checkpoint of step {step}'}",
+            *(beginning.details if beginning else ()),
         ]
     )
 
 
-def _parser(framework: str) -> Parser:
+def _parser(wing: Wing) -> Parser:
     parser = Parser(
-        framework,
+        wing,
         "train",
         ["model"],
         "MODEL --data ROOT --output DIR",

@@ -12,23 +12,24 @@ CONFIG_FOLDER = Path(__file__).parents[1] / "configs"
 
 
 def model_names() -> list[str]:
-    """Every variant that stands in the folder of configurations."""
+    """The names of all variants in the folder of configurations."""
     return sorted(path.stem for path in CONFIG_FOLDER.glob("*.yaml"))
 
 
 def read_variant(model: str, overrides: Sequence[str] = ()) -> tuple[dict[str, Any], Path]:
-    """The values of a variant and the file that they stand in; what they must be is its family's to say.
+    """Reads the values of a variant, which its family has yet to check, and gives them with their file's path.
 
     model: a variant's name, an original's name for it, or a path to a YAML file; overrides: as key.path=value.
     """
     path = _find(model)
-    values = _with_bases(path, ())
+    values = _read_with_bases(path, ())
     for override in overrides:
         _apply(values, override)
     return values | {"model": path.stem}, path
 
 
 def _find(model: str) -> Path:
+    """Finds the file of a variant by its name, an original's name for it, or the file's own path."""
     if model.endswith((".yaml", ".yml")):
         path = Path(model)
         if not path.is_file():
@@ -44,6 +45,7 @@ def _find(model: str) -> Path:
 
 
 def _read(path: Path) -> dict[str, Any]:
+    """Reads one YAML file."""
     try:
         values = yaml.safe_load(path.read_text())
     except yaml.YAMLError as error:
@@ -53,7 +55,8 @@ def _read(path: Path) -> dict[str, Any]:
     return values
 
 
-def _with_bases(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
+def _read_with_bases(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
+    """Reads a file over the files that it is based on; `seen` are the files whose base it is."""
     if path in seen:
         raise UserError(f"{path}: its base leads back to itself")
     values = _read(path)
@@ -61,23 +64,24 @@ def _with_bases(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
     if base is None:
         return values
     base_path = path.parent / f"{base}.yaml"
-    inherited = _with_bases(base_path if base_path.is_file() else _find(base), (*seen, path))
+    inherited = _read_with_bases(base_path if base_path.is_file() else _find(base), (*seen, path))
     inherited.pop("aliases", None)
-    return _merged(inherited, values)
+    return _merge(inherited, values)
 
 
-def _merged(inherited: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
-    """`values` over `inherited`, section by section; a section that names another `kind` starts afresh."""
+def _merge(inherited: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
+    """Lays `values` over `inherited`, section by section; a section that names another `kind` starts afresh."""
     if "kind" in values and values["kind"] != inherited.get("kind"):
         return values
     merged = dict(inherited)
     for key, value in values.items():
         both = isinstance(value, dict) and isinstance(inherited.get(key), dict)
-        merged[key] = _merged(inherited[key], value) if both else value
+        merged[key] = _merge(inherited[key], value) if both else value
     return merged
 
 
 def _apply(values: dict[str, Any], override: str) -> None:
+    """Writes what an override `key.path=value` says into the values."""
     path, equals, text = override.partition("=")
     if not equals:
         raise UserError(f"override {override!r} is not of the form key.path=value")

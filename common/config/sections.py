@@ -1,32 +1,47 @@
 """The sections of settings that families of models share."""
 
+from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt
 
-# Which of a data set's annotation files a family reads.
+# The annotation files of a data set that a family reads, in COCO's words.
 DataKind = Literal["instances", "person_keypoints"]
 
 
+@dataclass(frozen=True)
+class AnnotationFile:
+    """Where a published data set has its annotations and its images.
+
+    path: of the annotation file in the data set's folder, with `{split}` in place of train, val or test.
+    folders: of the images, likewise; the first one that is there counts.
+    """
+
+    path: str
+    folders: tuple[str, ...]
+
+
 class Section(BaseModel):
+    """A part of the settings: it refuses keys that it does not have, and does not change."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Preprocessing(Section):
-    """How an image's bytes become the network's input; travels in a checkpoint's card."""
+    """How an image becomes the input of a network that takes one size; a checkpoint's card carries it."""
 
-    size: int  # both sides
+    size: int  # of both sides, in pixels
     mean: tuple[float, float, float]  # in `channel_order`, on 0..255
     deviation: tuple[float, float, float]
     channel_order: Literal["rgb", "bgr"] = "rgb"
 
 
 class FreeSizePreprocessing(Section):
-    """As `Preprocessing`, for models that take images of any size."""
+    """How an image becomes the input of a network that takes any size; a checkpoint's card carries it."""
 
     short_side: PositiveInt = 800
-    long_side: PositiveInt = 1333  # at most; then the short side gets smaller
-    pad_multiple: PositiveInt = 32  # sides are filled up to a multiple of this
+    long_side: PositiveInt = 1333  # at most; an image that would be longer gets a smaller short side
+    pad_multiple: PositiveInt = 32  # both sides are padded to a multiple of this
     mean: tuple[float, float, float]  # in `channel_order`, on 0..255
     deviation: tuple[float, float, float]
     channel_order: Literal["rgb", "bgr"]
@@ -47,52 +62,62 @@ class Schedule(Section):
     decay: Literal["steps", "cosine"] = "steps"
     steps: tuple[int, ...] = ()
     gamma: float = 0.1
-    warmup: Literal["linear", "constant"] = "linear"  # constant: the rate stays what it is at step 0 until its end
+    warmup: Literal["linear", "constant"] = "linear"  # constant: the rate of step 0 holds until the warm-up ends
     warmup_iterations: int = 0
     warmup_start: float = 0.0  # the rate at step 0, as a share of learning_rate
     warmup_rate: float | None = None  # the rate at step 0 itself, in place of a share
-    first_step: Literal[0, 1] = 0  # what the first update's step counts as for the rate
-    clip_norm: float | None = None  # of the whole gradient
+    first_step: Literal[0, 1] = 0  # the number of the first update's step, which the rate is a function of
+    clip_norm: float | None = None  # the largest norm of the whole gradient; None: any
     # Another batch size b scales the rate by b / batch_size and the iterations and steps by batch_size / b.
     autoscale: bool = False
-    # How many updates in a row may have a loss that is not finite before the run stops; those before are left out.
+    # The run stops when so many updates in a row have a loss that is not finite; fewer are skipped.
     nonfinite_losses: int = Field(1, ge=1)
     evaluate_every: int = Field(0, ge=0)  # steps; 0: as evaluate_epochs says
     evaluate_epochs: int = Field(0, ge=0)  # where evaluate_every is 0; 0: at the end only
     checkpoint_every: int = Field(10000, ge=1)
-    checkpoints_kept: int = Field(3, ge=0)  # the last so many; 0: all
-    keep_every: int = Field(0, ge=0)  # those of the steps that are a multiple of this stay, too
+    checkpoints_kept: int = Field(3, ge=0)  # how many of the latest stay; 0: all
+    keep_every: int = Field(0, ge=0)  # checkpoints of steps that are a multiple of this stay, too; 0: none
     log_every: int = 10
 
 
 class ResNetSettings(Section):
+    """A ResNet or ResNeXt of bottleneck blocks, with deformable convolutions where they are asked for."""
+
     kind: Literal["resnet"] = "resnet"
     depths: tuple[int, int, int, int]
-    width: int = 64  # channels of the stem; a block puts out 4, 8, 16, 32 times as many
+    width: int = 64  # channels of the stem; the four stages have 4, 8, 16 and 32 times as many
     stride_in: Literal["1x1", "3x3"] = "3x3"  # which convolution of a bottleneck carries the stride
     groups: int = 1  # ResNeXt
     width_per_group: int = 64
     norm_eps: float = 1e-5
-    # How many blocks at the end of each stage are deformable, and that only every n-th of a stage is.
+    # Of each stage these many blocks at its end are deformable, if their number in the stage, from 0, is a multiple of
+    # the interval.
     deformable: tuple[int, int, int, int] = (0, 0, 0, 0)
     deformable_interval: int = 1
 
 
 class DarknetSettings(Section):
+    """A Darknet; by default Darknet-53."""
+
     kind: Literal["darknet"] = "darknet"
     depths: tuple[int, int, int, int, int] = (1, 2, 8, 8, 4)
+    norm_eps: ClassVar[float] = 1e-5
 
 
-# A backbone by its `kind`.
-BackboneSettings = Annotated[ResNetSettings | DarknetSettings, Field(discriminator="kind")]
+# A backbone of any family's network, told by its `kind`; one that tells none is a ResNet.
+BackboneSettings = Annotated[
+    ResNetSettings | DarknetSettings,
+    Field(discriminator="kind"),
+    BeforeValidator(lambda values: {"kind": "resnet"} | values if isinstance(values, dict) else values),
+]
 
 
 class Settings(Section):
-    """What the settings of every family have; a family's own class adds its sections and answers for itself."""
+    """The settings that every family has; a family's own class adds its sections and its own answers."""
 
     data_kind: ClassVar[DataKind] = "instances"
-    result_kinds: ClassVar[tuple[str, ...]] = ("box", "mask")
-    results_have_area: ClassVar[bool] = False  # boxes of no width or height are left out of evaluation
+    # Files of this kind that are looked for before those that are called as COCO's.
+    data_files: ClassVar[tuple[AnnotationFile, ...]] = ()
     # The keys of the network's section that training alone reads.
     training_keys: ClassVar[tuple[str, ...]] = ("frozen_norm",)
 
@@ -120,22 +145,22 @@ class Settings(Section):
         """Whether images are turned as their EXIF data says; else they are taken as they are stored."""
         return True
 
-    def terms(self) -> dict[str, tuple[str, float]]:
-        """The losses by their names: in words, and with which weight."""
+    def loss_terms(self) -> dict[str, tuple[str, float]]:
+        """Returns the losses by their names, each with a description in words and its weight."""
         raise NotImplementedError
 
     def numerics(self) -> dict[str, Any]:
-        """Settings by their dotted keys, as JSON has them, that change a model's numbers but no weight's shape.
+        """Gives the settings that change a model's numbers but no weight's shape, by dotted keys, as JSON has them.
 
-        Under them weights mean what they were trained to mean: the network's section without what training alone reads.
-        Preprocessing is not among them: a card holds it apart, and it can be overridden.
+        Weights are right under these alone: the network's section without the keys that only training reads.
+        Preprocessing is not among them: a card holds it by itself, and it can be overridden.
         """
         network = self.network.model_dump(mode="json")
         return flattened("network", {key: value for key, value in network.items() if key not in self.training_keys})
 
 
 def flattened(path: str, values: dict[str, Any]) -> dict[str, Any]:
-    """Nested sections under `path` -> their values by dotted keys."""
+    """Gives the values of nested sections under `path` by their dotted keys."""
     found = {}
     for key, value in values.items():
         found |= flattened(f"{path}.{key}", value) if isinstance(value, dict) else {f"{path}.{key}": value}

@@ -1,4 +1,4 @@
-"""A part of a data set's images, the same ones that YOLACT's own evaluation takes."""
+"""Chooses a part of a data set's images, the same ones as YOLACT's own evaluation."""
 
 import random
 from typing import Literal
@@ -10,13 +10,14 @@ from common.data.coco import CocoDataset
 Order = Literal["hashed", "file", "shuffled"]
 
 
-def chosen_images(
+def choose_images(
     dataset: CocoDataset, count: int | None, order: Order = "hashed", seed: int | None = None
 ) -> CocoDataset:
-    """The first `count` images in an order; without a count, the data set as it is.
+    """Returns the data set of the first `count` images in an order; without a count, the data set as it is.
 
-    It is the order of their first annotations in the file, of a hash of their ids, or the first of these as Python's
-    `random` shuffles it. Images without annotations are not taken, unless there are no others.
+    order: "file" sorts images by their first annotation in the file, "hashed" by a hash of their ids, and "shuffled"
+    shuffles the order "file" with Python's `random` and the seed. Images without annotations are left out, unless there
+    are no others.
     """
     if count is None:
         return dataset
@@ -24,17 +25,17 @@ def chosen_images(
     if not len(positions):
         positions = np.arange(len(dataset))
     if order == "hashed":
-        positions = positions[np.argsort(_hashes(dataset.image_ids[positions]), kind="stable")]
+        positions = positions[np.argsort(_hash_ids(dataset.image_ids[positions]), kind="stable")]
     elif order == "shuffled":
         shuffled = positions.tolist()
         random.Random(seed).shuffle(shuffled)
         positions = np.array(shuffled)
-    return dataset.only(positions[:count])
+    return dataset.select_images(positions[:count])
 
 
-def _hashes(numbers: np.ndarray) -> np.ndarray:
-    """(N,) integers -> (N,) uint64 below 2**32: twice xor the upper half and times a constant; then xor once more."""
-    mixed = numbers.astype(np.uint64)
+def _hash_ids(ids: np.ndarray) -> np.ndarray:
+    """Hashes integers (N,) to (N,) uint64 below 2**32: twice x = (x ^ x >> 16) * 0x45D9F3B, then x ^ x >> 16."""
+    mixed = ids.astype(np.uint64)
     for _ in range(2):
         mixed = ((mixed >> np.uint64(16)) ^ mixed) * np.uint64(0x045D9F3B) & np.uint64(0xFFFFFFFF)
     return (mixed >> np.uint64(16)) ^ mixed

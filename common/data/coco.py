@@ -1,4 +1,4 @@
-"""A data set in COCO's format: instances, and persons with key points."""
+"""Reads data sets in COCO's format: instances, and persons with key points."""
 
 import copy
 import mmap
@@ -15,13 +15,13 @@ import numpy as np
 from pycocotools import mask as rle
 
 from common import opencv
-from common.config.sections import DataKind
+from common.config.sections import AnnotationFile, DataKind
 from common.data import segmentations
 from common.data.coco_index import map_file, read_index
 from common.data.shared import SharedArrays
 from common.errors import UserError
 
-# In the loader's workers too.
+# This module is imported in the loader's workers too, so that they are silent as well.
 opencv.silence()
 
 Split = Literal["train", "val", "test"]
@@ -31,8 +31,8 @@ Split = Literal["train", "val", "test"]
 class Sample:
     """One image with its objects.
 
-    image: (H, W, 3), RGB uint8 as read, float32 in the course of the transforms; boxes: (M, 4) xyxy float32;
-    labels: (M,) int32; crowd: (M,) bool; masks: (M, H, W) uint8 of 0 and 1; annotation_ids: (M,) int64.
+    image: (H, W, 3) RGB, uint8 as it is read, float32 in the transforms; boxes: (M, 4) xyxy float32; labels: (M,) int32
+    from 0; crowd: (M,) bool; masks: (M, H, W) uint8 of 0 and 1; annotation_ids: (M,) int64.
     """
 
     image_id: int
@@ -46,27 +46,30 @@ class Sample:
 
 @dataclass
 class Objects:
-    """The annotations of one image before their masks are drawn; arrays as in `Sample`, `boxes` as in the file."""
+    """One image's M annotations before their masks are decoded.
+
+    The arrays are as in `Sample`, but boxes are not cut to the image.
+    """
 
     annotation_ids: np.ndarray
     boxes: np.ndarray
     labels: np.ndarray
     crowd: np.ndarray
-    ignored: np.ndarray  # (M,) bool; marked so, or without area
-    rles: list[dict | None]  # packed; None where nothing of a segmentation can be used
-    mask_faults: list[str | None]
-    keypoints: np.ndarray | None  # (M, K, 3) float32 x, y, visibility, where the data set has key points
-    keypoints_sound: np.ndarray  # (M,) bool; False where they cannot be read
+    ignored: np.ndarray  # (M,) bool: marked so, or of no area
+    rles: list[dict | None]  # pycocotools' packed RLEs; None where a segmentation cannot be used at all
+    mask_faults: list[str | None]  # what is wrong with a segmentation
+    keypoints: np.ndarray | None  # (M, K, 3) float32 x, y, visibility; None if the data set has no key points
+    keypoints_sound: np.ndarray  # (M,) bool: whether they could be read
 
     def __len__(self) -> int:
         return len(self.labels)
 
 
 class CocoDataset:
-    """An annotation file and a folder of images, by position.
+    """An annotation file and a folder of images; an image is named by its position among the file's images.
 
-    Opening reads the whole file into columns; a segmentation is parsed when its image is loaded. A copy that is sent
-    to a process being started shares the columns and the file's pages.
+    Opening reads the whole file into columns (see `coco_index.Index`); a segmentation is parsed when it is asked for. A
+    copy that is sent to a process being started shares the columns and the file's pages in memory.
     """
 
     def __init__(self, annotations: str | os.PathLike, images: str | os.PathLike) -> None:
@@ -84,17 +87,17 @@ class CocoDataset:
     def __len__(self) -> int:
         return len(self.image_ids)
 
-    def only(self, positions: np.ndarray) -> "CocoDataset":
-        """The data set of these images alone, in this order; its classes stay all."""
+    def select_images(self, positions: np.ndarray) -> "CocoDataset":
+        """Returns the data set of the images at `positions` (K,) alone, in this order, with all the classes."""
         columns = {name: self._columns[name] for name in self._columns}
         starts, ends = columns["first"][:-1][positions], columns["first"][1:][positions]
         rows = np.concatenate([np.arange(0), *map(np.arange, starts, ends)])
         per_image = ("image_id", "image_size", "first_annotation")
-        whole = ("first", "names", "name_end")
-        per_annotation = [name for name in columns if name not in (*per_image, *whole)]
+        made_anew = ("first", "names", "name_end")
+        per_annotation = [name for name in columns if name not in (*per_image, *made_anew)]
         names = [self.file_name(position).encode() for position in positions]
-        chosen = copy.copy(self)
-        chosen._columns = SharedArrays(
+        part = copy.copy(self)
+        part._columns = SharedArrays(
             {name: columns[name][positions] for name in per_image}
             | {name: columns[name][rows] for name in per_annotation}
             | {
@@ -103,14 +106,14 @@ class CocoDataset:
                 "name_end": np.cumsum([len(name) for name in names]),
             }
         )
-        return chosen
+        return part
 
     def __getstate__(self) -> dict:
         return {name: value for name, value in self.__dict__.items() if name != "_text"}
 
     @property
     def image_ids(self) -> np.ndarray:
-        """(I,) int64, in the file's order."""
+        """The images' ids (I,) int64, in the file's order."""
         return self._columns["image_id"]
 
     @property
@@ -122,44 +125,51 @@ class CocoDataset:
         return self._columns["names"][begin : self._columns["name_end"][position]].tobytes().decode()
 
     def image_size(self, position: int) -> tuple[int, int]:
-        """(H, W) as the file tells it; zeros where it does not."""
+        """Returns an image's size (H, W) as the annotation file tells it; zeros where it does not."""
         height, width = self._columns["image_size"][position].tolist()
         return height, width
 
     def image_sizes(self) -> np.ndarray:
-        """(I, 2) of all images, as `image_size`."""
+        """Returns all images' sizes (I, 2), as `image_size`."""
         return self._columns["image_size"]
 
     def path(self, position: int) -> Path:
         return self.images / self.file_name(position)
 
     def image(self, position: int, upright: bool = True) -> np.ndarray:
-        """(H, W, 3) uint8 RGB; `upright` or as it is stored, but always of the size that the annotations tell."""
-        what = f"image {self.image_ids[position]} ({self.path(position)})"
+        """Reads an image (H, W, 3) uint8 RGB.
+
+        upright: whether it is turned as its EXIF data says. An image that has not the annotations' size so is read the
+        other way, and refused if its size is wrong again.
+        """
+        name = f"image {self.image_ids[position]} ({self.path(position)})"
         try:
             encoded = np.fromfile(self.path(position), np.uint8)
         except (OSError, ValueError) as error:  # ValueError: a name that no file can have
-            raise UserError(f"{what}: {getattr(error, 'strerror', None) or error}") from None
+            raise UserError(f"{name}: {getattr(error, 'strerror', None) or error}") from None
         expected = self.image_size(position)
         pixels = decode(encoded, upright)
         if pixels is None:
-            raise UserError(f"{what}: cannot be decoded; the file is broken or no image")
+            raise UserError(f"{name}: cannot be decoded; the file is broken or no image")
         if 0 not in expected and pixels.shape[:2] != expected:
             # Some annotations were drawn on an image as it is stored, some as its EXIF data says to turn it.
             pixels = decode(encoded, not upright)
             if pixels.shape[:2] != expected:
-                raise UserError(f"{what}: is {_by(pixels.shape)}, while the annotations say {_by(expected)}")
+                raise UserError(
+                    f"{name}: is {_format_size(pixels.shape)}, while the annotations say {_format_size(expected)}"
+                )
         return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
 
     def objects(self, position: int, size: tuple[int, int] | None = None, masks: bool = True) -> Objects:
-        """All annotations of an image of `size` (H, W), sound or not, in the file's order.
+        """Reads all annotations of an image, sound or not, in the file's order.
 
-        Without `masks`, whose reading takes most of the time, `rles` and `mask_faults` are empty.
+        size: the image's (H, W), by default what the file tells. Without `masks`, whose reading takes most of the time,
+        `rles` and `mask_faults` are empty.
         """
         rows = slice(*self._columns["first"][position : position + 2].tolist())
         boxes = self._columns["box"][rows].astype(np.float32)
         boxes[:, 2:] += boxes[:, :2]
-        keypoints, keypoints_sound = self._keypoints(rows)
+        keypoints, keypoints_sound = self._read_keypoints(rows)
         encoded = [
             segmentations.encode(self._text[begin:end], size or self.image_size(position))
             for begin, end in (self._columns["segmentation"][rows].tolist() if masks else ())
@@ -177,14 +187,17 @@ class CocoDataset:
         )
 
     def polygons(self, position: int, row: int) -> tuple[np.ndarray, ...]:
-        """Those of one of an image's annotations, by its row in `objects`, which has an RLE of it; none of an RLE."""
+        """Reads the polygons of one annotation, each (2 K,) x, y, x, y, ...; none if its segmentation is an RLE.
+
+        row: the annotation's place among the image's `objects`, where it must have an RLE.
+        """
         begin, end = self._columns["segmentation"][self._columns["first"][position] + row].tolist()
-        return segmentations.polygons(self._text[begin:end])
+        return segmentations.read_polygons(self._text[begin:end])
 
     def truth(self, position: int) -> list[dict]:
-        """The annotations of an image as the COCO tools have them, but by label; where no mask can be read it is empty.
+        """Reads an image's annotations as records for the COCO tools, with a `label` for the category.
 
-        The size of an image that the annotations do not tell is read from the image itself.
+        A mask that cannot be read is empty. The image itself is read if the annotations do not tell its size.
         """
         rows = slice(*self._columns["first"][position : position + 2].tolist())
         if rows.start == rows.stop:
@@ -207,16 +220,17 @@ class CocoDataset:
         ]
 
     def load(self, position: int) -> Sample:
-        """The image with the objects that can be trained on: there is a mask, if one without a pixel, and the box holds
-        a part of the image, to which it is cut.
+        """Loads an image with the objects that can be trained on: the mask can be read and the box meets the image.
+
+        Boxes are cut to the image; a mask may be empty.
         """
         image = self.image(position)
         size = image.shape[:2]
         objects = self.objects(position, size)
-        boxes = clipped(objects.boxes, size)
-        sound = np.array([packed is not None for packed in objects.rles], bool) & has_area(boxes)
-        kept = [packed for packed, keep in zip(objects.rles, sound, strict=True) if keep]
-        masks = np.ascontiguousarray(rle.decode(kept).transpose(2, 0, 1)) if kept else np.zeros((0, *size), np.uint8)
+        boxes = clip_boxes(objects.boxes, size)
+        sound = np.array([encoded is not None for encoded in objects.rles], bool) & has_area(boxes)
+        rles = [encoded for encoded, is_sound in zip(objects.rles, sound, strict=True) if is_sound]
+        masks = np.ascontiguousarray(rle.decode(rles).transpose(2, 0, 1)) if rles else np.zeros((0, *size), np.uint8)
         return Sample(
             image_id=int(self.image_ids[position]),
             image=image,
@@ -228,23 +242,24 @@ class CocoDataset:
         )
 
     def positions_with_objects(self) -> np.ndarray:
-        """The images that have an annotation which is no crowd and whose box holds a part of the image."""
-        column = self._columns
-        image = np.repeat(np.arange(len(self)), np.diff(column["first"]))
-        boxes = column["box"] + np.pad(column["box"][:, :2], ((0, 0), (2, 0)))
-        size = column["image_size"][image]
+        """Returns the positions (K,) of images with an annotation that is no crowd and whose box meets the image."""
+        columns = self._columns
+        image = np.repeat(np.arange(len(self)), np.diff(columns["first"]))
+        boxes = columns["box"] + np.pad(columns["box"][:, :2], ((0, 0), (2, 0)))
+        size = columns["image_size"][image]
         size = np.where(size > 0, size, np.iinfo(np.int32).max)
         sound = (boxes[:, :2] < size[:, ::-1]).all(axis=1) & (boxes[:, 2:] > 0).all(axis=1)
-        sound &= (column["box"][:, 2:] > 0).all(axis=1) & ~column["crowd"]
+        sound &= (columns["box"][:, 2:] > 0).all(axis=1) & ~columns["crowd"]
         return np.unique(image[sound])
 
     def positions_with_annotations(self) -> np.ndarray:
-        """The images that have an annotation of any kind, in the order of the first of each in the file."""
-        places = self._columns["first_annotation"]
-        return np.argsort(places, kind="stable")[np.count_nonzero(places < 0) :]
+        """Returns the positions (K,) of the images with any annotation, sorted by their first one in the file."""
+        numbers = self._columns["first_annotation"]
+        return np.argsort(numbers, kind="stable")[np.count_nonzero(numbers < 0) :]
 
     def missing_images(self) -> np.ndarray:
-        """The positions whose file is not there; lists each folder once instead of asking for every file."""
+        """Returns the positions (K,) of the images whose file does not exist."""
+        # Listing each folder once is faster than asking for every file.
         present: dict[str, set[str]] = {}
         missing = []
         for position in range(len(self)):
@@ -266,8 +281,11 @@ class CocoDataset:
         status = self.annotations.stat()
         return status.st_size, status.st_mtime_ns
 
-    def _keypoints(self, rows: slice) -> tuple[np.ndarray, np.ndarray]:
-        """(M, K, 3), at visibility 0 where an annotation has none; and (M,) whether they are as they should be."""
+    def _read_keypoints(self, rows: slice) -> tuple[np.ndarray, np.ndarray]:
+        """Reads the key points (M, K, 3) x, y, visibility of annotations, and whether they are as they should be (M,).
+
+        An annotation without key points, or with unreadable ones, has zeros.
+        """
         spans = self._columns["keypoints"][rows].tolist()
         points = np.zeros((len(spans), len(self.keypoint_names), 3), np.float32)
         sound = np.ones(len(spans), bool)
@@ -287,63 +305,68 @@ class CocoDataset:
 _keypoint_decoder = msgspec.json.Decoder(list[float] | None)
 
 
-def clipped(boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Boxes (M, 4) xyxy cut to an image of `size` (H, W)."""
+def clip_boxes(boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Cuts boxes (M, 4) xyxy to an image of `size` (H, W)."""
     height, width = size
     return np.clip(boxes, 0, np.array([width, height, width, height], np.float32))
 
 
 def has_area(boxes: np.ndarray) -> np.ndarray:
-    """(M,) bool: which of the boxes (M, 4) xyxy are not empty."""
+    """Tells which of the boxes (M, 4) xyxy are not empty, (M,) bool."""
     return (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
 
 
 def decode(encoded: np.ndarray, upright: bool) -> np.ndarray | None:
-    """A file's bytes (N,) uint8 -> (H, W, 3) uint8 BGR, `upright` as its EXIF data says or as it is stored; or None."""
+    """Decodes a file's bytes (N,) uint8 to an image (H, W, 3) uint8 BGR, or None if that is impossible.
+
+    upright: whether the image is turned as its EXIF data says.
+    """
     try:
         return cv2.imdecode(encoded, cv2.IMREAD_COLOR if upright else cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     except cv2.error:  # an empty file, or a header that promises an impossible size
         return None
 
 
-def _by(shape: Sequence[int]) -> str:
+def _format_size(shape: Sequence[int]) -> str:
     return f"{shape[1]}x{shape[0]}"
 
 
-def resolve(root: str | os.PathLike, split: Split, kind: DataKind = "instances") -> CocoDataset:
-    """The data set of a split under `root`, in any of the layouts that people have."""
-    return CocoDataset(*locate(root, split, kind))
+def resolve(
+    root: str | os.PathLike, split: Split, kind: DataKind = "instances", published: Sequence[AnnotationFile] = ()
+) -> CocoDataset:
+    """Opens the data set of a split under `root`, in any of the layouts that `locate` knows."""
+    return CocoDataset(*locate(root, split, kind, published))
 
 
-def locate(root: str | os.PathLike, split: Split, kind: DataKind = "instances") -> tuple[Path, Path]:
-    """The annotation file and the folder of images of a split.
+def locate(
+    root: str | os.PathLike, split: Split, kind: DataKind = "instances", published: Sequence[AnnotationFile] = ()
+) -> tuple[Path, Path]:
+    """Finds the annotation file and the folder of images of a split, in one of these layouts.
 
     ROOT/annotations/instances_train2017.json with ROOT/train2017; ROOT/annotations/[instances_]train.json with
     ROOT/train; either with ROOT/images; ROOT/annotations/image_info_test-dev2017.json with ROOT/test2017;
-    ROOT/annotations.json, for all splits, with ROOT/images. Of persons with key
-    points first COCOPersons, ROOT/annotations/person_keypoints_train2017_pose2seg.json, and OCHuman,
-    ROOT/annotations/ochuman_coco_format_val_range_0.00_1.00.json with ROOT/images.
+    ROOT/annotations.json, for all splits, with ROOT/images. Files of another `kind` are called by it in place of
+    `instances`, and those that are `published` under other names, as `Settings.data_files` tells them, come first.
     """
     root = Path(root)
     if not root.is_dir():
         raise UserError(f"data folder not found: {root}")
-    persons = (
-        (f"annotations/{kind}_{split}2017_pose2seg.json", (f"{split}2017", f"images/{split}2017", "images")),
-        (f"annotations/ochuman_coco_format_{split}_range_0.00_1.00.json", ("images",)),
-    )
     layouts = (
-        *(persons if kind == "person_keypoints" else ()),
-        (f"annotations/{kind}_{split}2017.json", (f"{split}2017", f"images/{split}2017", "images")),
-        (f"annotations/{kind}_{split}.json", (split, f"images/{split}", "images")),
-        (f"annotations/{split}.json", (split, f"images/{split}", "images")),
-        *((f"annotations/image_info_{split}{part}2017.json", (f"{split}2017",)) for part in ("-dev", "")),
-        ("annotations.json", ("images",)),
+        *published,
+        AnnotationFile(f"annotations/{kind}_{{split}}2017.json", ("{split}2017", "images/{split}2017", "images")),
+        AnnotationFile(f"annotations/{kind}_{{split}}.json", ("{split}", "images/{split}", "images")),
+        AnnotationFile("annotations/{split}.json", ("{split}", "images/{split}", "images")),
+        AnnotationFile("annotations/image_info_{split}-dev2017.json", ("{split}2017",)),
+        AnnotationFile("annotations/image_info_{split}2017.json", ("{split}2017",)),
+        AnnotationFile("annotations.json", ("images",)),
     )
-    for annotations, folders in layouts:
+    for layout in layouts:
+        annotations = layout.path.format(split=split)
         if (root / annotations).is_file():
+            folders = [folder.format(split=split) for folder in layout.folders]
             folder = next((root / folder for folder in folders if (root / folder).is_dir()), None)
             if folder is None:
                 raise UserError(f"{root}: {annotations} is there, but no folder of images ({', '.join(folders)})")
             return root / annotations, folder
-    looked_for = ", ".join(annotations for annotations, _ in layouts)
+    looked_for = ", ".join(layout.path.format(split=split) for layout in layouts)
     raise UserError(f"{root}: no annotations of the split {split}; looked for {looked_for}")

@@ -1,6 +1,6 @@
-"""Reads an annotation file in COCO's format into columns, as large as it may be.
+"""Reads an annotation file in COCO's format, however large, into columns: arrays with a row for each record.
 
-Segmentations and key points stay text: the columns only say where each stands in the file.
+Segmentations and key points stay text; the columns only tell where in the file each of them lies.
 """
 
 import mmap
@@ -23,7 +23,7 @@ _Side = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
 class _Image(msgspec.Struct):
     id: _Id
     file_name: str
-    height: _Side = 0  # 0: not told
+    height: _Side = 0  # 0 where the file does not tell it
     width: _Side = 0
 
 
@@ -56,42 +56,44 @@ _Record = TypeVar("_Record", _Image, _Category)
 
 @dataclass
 class Index:
-    """The columns of an annotation file.
+    """The contents of an annotation file: the columns of its I images and N annotations, and its classes.
 
-    Images in the file's order: `image_id`, `image_size` (I, 2) height and width, `name_end` into the bytes `names`,
-    and `first_annotation`, the place in the file of the first of its annotations, or -1.
-    Annotations by image, in the file's order within one: image i has rows first[i] to first[i + 1] of `annotation_id`,
-    `label`, `box` (N, 4) x, y, width, height, `area` (NaN where it is not told), `crowd`, `ignored` (marked so, or
-    without area), and `segmentation` and `keypoints` (N, 2), begin and end in the file's bytes.
+    Columns of images, in the file's order: `image_id` (I,); `image_size` (I, 2) height, width; `first_annotation` (I,),
+    the number in the file of an image's first annotation, or -1; `names`, the bytes of all file names one after
+    another, and `name_end` (I,), where each ends; `first` (I + 1,): image i has the annotations first[i] to
+    first[i + 1] - 1.
+    Columns of annotations, sorted by image, then in the file's order: `annotation_id`, `label`, `crowd` and `ignored`
+    (marked so, or of no area), each (N,); `box` (N, 4) x, y, width, height; `area` (N,), NaN where it is not told;
+    `segmentation` and `keypoints` (N, 2), where each begins and ends in the file's bytes.
     """
 
     columns: dict[str, np.ndarray]
-    category_ids: list[int]  # ascending; a label is a position in it
+    category_ids: list[int]  # ascending; a label is a category's position in this list
     class_names: list[str]
-    keypoint_names: list[str]  # of the first category that has any
-    keypoint_label: int | None  # of that category
+    keypoint_names: list[str]  # those of the first category that has key points
+    keypoint_label: int | None  # that category's label
     faults: list[Fault]
 
 
 def read_index(path: Path) -> Index:
-    """Every fault of single records is counted and named and the record left out; a file that is no COCO is refused."""
+    """Reads an annotation file; a faulty record is left out and named in `faults`, a file in another format refused."""
     text = map_file(path)
     whole = _decode_file(path, text)
-    found: list[tuple[str, list]] = []
-    images = _records(whole.images, _Image, "images", found)
-    categories = _records(whole.categories, _Category, "categories", found)
+    faults: list[tuple[str, list]] = []
+    images = _decode_records(whole.images, _Image, "images", faults)
+    categories = _decode_records(whole.categories, _Category, "categories", faults)
     if not images:
-        raise UserError(f"{path}: no usable image is listed{_first(found)}")
+        raise UserError(f"{path}: no usable image is listed{_describe_first(faults)}")
     if not categories:
-        raise UserError(f"{path}: no usable category is listed{_first(found)}")
+        raise UserError(f"{path}: no usable category is listed{_describe_first(faults)}")
     categories.sort(key=lambda category: category.id)
-    columns = _annotation_columns(whole.annotations, text, found)
+    columns = _decode_annotations(whole.annotations, text, faults)
     del whole
-    # The pages of the file come back when a segmentation is wanted.
+    # Memory is given back: the file's pages are read again when a segmentation is needed.
     text.madvise(mmap.MADV_DONTNEED)
     image_ids = np.array([image.id for image in images], np.int64)
     category_ids = [category.id for category in categories]
-    columns = _joined(columns, image_ids, np.array(category_ids, np.int64), found)
+    columns = _link_annotations(columns, image_ids, np.array(category_ids, np.int64), faults)
     keypoint_label = next((label for label, category in enumerate(categories) if category.keypoints), None)
     names = [image.file_name.encode() for image in images]
     columns |= {
@@ -106,12 +108,12 @@ def read_index(path: Path) -> Index:
         class_names=[category.name or str(category.id) for category in categories],
         keypoint_names=[] if keypoint_label is None else categories[keypoint_label].keypoints,
         keypoint_label=keypoint_label,
-        faults=collect(found),
+        faults=collect(faults),
     )
 
 
 def map_file(path: Path) -> mmap.mmap:
-    """The file's bytes, shared by all the processes that read them."""
+    """Maps a file's bytes into memory; all processes that do so share them."""
     with existing_file(path, "annotation file").open("rb") as file:
         try:
             return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
@@ -128,15 +130,15 @@ def _decode_file(path: Path, text: mmap.mmap) -> _File:
         raise UserError(f"{path}: not valid JSON: {error}") from None
 
 
-def _first(found: list[tuple[str, list]]) -> str:
-    first = collect(found)[:1]
+def _describe_first(faults: list[tuple[str, list]]) -> str:
+    first = collect(faults)[:1]
     return f": {first[0]}" if first else ""
 
 
-def _records(
-    texts: list[msgspec.Raw], kind: type[_Record], plural: str, found: list[tuple[str, list]]
+def _decode_records(
+    texts: list[msgspec.Raw], kind: type[_Record], plural: str, faults: list[tuple[str, list]]
 ) -> list[_Record]:
-    """The well-formed records, of equal ids the first."""
+    """Decodes records and adds the faulty ones to `faults`; of records with the same id only the first is kept."""
     decoder = msgspec.json.Decoder(kind)
     records: dict[int, _Record] = {}
     malformed, repeated = [], []
@@ -144,19 +146,19 @@ def _records(
         try:
             record = decoder.decode(text)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            malformed.append(_malformed(text, position, error))
+            malformed.append(_describe_malformed(text, position, error))
             continue
         if record.id in records:
             repeated.append(record.id)
         else:
             records[record.id] = record
-    found.append((f"{plural} whose record is not as COCO's, left out", malformed))
-    found.append((f"{plural} whose id stands before them already, left out", repeated))
+    faults.append((f"{plural} whose record is not as COCO's, left out", malformed))
+    faults.append((f"{plural} whose id stands before them already, left out", repeated))
     return list(records.values())
 
 
-def _malformed(text: msgspec.Raw, position: int, error: Exception) -> str:
-    """A record by its id where it has one, else by its place, with what is wrong."""
+def _describe_malformed(text: msgspec.Raw, position: int, error: Exception) -> str:
+    """Says what is wrong with a record, which is named by its id or, without one, by its number in the file."""
     try:
         name = f"id {msgspec.json.decode(text)['id']}"
     except (msgspec.DecodeError, UnicodeDecodeError, TypeError, KeyError):
@@ -164,19 +166,23 @@ def _malformed(text: msgspec.Raw, position: int, error: Exception) -> str:
     return f"{name}: {error}"
 
 
-def _annotation_columns(
-    texts: list[msgspec.Raw], whole: mmap.mmap, found: list[tuple[str, list]]
+def _decode_annotations(
+    texts: list[msgspec.Raw], whole: mmap.mmap, faults: list[tuple[str, list]]
 ) -> dict[str, np.ndarray]:
+    """Decodes annotations into columns in the file's order, with the ids `image` and `category` still as they are.
+
+    texts: parts of the file's bytes `whole`. Malformed records are left out and added to `faults`.
+    """
     decoder = msgspec.json.Decoder(_Annotation)
-    start = _address(whole)
-    # Packed arrays: as Python objects the numbers of COCO's 860,001 annotations would take over a gigabyte.
+    start = _address_of(whole)
+    # These are packed arrays: as Python objects the numbers of COCO's 860,001 annotations would take over a gigabyte.
     numbers, boxes, areas, spans = array("q"), array("d"), array("d"), array("q")
     malformed = []
     for position, text in enumerate(texts):
         try:
             record = decoder.decode(text)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            malformed.append(_malformed(text, position, error))
+            malformed.append(_describe_malformed(text, position, error))
             continue
         ignored = bool(record.ignore) or (record.area is not None and not record.area > 0)
         numbers.extend((record.id, record.image_id, record.category_id, bool(record.iscrowd), ignored))
@@ -184,9 +190,9 @@ def _annotation_columns(
         areas.append(np.nan if record.area is None else record.area)
         for part in (record.segmentation, record.keypoints):
             length = len(memoryview(part))
-            begin = _address(part) - start if length else 0
+            begin = _address_of(part) - start if length else 0
             spans.extend((begin, begin + length))
-    found.append(("annotations whose record is not as COCO's, left out", malformed))
+    faults.append(("annotations whose record is not as COCO's, left out", malformed))
     table = np.array(numbers, np.int64).reshape(-1, 5)
     span = np.array(spans, np.int64).reshape(-1, 4)
     return {
@@ -202,40 +208,44 @@ def _annotation_columns(
     }
 
 
-def _address(buffer: msgspec.Raw | mmap.mmap) -> int:
-    """Where in memory the bytes of `buffer` begin."""
+def _address_of(buffer: msgspec.Raw | mmap.mmap) -> int:
+    """Returns the address in memory of the buffer's first byte."""
     return np.frombuffer(buffer, np.uint8).__array_interface__["data"][0]
 
 
-def _joined(
-    columns: dict[str, np.ndarray], image_ids: np.ndarray, category_ids: np.ndarray, found: list[tuple[str, list]]
+def _link_annotations(
+    columns: dict[str, np.ndarray], image_ids: np.ndarray, category_ids: np.ndarray, faults: list[tuple[str, list]]
 ) -> dict[str, np.ndarray]:
-    """The annotations of known images and categories, of equal ids the first, sorted by image; ids become positions."""
+    """Sorts annotations by image and turns their categories into labels.
+
+    Annotations of unknown images or categories, with an id that occurred before, or with a box that is not finite are
+    left out and added to `faults`.
+    """
     ids = columns["annotation_id"]
-    image, image_known = _positions(columns.pop("image"), image_ids)
-    label, label_known = _positions(columns.pop("category"), category_ids)
+    image, image_known = _find_positions(columns.pop("image"), image_ids)
+    label, label_known = _find_positions(columns.pop("category"), category_ids)
     repeated = np.ones(len(ids), bool)
     repeated[np.unique(ids, return_index=True)[1]] = False
     with np.errstate(over="ignore"):
         finite = np.isfinite(columns["box"].astype(np.float32)).all(axis=1)
-    found.append(("annotations of an image that is not listed, left out", ids[~image_known].tolist()))
-    found.append(("annotations of a category that is not listed, left out", ids[~label_known].tolist()))
-    found.append(("annotations whose id stands before them already, left out", ids[repeated].tolist()))
-    found.append(("annotations with a box that is not finite, left out", ids[~finite].tolist()))
+    faults.append(("annotations of an image that is not listed, left out", ids[~image_known].tolist()))
+    faults.append(("annotations of a category that is not listed, left out", ids[~label_known].tolist()))
+    faults.append(("annotations whose id stands before them already, left out", ids[repeated].tolist()))
+    faults.append(("annotations with a box that is not finite, left out", ids[~finite].tolist()))
     rows = np.flatnonzero(image_known & label_known & ~repeated & finite)
     rows = rows[np.argsort(image[rows], kind="stable")]
-    joined = {name: column[rows] for name, column in columns.items()}
-    joined["label"] = label[rows].astype(np.int32)
-    joined["first"] = np.searchsorted(image[rows], np.arange(len(image_ids) + 1))
-    has_any = np.diff(joined["first"]) > 0
-    joined["first_annotation"] = np.full(len(image_ids), -1, np.int64)
-    joined["first_annotation"][has_any] = rows[joined["first"][:-1][has_any]]
-    return joined
+    linked = {name: column[rows] for name, column in columns.items()}
+    linked["label"] = label[rows].astype(np.int32)
+    linked["first"] = np.searchsorted(image[rows], np.arange(len(image_ids) + 1))
+    has_any = np.diff(linked["first"]) > 0
+    linked["first_annotation"] = np.full(len(image_ids), -1, np.int64)
+    linked["first_annotation"][has_any] = rows[linked["first"][:-1][has_any]]
+    return linked
 
 
-def _positions(values: np.ndarray, among: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Where each of `values` stands in `among`, and whether it does."""
+def _find_positions(values: np.ndarray, among: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Finds the position of each of `values` (N,) in `among` (M,), and whether it is there, (N,) bool."""
     order = np.argsort(among, kind="stable")
-    place = np.minimum(np.searchsorted(among[order], values), len(among) - 1)
-    position = order[place]
+    rank = np.minimum(np.searchsorted(among[order], values), len(among) - 1)
+    position = order[rank]
     return position, among[position] == values

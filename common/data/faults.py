@@ -1,15 +1,15 @@
-"""What is wrong with a data set, counted and named."""
+"""Counts a data set's faults, and names the first few of each kind."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice
 
-_NAMED = 5
+_MOST_NAMED = 5
 
 
 @dataclass(frozen=True)
 class Fault:
-    """One kind of fault: how often, what, and the first few by name."""
+    """One kind of fault: how often it occurs, what it is, and the names of the first few."""
 
     count: int
     what: str  # in the plural, with what is done about it: "annotations of an unknown image, left out"
@@ -21,10 +21,10 @@ class Fault:
 
 
 def collect(found: Iterable[tuple[str, Iterable]]) -> list[Fault]:
-    """The kinds of which there are any, from pairs of a description and a sized collection of names."""
+    """Makes faults of (description, names) pairs; a pair without names gives none."""
     faults = []
     for what, names in found:
         names = list(names)
         if names:
-            faults.append(Fault(len(names), what, tuple(str(name) for name in islice(names, _NAMED))))
+            faults.append(Fault(len(names), what, tuple(str(name) for name in islice(names, _MOST_NAMED))))
     return faults

@@ -1,7 +1,7 @@
-"""Batches from worker processes: the same ones, in the same order, whatever the number of workers.
+"""Makes batches in worker processes: the same ones, in the same order, whatever the number of workers.
 
-A batch is a function of the seed and the step alone. So workers need no queue between them: worker k of W makes the
-batches of the steps k, k + W, k + 2 W ..., a few ahead, and the loader takes from each in turn.
+A batch depends on the seed and the step alone, so workers share no queue: worker k of W makes the batches of the steps
+k, k + W, k + 2 W, ..., a few of them ahead, and the loader takes one from each worker in turn.
 """
 
 import contextlib
@@ -27,22 +27,23 @@ from common.training.randomness import stream
 Batch = dict[str, np.ndarray]
 Collate = Callable[[list[dict]], Batch]
 
-_AHEAD = 2  # batches that a worker makes before they are asked for
-_NOTHING = -1
+_BATCHES_AHEAD = 2  # batches that a worker makes before they are asked for
+_NO_SAMPLE = -1
 
 
 class MakeSample(Protocol):
-    """Makes the sample of an index; picklable. If it has `describe(index)`, errors name it by that: "image 139".
+    """Makes the sample of an index. It must be picklable, and may have two more attributes.
 
-    If it has `groups`, (length,) int, training batches are of one group each, but for a few.
+    `describe(index)` names a sample in errors, such as "image 139". With `groups` (length,) int nearly every training
+    batch holds samples of one group.
     """
 
     def __call__(self, index: int, rng: np.random.Generator) -> dict: ...
 
 
 @dataclass(frozen=True, eq=False)
-class _Shuffled:
-    """Epoch after epoch without end, each in an order of its own; a batch may reach into the next epoch."""
+class _ShuffledPlan:
+    """Plans epoch after epoch without end, each in an order of its own; a batch may reach into the next epoch."""
 
     length: int
     batch_size: int  # over all ranks
@@ -56,20 +57,20 @@ class _Shuffled:
         begin = step * self.batch_size + self.rank * share
         drawn = []
         for position in range(begin, begin + share):
-            epoch, place = divmod(position, self.length)
-            index = int(_order(self, epoch)[place])
+            epoch, rank_in_epoch = divmod(position, self.length)
+            index = int(_cached_order(self, epoch)[rank_in_epoch])
             drawn.append((index, stream(self.seed, position, "augmentation")))
         return drawn
 
 
 @lru_cache(maxsize=2)
-def _order(plan: _Shuffled, epoch: int) -> np.ndarray:
+def _cached_order(plan: _ShuffledPlan, epoch: int) -> np.ndarray:
     return epoch_order(plan.length, plan.batch_size, plan.seed, epoch, plan.groups)
 
 
 @dataclass(frozen=True)
-class _InOrder:
-    """Once through; the last batch may be smaller."""
+class _OrderedPlan:
+    """Plans all samples once, in order; the last batch may be smaller."""
 
     length: int
     batch_size: int
@@ -80,12 +81,13 @@ class _InOrder:
 
 
 class Loader:
-    """Endless shuffled batches for training: yields `(step, batch)`.
+    """Yields `(step, batch)`: shuffled batches for training, without end.
 
-    make_sample(index, rng) makes a sample of the data set's `length`, collate(samples) a dictionary of arrays. The
-    sample at global position p = step * batch_size + i belongs to epoch p // length; its generator is keyed by the seed
-    and p. Rank r of `world` takes its share of each batch. A run that was stopped continues with `start_step`; `step`
-    is the next one to come. `workers` 0 makes the batches in this process.
+    make_sample(index, rng) makes one of the data set's `length` samples, and collate(samples) joins some of them to a
+    batch, a dictionary of arrays. Sample i of a step's batch has the position p = step * batch_size + i in the run: it
+    belongs to epoch p // length, and its generator is keyed by the seed and p. Each of `world` ranks takes an equal
+    part of every batch. A run that was stopped continues at `start_step`; the attribute `step` is that of the next
+    batch. With `workers` 0 this process makes the batches.
     """
 
     def __init__(
@@ -104,9 +106,9 @@ class Loader:
             raise UserError("the data set has nothing to train on")
         if batch_size < 1 or batch_size % world:
             raise UserError(f"a batch of {batch_size} does not divide among {world} ranks")
-        plan = _Shuffled(length, batch_size, seed, rank, world, getattr(make_sample, "groups", None))
+        plan = _ShuffledPlan(length, batch_size, seed, rank, world, getattr(make_sample, "groups", None))
         self.step = start_step
-        self._maker = _maker(_Job(make_sample, collate, plan), workers, start_step)
+        self._maker = _start_maker(_Job(make_sample, collate, plan), workers, start_step)
 
     def __iter__(self) -> Iterator[tuple[int, Batch]]:
         return self
@@ -117,7 +119,7 @@ class Loader:
         return self.step - 1, batch
 
     def close(self) -> None:
-        """Ends the workers; a loader that is dropped does so by itself."""
+        """Ends the workers; this also happens when a loader is garbage-collected."""
         self._maker.close()
 
     def __enter__(self) -> "Loader":
@@ -128,10 +130,10 @@ class Loader:
 
 
 def ordered(make_sample: MakeSample, collate: Collate, length: int, batch_size: int, workers: int) -> Iterator[Batch]:
-    """Batches of all samples once, in order, for evaluation; the last one may be smaller."""
-    plan = _InOrder(length, batch_size)
+    """Yields batches of all samples once, in order, for evaluation; the last one may be smaller."""
+    plan = _OrderedPlan(length, batch_size)
     steps = -(-length // batch_size)
-    maker = _maker(_Job(make_sample, collate, plan), min(workers, steps), 0)
+    maker = _start_maker(_Job(make_sample, collate, plan), min(workers, steps), 0)
     try:
         for step in range(steps):
             yield maker.batch(step)
@@ -141,71 +143,73 @@ def ordered(make_sample: MakeSample, collate: Collate, length: int, batch_size: 
 
 @dataclass(frozen=True)
 class _Job:
+    """All that a worker needs to make the batch of any step."""
+
     make_sample: MakeSample
     collate: Collate
-    plan: _Shuffled | _InOrder
+    plan: _ShuffledPlan | _OrderedPlan
 
-    def batch(self, step: int, current: np.ndarray) -> Batch | None:
-        """The batch of a step, None after the last; `current` (1,) always holds the index that is worked on."""
+    def make_batch(self, step: int, current: np.ndarray) -> Batch | None:
+        """Makes the batch of a step, or None after the last; `current` (1,) tells the index of the sample at hand."""
         samples = []
         for index, rng in self.plan.indices(step):
             current[0] = index
             try:
                 samples.append(self.make_sample(index, rng))
             except Exception as error:
-                raise UserError(self._line(index, error)) from error
-        current[0] = _NOTHING
+                raise UserError(self._describe_error(index, error)) from error
+        current[0] = _NO_SAMPLE
         return self.collate(samples) if samples else None
 
-    def name(self, index: int) -> str:
+    def describe(self, index: int) -> str:
         describe = getattr(self.make_sample, "describe", None)
         return f"sample {index}" if describe is None else describe(index)
 
-    def _line(self, index: int, error: Exception) -> str:
-        """One line that names the sample."""
+    def _describe_error(self, index: int, error: Exception) -> str:
+        """Says in one line what is wrong, and with which sample."""
         text = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
-        name = self.name(index)
+        name = self.describe(index)
         return text if name in text else f"{name}: {text}"
 
 
-def _maker(job: _Job, workers: int, start_step: int) -> "_Inline | _Workers":
-    return _Workers(job, workers, start_step) if workers > 0 else _Inline(job)
+def _start_maker(job: _Job, workers: int, start_step: int) -> "_InlineMaker | _WorkerMaker":
+    return _WorkerMaker(job, workers, start_step) if workers > 0 else _InlineMaker(job)
 
 
-class _Inline:
-    """Makes each batch when it is asked for."""
+class _InlineMaker:
+    """Makes each batch in this process when it is asked for."""
 
     def __init__(self, job: _Job) -> None:
         self._job = job
-        self._current = np.array([_NOTHING])
+        self._current = np.array([_NO_SAMPLE])
 
     def batch(self, step: int) -> Batch:
-        return self._job.batch(step, self._current)
+        return self._job.make_batch(step, self._current)
 
     def close(self) -> None:
         pass
 
 
-class _Workers:
-    """Processes that make batches ahead and hand them over in shared memory."""
+class _WorkerMaker:
+    """Has processes make batches ahead and takes these over in shared memory."""
 
     def __init__(self, job: _Job, workers: int, start_step: int) -> None:
         self._job, self._first = job, start_step
-        self._current = [SharedArrays({"index": np.array([_NOTHING])}) for _ in range(workers)]
+        self._current = [SharedArrays({"index": np.array([_NO_SAMPLE])}) for _ in range(workers)]
         self._pipes: list[connection.Connection] = []
         self._processes: list[multiprocessing.process.BaseProcess] = []
-        self._stop = weakref.finalize(self, _stop, self._processes, self._pipes)
+        self._stop = weakref.finalize(self, _stop_workers, self._processes, self._pipes)
         # A forked worker would inherit a framework's threads and locks.
         context = multiprocessing.get_context("spawn")
         for worker in range(workers):
             ours, theirs = context.Pipe()
             self._pipes.append(ours)
             arguments = (theirs, job, start_step + worker, workers, self._current[worker])
-            process = context.Process(target=_work, args=arguments, daemon=True, name=f"loader-{worker}")
+            process = context.Process(target=_run_worker, args=arguments, daemon=True, name=f"loader-{worker}")
             process.start()
             self._processes.append(process)
             theirs.close()
-            for _ in range(_AHEAD):
+            for _ in range(_BATCHES_AHEAD):
                 ours.send(None)
 
     def batch(self, step: int) -> Batch:
@@ -215,11 +219,11 @@ class _Workers:
             failure = pipe.recv()
             shared = None if failure else SharedArrays.receive(pipe)
         except (EOFError, OSError):
-            raise UserError(self._obituary(worker)) from None
+            raise UserError(self._describe_death(worker)) from None
         if failure:
             line, trace = failure
             raise UserError(line) from RuntimeError(f"in a loader worker\n{trace}")
-        # Where the worker has died after this batch, the next one says so.
+        # If the worker has died after this batch, asking for its next one says so.
         with contextlib.suppress(OSError):
             pipe.send(None)
         return dict(shared)
@@ -227,17 +231,18 @@ class _Workers:
     def close(self) -> None:
         self._stop()
 
-    def _obituary(self, worker: int) -> str:
+    def _describe_death(self, worker: int) -> str:
+        """Says how a worker ended, and at which sample."""
         process = self._processes[worker]
         process.join(timeout=5)
         code = process.exitcode or 0
-        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
+        end = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
         index = int(self._current[worker]["index"][0])
-        where = "between two samples" if index == _NOTHING else f"at {self._job.name(index)}"
-        return f"a loader worker {how} {where}"
+        place = "between two samples" if index == _NO_SAMPLE else f"at {self._job.describe(index)}"
+        return f"a loader worker {end} {place}"
 
 
-def _stop(processes: list, pipes: list[connection.Connection]) -> None:
+def _stop_workers(processes: list, pipes: list[connection.Connection]) -> None:
     for process in processes:
         process.terminate()
     for process in processes:
@@ -246,16 +251,16 @@ def _stop(processes: list, pipes: list[connection.Connection]) -> None:
         pipe.close()
 
 
-def _work(pipe: connection.Connection, job: _Job, step: int, stride: int, current: SharedArrays) -> None:
-    """A worker's life: a batch for every ticket, until the loader closes the pipe, by its own death too."""
-    # A group of its own: what stops a run from outside, as Ctrl-C does, is for the trainer, which ends the workers.
+def _run_worker(pipe: connection.Connection, job: _Job, step: int, stride: int, current: SharedArrays) -> None:
+    """Makes a batch for every message in the pipe, until the loader closes it or dies."""
+    # The worker has a process group of its own: Ctrl-C is for the trainer alone, which then ends the workers.
     os.setpgid(0, 0)
     cv2.setNumThreads(0)
     try:
         while True:
             pipe.recv()
             try:
-                batch = job.batch(step, current["index"])
+                batch = job.make_batch(step, current["index"])
                 if batch is None:
                     return
                 shared = SharedArrays(batch)

@@ -1,4 +1,4 @@
-"""In which order the samples of an epoch come."""
+"""Draws the order of an epoch's samples."""
 
 import numpy as np
 
@@ -6,18 +6,18 @@ from common.training.randomness import stream
 
 
 def epoch_order(length: int, batch_size: int, seed: int, epoch: int, groups: np.ndarray | None = None) -> np.ndarray:
-    """(length,): each sample once, drawn for this epoch alone.
+    """Draws the order in which an epoch takes its samples: (length,) indices, each once.
 
-    With groups (length,) int, whole batches are of one group, and come in the order in which their first samples were
-    drawn; what fills no batch of its group stands at both ends. Epochs follow each other without a gap, so that a batch
-    may begin in the one before.
+    With groups (length,) int, a batch holds samples of one group, and batches are sorted by when their first sample was
+    drawn. Samples that fill no batch of their group stand at both ends: epochs follow each other without a gap, so the
+    first samples complete the last batch of the epoch before, and the last ones begin a batch of the next.
     """
     drawn = stream(seed, epoch, "order").permutation(length)
     if groups is None:
         return drawn
     rank = np.empty(length, np.int64)
     rank[drawn] = np.arange(length)
-    begun = -epoch * length % batch_size  # places that the last batch of the epoch before has left
+    open_places = -epoch * length % batch_size  # in the last batch of the epoch before
     batches, rest = [], []
     for group in np.unique(groups):
         members = drawn[groups[drawn] == group]
@@ -25,8 +25,8 @@ def epoch_order(length: int, batch_size: int, seed: int, epoch: int, groups: np.
         batches += list(members[:whole].reshape(-1, batch_size))
         rest.append(members[whole:])
     batches.sort(key=lambda batch: rank[batch[0]])
-    while sum(map(len, rest)) < min(begun, length):
+    while sum(map(len, rest)) < min(open_places, length):
         rest.append(batches.pop())
-    left = np.concatenate(rest)
-    left = left[np.argsort(rank[left])]
-    return np.concatenate([left[:begun], *batches, left[begun:]])
+    remainder = np.concatenate(rest)
+    remainder = remainder[np.argsort(rank[remainder])]
+    return np.concatenate([remainder[:open_places], *batches, remainder[open_places:]])

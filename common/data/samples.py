@@ -1,15 +1,15 @@
-"""What the families' modules of samples have, and what they share.
+"""Defines what every family's module of samples has, and holds what these modules share.
 
 `common/families/FAMILY/samples.py` has, in every family:
 
-    Training(dataset, settings, positions=None)   makes a training sample of an index
-    Inference(dataset, settings)                  makes the sample of a position for prediction
-    prepare(image, settings)                      the same of an image (H, W, 3) uint8 RGB that is in no data set
-    join(samples, settings)                       a batch of samples for prediction
+    Training(dataset, settings, positions=None)   makes training samples by index
+    Inference(dataset, settings)                  makes samples for prediction by an image's position in the data set
+    prepare(image, settings)                      makes the sample for prediction of any image (H, W, 3) uint8 RGB
+    join(samples, settings)                       joins samples for prediction to a batch
 
-Both classes have `len`, `describe(index)` and `collate(samples)`, as `Loader` and `ordered` want them. A batch for
-prediction is what `Learner.predict` takes: `image` (N, 3, H, W) float32 and `original_size` (N, 2), each image's own
-height and width, with what else the family needs; of a data set also `image_id` (N,).
+Both classes have `len`, `describe(index)` and `collate(samples)`, which `Loader` and `ordered` call. A batch for
+prediction is what `Learner.predict` takes: `image` (N, 3, H, W) float32, `original_size` (N, 2), each image's own
+height and width, and what else the family needs. If the images are a data set's, it also has `image_id` (N,).
 """
 
 from collections.abc import Callable
@@ -23,9 +23,9 @@ from common.errors import UserError
 
 
 class ImageInference:
-    """Makes the sample of a data set's position for prediction, for families that need the image alone.
+    """Makes samples for prediction by an image's position in a data set, for families that need the image alone.
 
-    It is what the family's `prepare` makes, and `image_id`; a family's class names its own `prepare` and `join`.
+    A sample is what the family's `prepare` makes, and `image_id`. A family's own class sets `prepare` and `join`.
     """
 
     prepare: ClassVar[Callable[[np.ndarray, Settings], dict[str, np.ndarray]]]
@@ -49,8 +49,8 @@ class ImageInference:
         return f"image {self.dataset.image_ids[index]}"
 
 
-def check_classes(dataset: CocoDataset, settings: Settings) -> None:
-    """Refuses to train on a data set whose number of classes is not the model's."""
+def require_same_class_count(dataset: CocoDataset, settings: Settings) -> None:
+    """Refuses a data set to train on that has another number of classes than the model."""
     found, expected = len(dataset.class_names), settings.num_classes
     if found != expected:
         raise UserError(

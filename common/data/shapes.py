@@ -1,9 +1,9 @@
-"""A small synthetic data set in COCO's format: coloured shapes and stick persons that overlap, on a textured ground.
+"""Makes a small synthetic data set in COCO's format: coloured shapes and stick persons that overlap.
 
     python -m common.data.shapes OUT --images 400 --seed 0
 
 writes OUT/annotations/{instances,person_keypoints}_{train,val}.json and the images in OUT/train and OUT/val. The
-same arguments give the same bytes. With --persons there are persons alone, of any colour, many of them right in front
+same arguments give the same bytes. With --persons the images hold persons alone, of any colour, many of them in front
 of another.
 """
 
@@ -26,37 +26,43 @@ from common.errors import UserError, run_command
 
 @dataclass(frozen=True)
 class Category:
-    identity: int  # with gaps, as COCO's are
+    """A class of the set's objects."""
+
+    identity: int  # with gaps, as COCO's ids have
     name: str
     hue: float  # degrees
-    draw: Callable[[float, np.random.Generator], figures.Figure]  # of a size in pixels
+    draw: Callable[[float, np.random.Generator], figures.Figure]  # takes the figure's size in pixels
 
 
 CATEGORIES = (
-    Category(1, "person", 45.0, figures.person),
-    Category(3, "circle", 350.0, figures.circle),
-    Category(4, "rectangle", 130.0, figures.rectangle),
-    Category(8, "triangle", 220.0, figures.triangle),
+    Category(1, "person", 45.0, figures.draw_person),
+    Category(3, "circle", 350.0, figures.draw_circle),
+    Category(4, "rectangle", 130.0, figures.draw_rectangle),
+    Category(8, "triangle", 220.0, figures.draw_triangle),
 )
 PERSON = CATEGORIES[0]
 
 _SPLITS = ("train", "val")
 _FIRST_ID = {"train": 1, "val": 1_000_001}
-_MOST_OBJECTS, _MOST_PERSONS = 4, 3  # in an image, of a set of persons alone
+_MOST_OBJECTS = 4  # in an image
+_MOST_PERSONS = 3  # in an image of a set of persons alone
 _EMPTY_SHARE = 0.02  # of the images hold no object
 _CROWD_SHARE = 0.04  # of the images hold a crowd of small circles
-_APART_SHARE = 0.6  # of the objects may hide nothing
-_MOST_HIDDEN = 0.4  # of any object
-_UNLABELLED_SHARE = 0.05  # of the key points
-_CLOSE_SHARE = 0.6  # of the persons of a set of persons stand in front of another
-_MOST_HIDDEN_PERSON = 0.65  # of such a person
+_FREE_SHARE = 0.6  # of the objects must not hide others
+_MOST_HIDDEN = 0.4  # the share of an object that others may hide
+_UNLABELLED_SHARE = 0.05  # of the key points are unlabelled
+_CLOSE_SHARE = 0.6  # of the persons in a set of persons alone stand in front of another
+_MOST_HIDDEN_PERSON = 0.65  # the share of a person that others may hide in a set of persons alone
+_ATTEMPTS = 20  # at finding an object a place
 
 
 @dataclass
-class _Placed:
+class _PlacedObject:
+    """An object in an image; `full` (H, W) bool is its mask as if no other hid a part of it."""
+
     category: Category
     figure: figures.Figure
-    full: np.ndarray  # (H, W) bool, the object as if nothing stood in front
+    full: np.ndarray
     crowd: bool = False
 
 
@@ -68,10 +74,10 @@ def write_shapes(
     val_images: int | None = None,
     persons: bool = False,
 ) -> Path:
-    """Writes the set under `out`, at once or not at all; leaves an equal set that lies there already as it is.
+    """Writes the set into the folder `out`, whole or not at all; the same set from before is left as it is.
 
-    images: of the training split; val_images: a fifth of them unless given; size: (height, width) of an image;
-    persons: persons alone, who hide each other.
+    images: how many the training split has; val_images: how many the validation split has, by default a fifth of that;
+    size: an image's (height, width); persons: whether the set holds persons alone, who hide each other.
     """
     out = Path(out)
     counts = {"train": images, "val": max(1, images // 5) if val_images is None else val_images}
@@ -80,7 +86,7 @@ def write_shapes(
     info = {"description": "synthetic shapes", "version": "1", "seed": seed, "size": list(size), "images": counts}
     info |= {"persons": True} if persons else {}
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        if _info(out) == info:
+        if _read_info(out) == info:
             return out
         raise UserError(f"{out} exists and holds something else; remove it or choose another folder")
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -94,7 +100,8 @@ def write_shapes(
     return out
 
 
-def _info(out: Path) -> dict | None:
+def _read_info(out: Path) -> dict | None:
+    """Reads what a set in this folder was made with; None if there is none."""
     try:
         return json.loads((out / "annotations/instances_val.json").read_text())["info"]
     except (OSError, ValueError, KeyError, TypeError):
@@ -102,6 +109,7 @@ def _info(out: Path) -> dict | None:
 
 
 def _write_split(out: Path, split: str, count: int, seed: int, size: tuple[int, int], info: dict) -> None:
+    """Writes the images and the two annotation files of one split."""
     folder = out / split
     folder.mkdir(parents=True)
     records, instances, persons = [], [], []
@@ -113,7 +121,7 @@ def _write_split(out: Path, split: str, count: int, seed: int, size: tuple[int, 
         if not cv2.imwrite(str(folder / name), image[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 3]):
             raise UserError(f"cannot write {folder / name}")
         records.append({"id": image_id, "file_name": name, "height": size[0], "width": size[1]})
-        for annotation, keypoints in _annotations(placed, size, rng):
+        for annotation, keypoints in _annotate(placed, size, rng):
             annotation |= {"id": len(instances) + 1, "image_id": image_id}
             instances.append(annotation)
             if annotation["category_id"] == PERSON.identity:
@@ -127,29 +135,31 @@ def _write_split(out: Path, split: str, count: int, seed: int, size: tuple[int, 
         (out / f"annotations/{kind}_{split}.json").write_text(json.dumps(whole, separators=(",", ":")))
 
 
-def render(size: tuple[int, int], rng: np.random.Generator, persons: bool = False) -> tuple[np.ndarray, list[_Placed]]:
-    """An image (H, W, 3) uint8 RGB and what stands in it, from back to front."""
-    placed: list[_Placed] = []
+def render(
+    size: tuple[int, int], rng: np.random.Generator, persons: bool = False
+) -> tuple[np.ndarray, list[_PlacedObject]]:
+    """Draws an image (H, W, 3) uint8 RGB of `size` (H, W), and returns it with its objects, from back to front."""
+    placed: list[_PlacedObject] = []
     if rng.random() >= _EMPTY_SHARE:
         if not persons and rng.random() < _CROWD_SHARE:
-            placed.append(_crowd(size, rng))
+            placed.append(_place_crowd(size, rng))
         for _ in range(rng.integers(1, (_MOST_PERSONS if persons else _MOST_OBJECTS) + 1)):
-            found = _place_person(placed, size, rng) if persons else _place(placed, size, rng)
-            if found is not None:
-                placed.append(found)
-    image = _ground(size, rng)
+            new = _place_person(placed, size, rng) if persons else _place_shape(placed, size, rng)
+            if new is not None:
+                placed.append(new)
+    image = _draw_background(size, rng)
     for each in placed:
         _paint(image, each, rng)
     image += rng.normal(0.0, 4.0, image.shape)
     return np.clip(np.rint(image), 0, 255).astype(np.uint8), placed
 
 
-def _place(placed: list[_Placed], size: tuple[int, int], rng: np.random.Generator) -> _Placed | None:
-    """A new object in front of the others at a place where it hides not too much of any; None where there is none."""
+def _place_shape(placed: list[_PlacedObject], size: tuple[int, int], rng: np.random.Generator) -> _PlacedObject | None:
+    """Places a new object in front of the others where it does not hide too much of any; None if that fails."""
     category = CATEGORIES[rng.integers(len(CATEGORIES))]
-    most_hidden = 0.0 if rng.random() < _APART_SHARE else _MOST_HIDDEN
-    visible = _visible(placed)
-    for _ in range(20):
+    most_hidden = 0.0 if rng.random() < _FREE_SHARE else _MOST_HIDDEN
+    visible = _find_visible(placed)
+    for _ in range(_ATTEMPTS):
         figure = category.draw(min(size) * rng.uniform(0.27, 0.6), rng)
         low, high = figure.bounds()
         # One object in eight may be cut by the border.
@@ -160,47 +170,50 @@ def _place(placed: list[_Placed], size: tuple[int, int], rng: np.random.Generato
         figure = figure.moved(margin + rng.random(2) * room - low)
         full = _rasterise(figure, size)
         if _hides_little(full, placed, visible, most_hidden):
-            return _Placed(category, figure, full)
+            return _PlacedObject(category, figure, full)
     return None
 
 
-def _place_person(placed: list[_Placed], size: tuple[int, int], rng: np.random.Generator) -> _Placed | None:
-    """A new person in front of the others, most often of one of them; a third of each stays in sight."""
+def _place_person(placed: list[_PlacedObject], size: tuple[int, int], rng: np.random.Generator) -> _PlacedObject | None:
+    """Places a new person in front of the others, often right in front of one; a third of each remains visible."""
     category = replace(PERSON, hue=rng.uniform(0.0, 360.0))
-    visible = _visible(placed)
-    for _ in range(20):
-        figure = figures.person(min(size) * rng.uniform(0.35, 0.6), rng, stout=True)
+    visible = _find_visible(placed)
+    for _ in range(_ATTEMPTS):
+        figure = figures.draw_person(min(size) * rng.uniform(0.35, 0.6), rng, stout=True)
         low, high = figure.bounds()
         if placed and rng.random() < _CLOSE_SHARE:
             other = placed[rng.integers(len(placed))].figure.bounds()
-            place = sum(other) / 2 + rng.uniform(-0.4, 0.4, 2) * (other[1] - other[0]) - (low + high) / 2
+            shift = sum(other) / 2 + rng.uniform(-0.4, 0.4, 2) * (other[1] - other[0]) - (low + high) / 2
         else:
-            place = rng.random(2) * np.maximum(np.array(size[::-1]) - (high - low), 0) - low
-        figure = figure.moved(place)
+            shift = rng.random(2) * np.maximum(np.array(size[::-1]) - (high - low), 0) - low
+        figure = figure.moved(shift)
         full = _rasterise(figure, size)
         if full.any() and _hides_little(full, placed, visible, _MOST_HIDDEN_PERSON):
-            return _Placed(category, figure, full)
+            return _PlacedObject(category, figure, full)
     return None
 
 
-def _hides_little(full: np.ndarray, placed: list[_Placed], visible: list[np.ndarray], most_hidden: float) -> bool:
-    """Whether of no placed object more than a share of `most_hidden` is hidden when `full` comes in front."""
+def _hides_little(full: np.ndarray, placed: list[_PlacedObject], visible: list[np.ndarray], most_hidden: float) -> bool:
+    """Tells whether a mask `full` (H, W) in front of all leaves each object hidden by a share of at most `most_hidden`.
+
+    visible: the masks (H, W) of what is seen of the placed objects without it.
+    """
     hidden = [np.count_nonzero(old.full & ~(mask & ~full)) for old, mask in zip(placed, visible, strict=True)]
     return all(count <= most_hidden * np.count_nonzero(old.full) for count, old in zip(hidden, placed, strict=True))
 
 
-def _crowd(size: tuple[int, int], rng: np.random.Generator) -> _Placed:
-    """Many small circles as one annotation."""
+def _place_crowd(size: tuple[int, int], rng: np.random.Generator) -> _PlacedObject:
+    """Places many small circles that are one object."""
     circles = next(each for each in CATEGORIES if each.name == "circle")
     centre = np.array(size[::-1]) * rng.uniform(0.3, 0.7, 2)
     spread = rng.normal(0.0, 0.12 * min(size), (8, 2))
-    polygons = [figures.circle(0.08 * min(size), rng).moved(centre + each).polygons[0] for each in spread]
+    polygons = [figures.draw_circle(0.08 * min(size), rng).moved(centre + each).polygons[0] for each in spread]
     figure = figures.Figure(polygons)
-    return _Placed(circles, figure, _rasterise(figure, size), crowd=True)
+    return _PlacedObject(circles, figure, _rasterise(figure, size), crowd=True)
 
 
-def _visible(placed: list[_Placed]) -> list[np.ndarray]:
-    """What is seen of each object behind those after it."""
+def _find_visible(placed: list[_PlacedObject]) -> list[np.ndarray]:
+    """Returns the mask (H, W) bool of each object without what the objects in front of it hide."""
     masks: list[np.ndarray] = []
     for position in reversed(range(len(placed))):
         masks.append(placed[position].full.copy())
@@ -210,13 +223,13 @@ def _visible(placed: list[_Placed]) -> list[np.ndarray]:
 
 
 def _rasterise(figure: figures.Figure, size: tuple[int, int]) -> np.ndarray:
-    """The figure's pixels as pycocotools sees its polygons, so that image and annotation agree to the pixel."""
+    """Draws a figure's mask (H, W) bool as pycocotools draws its polygons: image and annotation agree to the pixel."""
     polygons = [np.round(polygon, 2).ravel().tolist() for polygon in figure.polygons]
     return rle.decode(rle.merge(rle.frPyObjects(polygons, *size))).astype(bool)
 
 
-def _ground(size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
-    """Pale or dark noise in three grain sizes, (H, W, 3) float64."""
+def _draw_background(size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+    """Draws a background (H, W, 3) float64: noise of three grain sizes on a pale or dark ground."""
     image = np.full((*size, 3), rng.uniform(70.0, 180.0)) + rng.uniform(-15.0, 15.0, 3)
     for cells, strength in ((3, 25.0), (8, 15.0), (32, 8.0)):
         grain = rng.normal(0.0, strength, (cells, cells)).astype(np.float32)
@@ -224,8 +237,8 @@ def _ground(size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
     return image
 
 
-def _paint(image: np.ndarray, placed: _Placed, rng: np.random.Generator) -> None:
-    """The object in a colour near its category's, lighter on one side."""
+def _paint(image: np.ndarray, placed: _PlacedObject, rng: np.random.Generator) -> None:
+    """Paints an object into the image (H, W, 3) in a colour near its category's, lighter on one side."""
     hue = np.float32((placed.category.hue + rng.uniform(-14.0, 14.0)) % 360.0)
     colour = np.array([[[hue, rng.uniform(0.65, 1.0), rng.uniform(0.65, 1.0)]]], np.float32)
     colour = 255.0 * cv2.cvtColor(colour, cv2.COLOR_HSV2RGB)[0, 0].astype(np.float64)
@@ -235,25 +248,28 @@ def _paint(image: np.ndarray, placed: _Placed, rng: np.random.Generator) -> None
     image[placed.full] = (shade[..., None] * colour)[placed.full]
 
 
-def _annotations(placed: list[_Placed], size: tuple[int, int], rng: np.random.Generator) -> list[tuple[dict, dict]]:
-    """COCO's annotation of each object, and what a person's has besides."""
-    found = []
-    for each, mask in zip(placed, _visible(placed), strict=True):
+def _annotate(placed: list[_PlacedObject], size: tuple[int, int], rng: np.random.Generator) -> list[tuple[dict, dict]]:
+    """Returns each object's annotation in COCO's format, and the key points that a person's annotation also has."""
+    annotations = []
+    for each, mask in zip(placed, _find_visible(placed), strict=True):
         encoded = rle.encode(np.asfortranarray(mask.astype(np.uint8)))
         annotation = {
             "category_id": each.category.identity,
-            "segmentation": _segmentation(each, mask, encoded),
+            "segmentation": _encode_segmentation(each, mask, encoded),
             "bbox": rle.toBbox(encoded).tolist(),
             "area": float(rle.area(encoded)),
             "iscrowd": int(each.crowd),
         }
-        points = {} if each.figure.keypoints is None else _keypoints(each.figure.keypoints, mask, size, rng)
-        found.append((annotation, points))
-    return found
+        points = {} if each.figure.keypoints is None else _label_keypoints(each.figure.keypoints, mask, size, rng)
+        annotations.append((annotation, points))
+    return annotations
 
 
-def _segmentation(placed: _Placed, mask: np.ndarray, encoded: dict) -> list | dict:
-    """Polygons where the whole figure is seen, else RLE: plain counts for a crowd, as in COCO's files, else packed."""
+def _encode_segmentation(placed: _PlacedObject, mask: np.ndarray, encoded: dict) -> list | dict:
+    """Encodes an object as polygons if it is seen as a whole, else as an RLE.
+
+    mask: (H, W) bool; encoded: its packed RLE. A crowd's RLE has plain counts, as in COCO's files.
+    """
     if placed.crowd:
         changes = np.flatnonzero(np.diff(mask.ravel(order="F"), prepend=False))
         counts = np.diff(changes, prepend=0, append=mask.size)
@@ -265,8 +281,12 @@ def _segmentation(placed: _Placed, mask: np.ndarray, encoded: dict) -> list | di
     return {"size": list(mask.shape), "counts": encoded["counts"].decode("ascii")}
 
 
-def _keypoints(points: np.ndarray, mask: np.ndarray, size: tuple[int, int], rng: np.random.Generator) -> dict:
-    """17 x, y, visibility: 2 seen, 1 behind another object, 0 (at 0, 0) outside the image or left unlabelled."""
+def _label_keypoints(points: np.ndarray, mask: np.ndarray, size: tuple[int, int], rng: np.random.Generator) -> dict:
+    """Returns COCO's key points of a person with points (17, 2) x, y and a visible mask (H, W).
+
+    A point's visibility is 2 where it is seen, 1 behind another object, and 0, with x and y 0, outside the image or
+    where it is left unlabelled.
+    """
     flat = []
     for x, y in points:
         unlabelled = rng.random() < _UNLABELLED_SHARE

@@ -1,7 +1,7 @@
-"""Arrays that several processes see without a copy.
+"""Arrays in memory that several processes share without a copy.
 
-They lie in an anonymous file in memory: it has no name that a killed process could leave behind, no limit such as
-/dev/shm's in a container, and goes when the last process that looks at it does.
+They lie in an anonymous file in memory. A killed process cannot leave it behind, as it has no name; no limit such as
+/dev/shm's in a container applies; and it disappears with the last process that has it open.
 """
 
 import mmap
@@ -18,11 +18,11 @@ _Layout = dict[str, tuple[str, tuple[int, ...], int]]  # dtype, shape, offset
 
 
 class SharedArrays(Mapping[str, np.ndarray]):
-    """Named arrays in shared memory. Pickled on the way to a process that is being started, it passes by reference."""
+    """Named arrays in shared memory; pickled for a process that is being started, they are shared and not copied."""
 
     def __init__(self, arrays: Mapping[str, np.ndarray]) -> None:
-        layout, end = _layout(arrays)
-        self._open(_anonymous_file(end), layout)
+        layout, end = _plan_layout(arrays)
+        self._open(_create_file(end), layout)
         for name, array in arrays.items():
             self[name][...] = array
 
@@ -30,7 +30,7 @@ class SharedArrays(Mapping[str, np.ndarray]):
         self._file, self._layout = file, layout
         weakref.finalize(self, os.close, file)
         memory = mmap.mmap(file, os.fstat(file).st_size)
-        # The arrays hold the memory; it goes with the last of them.
+        # The arrays keep the mapping alive; it is released with the last of them.
         self._arrays = {
             name: np.ndarray(shape, dtype, memory, offset) for name, (dtype, shape, offset) in layout.items()
         }
@@ -45,7 +45,7 @@ class SharedArrays(Mapping[str, np.ndarray]):
         return len(self._arrays)
 
     def __reduce__(self):
-        return _attach, (reduction.DupFd(self._file), self._layout)
+        return _unpickle, (reduction.DupFd(self._file), self._layout)
 
     def send(self, pipe: connection.Connection) -> None:
         """Hands the arrays to the process at the other end of a duplex pipe, which calls `receive`."""
@@ -54,21 +54,23 @@ class SharedArrays(Mapping[str, np.ndarray]):
 
     @classmethod
     def receive(cls, pipe: connection.Connection) -> "SharedArrays":
+        """Takes the arrays that the process at the other end of the pipe hands over with `send`."""
         layout = pipe.recv()
-        return cls._attached(reduction.recv_handle(pipe), layout)
+        return cls._attach(reduction.recv_handle(pipe), layout)
 
     @classmethod
-    def _attached(cls, file: int, layout: _Layout) -> "SharedArrays":
+    def _attach(cls, file: int, layout: _Layout) -> "SharedArrays":
         shared = cls.__new__(cls)
         shared._open(file, layout)
         return shared
 
 
-def _attach(duplicate, layout: _Layout) -> SharedArrays:
-    return SharedArrays._attached(duplicate.detach(), layout)
+def _unpickle(duplicate, layout: _Layout) -> SharedArrays:
+    return SharedArrays._attach(duplicate.detach(), layout)
 
 
-def _layout(arrays: Mapping[str, np.ndarray]) -> tuple[_Layout, int]:
+def _plan_layout(arrays: Mapping[str, np.ndarray]) -> tuple[_Layout, int]:
+    """Places the arrays one after another in a file; returns the layout and the file's size in bytes."""
     layout, end = {}, 0
     for name, array in arrays.items():
         if array.dtype.hasobject:
@@ -78,7 +80,8 @@ def _layout(arrays: Mapping[str, np.ndarray]) -> tuple[_Layout, int]:
     return layout, max(end, 1)
 
 
-def _anonymous_file(size: int) -> int:
+def _create_file(size: int) -> int:
+    """Creates an anonymous file of `size` bytes and returns its descriptor."""
     if hasattr(os, "memfd_create"):
         file = os.memfd_create("triseg")
     else:

@@ -1,28 +1,24 @@
 """COCO's average precision of boxes and masks, as pycocotools rates it.
 
-faster-coco-eval computes the same figures in less time; `judge=True` asks pycocotools itself.
+faster-coco-eval computes the same figures in less time.
 """
 
 import contextlib
 import io
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from pycocotools import mask as rle_tools
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from common.data.coco import CocoDataset
 from common.errors import UserError
-from common.packages import needed
-from common.results import Instances
+from common.packages import import_package
 
-Kind = Literal["box", "mask"]
+Shape = Literal["box", "mask"]
 
-_COCO_KIND = {"box": "bbox", "mask": "segm"}
-# What the twelve numbers of COCOeval.stats are, in its order: IoU, area, detections an image.
+_COCO_NAMES = {"box": "bbox", "mask": "segm"}
+# The twelve numbers of COCOeval.stats, in its order: IoU, area, detections an image.
 _STATISTICS = {
     "AP": ("0.50:0.95", "all", 100),
     "AP50": ("0.50", "all", 100),
@@ -39,70 +35,45 @@ _STATISTICS = {
 }
 
 
-def full_name(kind: Kind, figure: str) -> str:
-    """What a figure is: "AP" of masks is `mask AP (COCO segm, IoU 0.50:0.95, area all, 100 detections)`."""
+def full_name(shape: Shape, figure: str) -> str:
+    """A figure in full: "AP" of masks is `mask AP (COCO segm, IoU 0.50:0.95, area all, 100 detections)`."""
     iou, area, count = _STATISTICS[figure]
-    return f"{kind} {figure[:2]} (COCO {_COCO_KIND[kind]}, IoU {iou}, area {area}, {count} detections)"
+    return f"{shape} {figure[:2]} (COCO {_COCO_NAMES[shape]}, IoU {iou}, area {area}, {count} detections)"
 
 
-def lines(figures: dict[str, float], kind: Kind) -> list[str]:
-    """A line a figure, with its full name."""
+def lines(figures: dict[str, float], shape: Shape) -> list[str]:
+    """A line for each figure, with its full name."""
     return [
-        f"{full_name(kind, figure)} {'no objects of this kind' if np.isnan(value) else f'{value:.1f}'}"
+        f"{full_name(shape, figure)} {'no objects of this kind' if np.isnan(value) else f'{value:.1f}'}"
         for figure, value in figures.items()
     ]
 
 
-def coco_results(image_id: int, instances: Instances, category_ids: Sequence[int], kind: Kind) -> list[dict[str, Any]]:
-    """An image's instances as entries of a COCO results file; label c becomes `category_ids[c]`.
-
-    Boxes and masks are two files: where both stand in one entry, pycocotools takes the box's area for the mask's.
-    """
-    categories = [int(category_ids[label]) for label in instances.labels]
-    scores = instances.scores if kind == "box" or instances.mask_scores is None else instances.mask_scores
-    if kind == "box":
-        x1, y1, x2, y2 = np.asarray(instances.boxes, np.float64).reshape(-1, 4).T
-        shapes = [{"bbox": box} for box in np.stack([x1, y1, x2 - x1, y2 - y1], axis=1).tolist()]
-    else:
-        shapes = [{"segmentation": rle} for rle in encode(instances.masks)]
-    return [
-        {"image_id": int(image_id), "category_id": category, **shape, "score": float(score)}
-        for category, shape, score in zip(categories, shapes, scores, strict=True)
-    ]
-
-
-def encode(masks: np.ndarray) -> list[dict[str, Any]]:
-    """(N, H, W) bool -> COCO's compressed RLE, each with its counts as text."""
-    encoded = rle_tools.encode(np.asfortranarray(masks.transpose(1, 2, 0), dtype=np.uint8))
-    return [{"size": list(rle["size"]), "counts": rle["counts"].decode("ascii")} for rle in encoded]
-
-
 class CocoAP:
-    """Rates results against one annotation file, which is read as for training: what is left out there is here, too.
+    """Rates the entries of COCO results files against a data set's annotations.
 
-    annotations: the file, or the data set that was opened with it.
+    The annotations are those that training reads: records that are left out there are left out here, too.
+    by_pycocotools: pycocotools computes the figures, else faster-coco-eval.
     """
 
-    def __init__(self, annotations: str | Path | CocoDataset, judge: bool = False):
-        is_open = isinstance(annotations, CocoDataset)
-        dataset = annotations if is_open else CocoDataset(annotations, Path(annotations).parent)
+    def __init__(self, dataset: CocoDataset, by_pycocotools: bool = False):
         self._origin = str(dataset.annotations)
         self._coco, self._evaluation = COCO, COCOeval
-        if not judge:
-            faster = needed("faster_coco_eval", "faster-coco-eval", "rating results")
+        if not by_pycocotools:
+            faster = import_package("faster_coco_eval", "faster-coco-eval", "rating results")
             self._coco, self._evaluation = faster.COCO, faster.COCOeval_faster
-        # The tools are told of ranks instead of ids: the fast one takes small ids alone, the other matches no id 0.
+        # The tools are given ranks instead of ids: the fast one takes small ids alone, the other matches no id 0.
         self._images = {int(image_id): rank for rank, image_id in enumerate(np.sort(dataset.image_ids), start=1)}
         self._categories = {category: rank for rank, category in enumerate(dataset.category_ids, start=1)}
         self._truth = self._indexed(_truth(dataset, self._images))
 
-    def rate(self, results: list[dict[str, Any]], kind: Kind) -> dict[str, float]:
-        """The twelve figures in percent, "AP" first; NaN where the file has no object that would count."""
+    def rate(self, results: list[dict[str, Any]], shape: Shape) -> dict[str, float]:
+        """The twelve figures in percent, "AP" first; NaN where the data set has no object that would count."""
         unknown = {result["image_id"] for result in results} - self._images.keys()
         if unknown:
             raise UserError(f"{self._origin}: no image {min(unknown)}, for which there are results")
         with contextlib.redirect_stdout(io.StringIO()):
-            evaluation = self._evaluation(self._truth, self._found(results), _COCO_KIND[kind])
+            evaluation = self._evaluation(self._truth, self._found(results), _COCO_NAMES[shape])
             evaluation.evaluate()
             evaluation.accumulate()
             evaluation.summarize()
@@ -111,6 +82,7 @@ class CocoAP:
         return dict(zip(_STATISTICS, percent, strict=True))
 
     def _found(self, results: list[dict[str, Any]]) -> Any:
+        """The results of the data set's categories, as the tools take them."""
         known = [
             result | {"image_id": self._images[result["image_id"]], "category_id": self._categories[category]}
             for result in results
@@ -121,6 +93,7 @@ class CocoAP:
         return self._indexed(self._truth.dataset | {"annotations": []})
 
     def _indexed(self, dataset: dict[str, Any]) -> Any:
+        """A data set as the tools open it, from the content of its file."""
         with contextlib.redirect_stdout(io.StringIO()):
             coco = self._coco()
             coco.dataset = dataset
@@ -129,7 +102,7 @@ class CocoAP:
 
 
 def describe(dataset: CocoDataset) -> str:
-    """An annotation file by its path, with what of it was left out."""
+    """The path of a data set's annotation file, and the records in it that were left out."""
     left_out = f" ({'; '.join(map(str, dataset.faults))})" if dataset.faults else ""
     return f"{dataset.annotations}{left_out}"
 

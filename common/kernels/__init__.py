@@ -35,7 +35,7 @@ _ARGUMENTS = {
 
 
 def header(name: str) -> str:
-    """The source text of a kernel, by its name: functions in the namespace `triseg`."""
+    """The C++ text of the kernel of this name; its functions are in the namespace `triseg`."""
     return (SOURCES / f"{name}.h").read_text()
 
 
@@ -56,7 +56,7 @@ def problem() -> str | None:
 
 
 def int64s(*values: int) -> ctypes.Array:
-    """A shape as the kernels take it."""
+    """Gives whole numbers, such as a shape, in the form in which the kernels take them."""
     return (ctypes.c_int64 * len(values))(*values)
 
 
@@ -99,7 +99,7 @@ def _build() -> Path | str:
 
 
 def _fingerprint(compiler: str) -> str:
-    """Differs where another library is needed: other sources, compiler, flags or instruction set."""
+    """Gives a text that differs where the library must: for other sources, compilers, flags or instruction sets."""
     parts = [compiler, *FLAGS, platform.machine(), _instruction_set()]
     parts.append(subprocess.run([compiler, "--version"], check=True, capture_output=True, text=True).stdout)
     parts += [path.read_text() for path in [*sorted(SOURCES.glob("*.h")), SOURCES / "kernels.cpp"]]
@@ -107,6 +107,7 @@ def _fingerprint(compiler: str) -> str:
 
 
 def _instruction_set() -> str:
+    """Describes the instructions that this machine's processor has."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

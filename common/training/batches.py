@@ -1,6 +1,6 @@
-"""What a training batch's keys say about its arrays."""
+"""Tells by their names how a training batch's arrays are treated."""
 
 
 def stays_on_host(name: str) -> bool:
-    """Whether an array of a batch goes to the network as NumPy has it, and not as the framework's own."""
+    """Tells whether an array of a batch is passed to the family's losses as a NumPy array, not as the framework's."""
     return name == "image_id" or name.startswith("host.")

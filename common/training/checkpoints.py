@@ -1,6 +1,6 @@
-"""Checkpoints of a run: a folder a step with the weights, the optimizer's memory and where the run stood.
+"""Writes and reads the checkpoints of a run: folders with the weights, the optimizer's state and the run's state.
 
-A folder gets its name when all that is in it is written, so whatever carries a checkpoint's name is whole.
+A folder is renamed to a checkpoint's name after all of it is written, so a folder of such a name is always whole.
 """
 
 import dataclasses
@@ -18,24 +18,26 @@ from safetensors.numpy import load_file, save_file
 from common import weights as weight_files
 from common.errors import UserError
 
-FOLDER = "checkpoints"  # of a run's folder
+FOLDER = "checkpoints"  # inside a run's folder
 WEIGHTS, OPTIMIZER, STATE = "weights.safetensors", "optimizer.safetensors", "state.json"
 
 
 @dataclass(frozen=True)
 class RunState:
-    """What a run needs beside its arrays to go on as if it had never stopped."""
+    """All that a run needs besides its arrays to continue as if it had never stopped."""
 
-    step: int  # updates done; the loader's position and the schedule's follow from it
+    step: int  # how many updates are done; the positions of the loader and the schedule follow from it
     seed: int
     framework: str
     settings: dict[str, Any]
-    data: dict[str, Any]  # what the training data were: a run on other data is another run
-    left_out: int = 0  # updates in a row whose loss was not finite, up to this step
+    data: dict[str, Any]  # what identifies the training data, since a run on other data is another run
+    left_out: int = 0  # how many updates in a row before this step had a loss that is not finite
 
 
 @dataclass(frozen=True)
 class Checkpoint:
+    """The content of a checkpoint; the arrays are named as in the canonical weights."""
+
     state: RunState
     weights: dict[str, np.ndarray]
     card: weight_files.Card
@@ -43,9 +45,9 @@ class Checkpoint:
 
 
 def write(folder: Path, checkpoint: Checkpoint, keep: int, keep_every: int = 0) -> Path:
-    """Adds a checkpoint to `folder`, then removes all but the last `keep`, of which 0 means all.
+    """Adds a checkpoint to `folder` and returns its path; then removes all but the last `keep`, or none if that is 0.
 
-    Those of a step that is a multiple of `keep_every`, where this is not 0, stay too.
+    If `keep_every` is not 0, checkpoints whose step is a multiple of it are kept too.
     """
     final = folder / f"step_{checkpoint.state.step:06d}"
     temporary = folder / f".{final.name}.{os.getpid()}.tmp"
@@ -63,40 +65,41 @@ def write(folder: Path, checkpoint: Checkpoint, keep: int, keep_every: int = 0) 
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     for old in existing(folder)[:-keep] if keep else ():
-        if not keep_every or _step(old) % keep_every:
+        if not keep_every or _step_of(old) % keep_every:
             _remove(old)
     return final
 
 
 def read(path: Path) -> Checkpoint:
-    """All that `write` wrote."""
+    """Reads a checkpoint that `write` wrote."""
     try:
         state = RunState(**json.loads((path / STATE).read_text()))
         optimizer = load_file(path / OPTIMIZER)
-    except Exception as error:  # safetensors has an error class of its own beside those of files and JSON
+    except Exception as error:  # safetensors has its own errors besides those of files and JSON
         raise UserError(f"{path}: not a whole checkpoint: {error}") from None
     weights, card = weight_files.load(path / WEIGHTS)
     return Checkpoint(state, weights, card, optimizer)
 
 
 def existing(folder: Path) -> list[Path]:
-    """The checkpoints in `folder`, oldest first."""
-    found = [path for path in folder.glob("step_*") if re.fullmatch(r"step_\d{6,}", path.name)]
-    return sorted(found, key=_step)
+    """Returns the paths of the checkpoints in `folder`, the oldest first."""
+    paths = [path for path in folder.glob("step_*") if re.fullmatch(r"step_\d{6,}", path.name)]
+    return sorted(paths, key=_step_of)
 
 
-def _step(path: Path) -> int:
+def _step_of(path: Path) -> int:
     return int(path.name.removeprefix("step_"))
 
 
 def clear_remains(folder: Path) -> None:
-    """Removes what a killed run left half-written."""
+    """Removes the half-written checkpoints that a killed run left in `folder`."""
     for path in folder.glob(".step_*.tmp"):
         shutil.rmtree(path)
 
 
 def _remove(path: Path) -> None:
-    """Takes the name away first: a half-removed folder must not pass for a checkpoint."""
+    """Removes a checkpoint."""
+    # Its name goes first: a half-removed folder must not pass for a checkpoint.
     doomed = path.with_name(f".{path.name}.{os.getpid()}.removed.tmp")
     path.rename(doomed)
     shutil.rmtree(doomed)

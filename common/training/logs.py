@@ -1,4 +1,4 @@
-"""What a run tells: a line of JSON for each logged step, TensorBoard's curves, and progress on the terminal."""
+"""Logs a run: a line of JSON for each logged step, TensorBoard's curves, and progress on the terminal."""
 
 import json
 import sys
@@ -11,27 +11,27 @@ from tqdm import tqdm
 
 from common.errors import UserError
 from common.files import atomic_path
-from common.packages import needed
+from common.packages import import_package
 
-SummaryWriter = needed("tensorboardX", "tensorboardX", "training").SummaryWriter
+SummaryWriter = import_package("tensorboardX", "tensorboardX", "training").SummaryWriter
 
 LOG = "log.jsonl"
-# Between two progress lines where stderr is no terminal, in seconds.
+# In seconds, between two progress lines where stderr is no terminal.
 PLAIN_INTERVAL = 10.0
 
 
 def check_new(folder: Path) -> None:
-    """Refuses a folder that holds another run's log, which a new run would take the place of."""
+    """Refuses a folder that holds another run's log, since a new run would overwrite it."""
     if (folder / LOG).exists():
         raise UserError(f"{folder / LOG} is the log of another run; name another folder")
 
 
 class RunLog:
-    """`log.jsonl` and TensorBoard's files of a run, continued from `start_step`; without a folder nothing is written.
+    """Writes a run's `log.jsonl` and TensorBoard's files, continued from `start_step`; without a folder, nothing.
 
-    A training line's `step` is the number of the update, from 0, and so is that of a line about an update that was left
-    out, where the losses are text; an evaluation's is how many were done. What a killed run logged beyond its last
-    checkpoint is dropped, since those steps are taken again.
+    The `step` of a training line, and of a line about an update that was left out, counts updates from 0; the losses of
+    the latter are text. The `step` of an evaluation is the number of updates done before it. Lines that a killed run
+    wrote after its last checkpoint are dropped, since their steps are taken again.
     """
 
     def __init__(self, folder: Path | None, start_step: int):
@@ -41,7 +41,7 @@ class RunLog:
         if folder is None:
             return
         self._path = folder / LOG
-        lines = [line for line in _lines(self._path) if _is_before(line, start_step)]
+        lines = [line for line in _read_lines(self._path) if _is_before(line, start_step)]
         self._evaluated = {line["step"] for line in lines if "evaluation" in line}
         self.count_left_out = sum("left_out" in line for line in lines)
         with atomic_path(self._path) as temporary:
@@ -50,6 +50,7 @@ class RunLog:
         self._curves = SummaryWriter(str(folder / "tensorboard"), purge_step=start_step or None)
 
     def training(self, step: int, learning_rate: float, losses: dict[str, float], **facts: float) -> None:
+        """Logs an update."""
         if self._file is None:
             return
         self._write({"step": step, "learning_rate": learning_rate, "losses": losses, **facts})
@@ -58,7 +59,7 @@ class RunLog:
             self._curves.add_scalar(f"loss/{name}", value, step)
 
     def left_out(self, step: int, losses: dict[str, float], images: list[int]) -> None:
-        """An update that was not made, since its loss was not finite."""
+        """Logs that an update was left out, because its loss was not finite."""
         self.count_left_out += 1
         if self._file is None:
             return
@@ -67,6 +68,7 @@ class RunLog:
         )
 
     def evaluation(self, step: int, figures: dict[str, float]) -> None:
+        """Logs the figures of an evaluation after `step` updates."""
         self._evaluated.add(step)
         if self._file is None:
             return
@@ -75,6 +77,7 @@ class RunLog:
             self._curves.add_scalar(f"evaluation/{name}", value, step)
 
     def has_evaluation(self, step: int) -> bool:
+        """Tells whether an evaluation after `step` updates has been logged."""
         return step in self._evaluated
 
     def close(self) -> None:
@@ -87,8 +90,8 @@ class RunLog:
         self._file.flush()
 
 
-def _lines(path: Path) -> Iterator[dict[str, Any]]:
-    """The whole lines of a log; the last may have been cut short."""
+def _read_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """Yields the lines of a log up to one that a killed run left incomplete."""
     if not path.exists():
         return
     for text in path.read_text().splitlines():
@@ -103,7 +106,7 @@ def _is_before(line: dict[str, Any], start_step: int) -> bool:
 
 
 class Progress:
-    """A bar with the time left and the losses on a terminal; elsewhere now and then a line with the same."""
+    """Shows the time left and the losses: a bar on a terminal, elsewhere a line every now and then."""
 
     def __init__(self, total: int, start: int, silent: bool = False):
         self._is_terminal = sys.stderr.isatty()
@@ -113,6 +116,7 @@ class Progress:
         self._began = self._shown = time.monotonic()
 
     def step(self, losses: dict[str, float], learning_rate: float) -> None:
+        """Shows that one more update is done."""
         self._done += 1
         facts = " ".join(f"{name} {value:.3f}" for name, value in losses.items())
         text = f"{facts} total {sum(losses.values()):.3f} lr {learning_rate:.2e}"
@@ -128,7 +132,7 @@ class Progress:
             self.say(meter)
 
     def say(self, text: str) -> None:
-        """A line of its own above the bar."""
+        """Writes a line of its own above the bar."""
         if not self._silent:
             tqdm.write(text, file=sys.stderr)
 

@@ -1,4 +1,4 @@
-"""Every random number that a result depends on comes from here, so that three frameworks draw the same ones."""
+"""Makes all random numbers that a result depends on, so that the three frameworks draw the same ones."""
 
 import hashlib
 
@@ -6,18 +6,18 @@ import numpy as np
 
 
 def stream(seed: int, step: int, purpose: str) -> np.random.Generator:
-    """A generator that depends on the three keys alone; streams with different keys are independent.
+    """Makes a generator that depends on the three keys alone; generators of different keys are independent.
 
-    Nobody has to remember how much was drawn before: the stream of step 1000 is there without the 999 before it.
+    So the numbers of step 1000 can be drawn without those of the steps before it.
     """
     key = hashlib.blake2b(f"{seed}/{step}/{purpose}".encode(), digest_size=16).digest()
     return np.random.Generator(np.random.Philox(key=np.frombuffer(key, dtype="<u8")))
 
 
-def hashed(seed: int, numbers: np.ndarray) -> np.ndarray:
-    """(N,) integers -> (N,) uint64 random numbers, each of which depends on the seed and its own integer alone.
+def hash_numbers(seed: int, numbers: np.ndarray) -> np.ndarray:
+    """Turns integers (N,) into random numbers (N,) uint64, each of which depends on the seed and its integer alone.
 
-    So that what is drawn for one thing does not shift when another comes or goes. (SplitMix64's mixing.)
+    So the number of one item stays the same when others are added or removed. The mixing is SplitMix64's.
     """
     mixed = numbers.astype(np.uint64) + np.uint64(int(seed) * 0xD1342543DE82EF95 % 2**64)
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):

@@ -1,8 +1,8 @@
-"""What the processes that share a run agree on and tell one another, over the one thing that a learner offers for it.
+"""Exchanges values between the processes (ranks) that share a run.
 
-A learner has its `rank`, of `world`, and `sum_over_ranks(array)`, which every rank must call with an array (N,) float32
-of the same size and which gives each of them the sum of all. Here, too, every rank must call the same functions in the
-same order.
+It needs nothing of a learner but its `rank` of `world`, and `sum_over_ranks(array)`: every rank calls it with an array
+(N,) float32 of the same size, and each gets the sum of all. So all ranks must call the functions here in the same
+order.
 """
 
 import json
@@ -12,23 +12,23 @@ from typing import Any
 
 import numpy as np
 
-_HALF = 1 << 20  # a size is sent as two numbers, each of which float32 holds exactly
+_HALF = 1 << 20  # a size is sent as quotient and remainder of this, which float32 holds exactly
 
 
 def on_any_rank(learner: Any, flag: bool) -> bool:
-    """Whether the flag is set on any of the ranks: the same answer on each."""
+    """Tells every rank whether the flag is set on any of them."""
     if learner.world == 1:
         return flag
     return bool(learner.sum_over_ranks(np.float32([flag]))[0] > 0)
 
 
-def shared_out(learner: Any, items: Sequence) -> Sequence:
-    """This rank's part of what all of them have: every `world`-th, from its own number on."""
+def take_share(learner: Any, items: Sequence) -> Sequence:
+    """Returns this rank's part of items that all ranks have: every `world`-th, from its own rank on."""
     return items[learner.rank :: learner.world]
 
 
-def gathered(learner: Any, value: Any) -> list[Any]:
-    """The values of all ranks, by rank, on each of them; a value is what JSON can hold."""
+def gather_values(learner: Any, value: Any) -> list[Any]:
+    """Returns to every rank the list of all ranks' values, by rank; a value must fit into JSON."""
     if learner.world == 1:
         return [value]
     message = np.frombuffer(zlib.compress(json.dumps(value).encode()), np.uint8)

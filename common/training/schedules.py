@@ -1,4 +1,4 @@
-"""Learning rates as pure functions of the step, counted from 0."""
+"""Computes learning rates and the like from the schedule and the step, which is counted from 0."""
 
 import bisect
 import math
@@ -7,27 +7,27 @@ from collections.abc import Collection
 
 from common.config import Schedule
 
-# The parameters of norms by their canonical names: in a backbone's stem and blocks, and beside a shortcut.
-_OF_A_NORM = re.compile(r"(^|\.)(bn\d|norm|\d+\.downsample\.1)\.(weight|bias)$")
+# Matches the canonical names of norms' parameters: in a backbone's stem and blocks, and in its shortcuts.
+_NORM_PARAMETER = re.compile(r"(^|\.)(bn\d|norm|\d+\.downsample\.1)\.(weight|bias)$")
 
 
 def learning_rate(schedule: Schedule, step: int) -> float:
-    """The rate that update number `step`, counted from 0, takes."""
+    """Computes the learning rate of update number `step`, counted from 0: rate * warm-up factor * decay factor."""
     counted = step + schedule.first_step
-    return schedule.learning_rate * _warmup(schedule, counted) * _decay(schedule, counted)
+    return schedule.learning_rate * _warmup_factor(schedule, counted) * _decay_factor(schedule, counted)
 
 
 def rate_and_decay(schedule: Schedule, name: str) -> tuple[float, float]:
-    """The factor on the rate, and the weight decay, of a parameter by its canonical name."""
+    """Returns the factor on the learning rate, and the weight decay, of the parameter of this canonical name."""
     is_bias = name.endswith("bias")
-    is_decayed = (schedule.bias_decay or not is_bias) and (schedule.norm_decay or not _OF_A_NORM.search(name))
+    is_decayed = (schedule.bias_decay or not is_bias) and (schedule.norm_decay or not _NORM_PARAMETER.search(name))
     return schedule.bias_rate if is_bias else 1.0, schedule.weight_decay if is_decayed else 0.0
 
 
 def is_evaluated(schedule: Schedule, step: int, images: int) -> bool:
-    """Whether the weights are rated after `step` updates, with `images` in an epoch; the run's end is always rated.
+    """Tells whether the weights are evaluated after `step` updates, with `images` in an epoch.
 
-    An epoch is over with the update that sees the last of its images.
+    At the run's end they always are. An epoch ends with the update that sees the last of its images.
     """
     if step == schedule.iterations:
         return True
@@ -41,8 +41,8 @@ def is_evaluated(schedule: Schedule, step: int, images: int) -> bool:
     return step * schedule.batch_size // period > (step - 1) * schedule.batch_size // period
 
 
-def _warmup(schedule: Schedule, step: int) -> float:
-    """From the share that step 0 has of the rate to 1 at step `warmup_iterations`, in a line or at once."""
+def _warmup_factor(schedule: Schedule, step: int) -> float:
+    """Computes the warm-up's factor: s + (1 - s) step / warmup_iterations, or constantly s, then 1; s is its start."""
     if step >= schedule.warmup_iterations:
         return 1.0
     start = schedule.warmup_start
@@ -52,17 +52,20 @@ def _warmup(schedule: Schedule, step: int) -> float:
     return start * (1.0 - done) + done
 
 
-def _decay(schedule: Schedule, step: int) -> float:
+def _decay_factor(schedule: Schedule, step: int) -> float:
+    """Computes the decay's factor: gamma for each of the `steps` passed, or 0.5 (1 + cos(pi step / iterations))."""
     if schedule.decay == "cosine":
         return 0.5 * (1.0 + math.cos(math.pi * min(step / schedule.iterations, 1.0)))
-    # A step given as s already counts for update s.
+    # Update s itself already has the rate after step s.
     return schedule.gamma ** bisect.bisect_right(sorted(schedule.steps), step)
 
 
 def with_batch_size(schedule: Schedule, batch_size: int, given: Collection[str] = ()) -> Schedule:
-    """The schedule for another batch size; scaled, where it says so, to see as many images at as high a rate an image.
+    """Returns the schedule for another batch size.
 
-    What the user has given, by its name in `given`, stays as it is, and so does the warm-up's length.
+    With `autoscale` the learning rate is multiplied by the ratio of the batch sizes, and the iterations and steps are
+    divided by it, so that as many images are seen. Fields in `given`, which the user has set, stay as they are, and so
+    does the warm-up's length.
     """
     changed = {"batch_size": batch_size}
     if schedule.autoscale:

@@ -1,4 +1,4 @@
-"""The training loop, one for the three frameworks: it drives a wing's Learner and owns everything around the step."""
+"""The training loop of all three frameworks: drives a wing's Learner, and logs, saves and evaluates between steps."""
 
 import math
 import signal
@@ -16,10 +16,10 @@ from common.config import Settings
 from common.errors import UserError
 from common.training import checkpoints
 from common.training.logs import Progress, RunLog
-from common.training.ranks import gathered, on_any_rank
+from common.training.ranks import gather_values, on_any_rank
 from common.training.schedules import is_evaluated, learning_rate
 
-# A resumed run may go on longer, log and save otherwise; anything else would make it another run.
+# A resumed run may train longer, and log, evaluate and save at other times; anything else would make it another run.
 FREE_TO_CHANGE = {
     f"schedule.{key}"
     for key in (
@@ -40,7 +40,7 @@ class NonFiniteLoss(UserError):
 
 
 def check_output(output: Path, is_resumed: bool) -> None:
-    """Neither way of starting is guessed: a run is continued only on request, and needs one to continue."""
+    """Refuses a folder that holds a run unless it is to be resumed, and one to resume that holds none."""
     found = checkpoints.existing(output / checkpoints.FOLDER)
     if found and not is_resumed:
         raise UserError(f"{output} already holds a run: continue it with --resume or name another --output")
@@ -52,15 +52,15 @@ def check_output(output: Path, is_resumed: bool) -> None:
 class Trainer:
     """One run in the folder `output`: `begin` or `resume` it, then `run` it over the loader's batches.
 
-    learner: a wing's Learner, made for training. data: what tells these training data from others, for resuming, with
-    the number of their `images`. card: the facts of the weights to come; a resumed run takes those that it began with
-    from its checkpoint. evaluate: the figures of the weights as they are, by name, when the schedule says so and at the
-    end; every rank calls it, and what it returns counts on the first.
+    learner: a wing's Learner, made for training.
+    card: the facts of the weights to come; a resumed run takes its first ones, from the checkpoint.
+    data: what identifies the training data, with the number of their `images`; a run is resumed on the same alone.
+    evaluate: returns the figures of the present weights by name; called when the schedule says so and at the end, on
+    every rank, but the first rank's figures count.
+    log_folder: where the log is written (default: `output`); logs: whether there is one.
 
-    A step whose loss is not finite changes no weights. Where there are `schedule.nonfinite_losses` of them in a row the
-    run stops; those before are left out and counted.
-
-    log_folder: where the log goes, if not into `output`; `logs`: whether one is written.
+    A step whose loss is not finite changes no weights. The run stops at the `schedule.nonfinite_losses`-th such step in
+    a row; those before are left out and counted.
     """
 
     learner: Any
@@ -73,20 +73,21 @@ class Trainer:
     log_folder: Path | None = None
     logs: bool = True
     step: int = 0
-    left_out: int = 0  # updates in a row, up to this step
+    left_out: int = 0  # how many updates in a row before this step were left out
 
     @property
     def folder(self) -> Path:
+        """The folder of the run's checkpoints."""
         return self.output / checkpoints.FOLDER
 
     def begin(self, weights: dict[str, np.ndarray], step: int = 0) -> None:
-        """Starts afresh; a folder that already holds a run is refused."""
+        """Starts a new run with these weights; refuses a folder that already holds a run."""
         check_output(self.output, is_resumed=False)
         self.learner.load_weights(weights)
         self.step = step
 
     def resume(self) -> None:
-        """Takes up the last checkpoint of this folder."""
+        """Loads the last checkpoint in the folder."""
         check_output(self.output, is_resumed=True)
         last = checkpoints.existing(self.folder)[-1]
         checkpoint = checkpoints.read(last)
@@ -96,7 +97,7 @@ class Trainer:
         self.card, self.step, self.left_out = checkpoint.card, checkpoint.state.step, checkpoint.state.left_out
 
     def run(self, batches: Iterable[tuple[int, dict[str, np.ndarray]]]) -> None:
-        """Trains to the schedule's end. `batches` starts at `self.step` and has no end of its own."""
+        """Trains to the schedule's end; `batches` yields (step, batch) from `self.step` on, without end."""
         is_first = self.learner.rank == 0
         iterations = self.settings.schedule.iterations
         if is_first:
@@ -105,14 +106,15 @@ class Trainer:
         progress = Progress(iterations, self.step, silent=not is_first)
         try:
             self._evaluate_if_due(log, progress)
-            with _stop_requests() as stop:
-                self._steps(iter(batches), log, progress, stop)
+            with _collect_stop_signals() as stop:
+                self._take_steps(iter(batches), log, progress, stop)
         finally:
             progress.close()
             if log:
                 log.close()
 
-    def _steps(self, batches: Iterator, log: RunLog | None, progress: Progress, stop: list[int]) -> None:
+    def _take_steps(self, batches: Iterator, log: RunLog | None, progress: Progress, stop: list[int]) -> None:
+        """Takes all steps that are left, until `stop` holds a signal that asks to stop."""
         schedule = self.settings.schedule
         while self.step < schedule.iterations:
             began = time.perf_counter()
@@ -122,32 +124,32 @@ class Trainer:
             waited = time.perf_counter() - began
             rate = learning_rate(schedule, step)
             losses = self.learner.train_step(batch, rate)
-            is_finite = self._is_finite(losses, batch, log, progress)
+            is_finite = self._check_finite(losses, batch, log, progress)
             self.step += 1
             progress.step(losses, rate)
             is_last = self.step == schedule.iterations
             if log and is_finite and (step % schedule.log_every == 0 or is_last):
                 log.training(step, rate, losses, seconds=time.perf_counter() - began, data_seconds=waited)
-            # A request reaches one rank alone, or each at another step.
+            # A request to stop reaches one rank alone, or each of them at another step.
             stops = on_any_rank(self.learner, bool(stop))
             if self.step % schedule.checkpoint_every == 0 or is_last or stops:
                 self._save(is_last)
             if stops:
-                on_any_rank(self.learner, False)  # the others wait for the first, which has to save
+                on_any_rank(self.learner, False)  # makes the others wait until the first has saved
                 progress.say(f"stopped after step {self.step}; continue with --resume")
                 raise KeyboardInterrupt
             self._evaluate_if_due(log, progress)
 
-    def _is_finite(
+    def _check_finite(
         self, losses: dict[str, float], batch: dict[str, np.ndarray], log: RunLog | None, progress: Progress
     ) -> bool:
-        """Whether the step's update was made; every rank has the same losses. Stops the run at one too many."""
+        """Tells whether the losses, which are the same on every rank, are finite; stops the run at one too many."""
         if all(math.isfinite(value) for value in losses.values()):
             self.left_out = 0
             return True
         self.left_out += 1
         terms = ", ".join(f"{name} {value:g}" for name, value in losses.items())
-        images = [image for part in gathered(self.learner, np.array(batch["image_id"]).tolist()) for image in part]
+        images = [image for part in gather_values(self.learner, np.array(batch["image_id"]).tolist()) for image in part]
         line = f"the loss at step {self.step} is not finite ({terms}); image ids {', '.join(map(str, images))}"
         patience = self.settings.schedule.nonfinite_losses
         if self.left_out >= patience:
@@ -161,6 +163,7 @@ class Trainer:
         return False
 
     def _save(self, is_last: bool) -> None:
+        """Writes a checkpoint, on the first rank; after the last step, the final weights too."""
         if self.learner.rank != 0:
             return
         weights = self.learner.weights()
@@ -180,10 +183,13 @@ class Trainer:
             weight_files.save(self.output / checkpoints.WEIGHTS, weights, card)
 
     def _evaluate_if_due(self, log: RunLog | None, progress: Progress) -> None:
-        """After the checkpoint of its step; a run killed between the two does it on resuming."""
+        """Evaluates the weights if the schedule says so and the log has no evaluation of this step.
+
+        It is called after the step's checkpoint is saved; a run that was killed in between evaluates on resuming.
+        """
         if self.evaluate is None or not is_evaluated(self.settings.schedule, self.step, self.data["images"]):
             return
-        # The first rank alone has the log; all of them evaluate together.
+        # Only the first rank has the log, but all of them evaluate together.
         if not on_any_rank(self.learner, log is not None and not log.has_evaluation(self.step)):
             return
         figures = self.evaluate()
@@ -194,31 +200,32 @@ class Trainer:
             progress.say(f"step {self.step}: {name} {value:.1f}")
 
     def _check_same_run(self, state: checkpoints.RunState, path: Path) -> None:
+        """Refuses to resume from the checkpoint `path` if its run had another framework, seed, data or settings."""
         if state.framework != self.learner.framework:
             raise UserError(f"{path} was written by {state.framework}, this is {self.learner.framework}")
-        now = {"seed": self.seed, "data": self.data, **self.settings.model_dump(mode="json")}
-        then = {"seed": state.seed, "data": state.data, **state.settings}
-        for key, before, after in _differences(then, now):
+        facts = {"seed": self.seed, "data": self.data, **self.settings.model_dump(mode="json")}
+        old_facts = {"seed": state.seed, "data": state.data, **state.settings}
+        for key, before, after in _find_differences(old_facts, facts):
             if key not in FREE_TO_CHANGE:
                 raise UserError(f"{path} was written with {key} = {before}, this run has {after}")
         if state.step > self.settings.schedule.iterations:
             raise UserError(f"{path} is beyond this run's {self.settings.schedule.iterations} iterations")
 
 
-def _differences(before: Any, after: Any, key: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """The leaves in which two nested dictionaries differ, as (dotted key, before, after)."""
+def _find_differences(before: Any, after: Any, key: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Yields the values in which two nested dictionaries differ, as (dotted key, before, after)."""
     if isinstance(before, dict) and isinstance(after, dict):
         for name in before | after:
-            yield from _differences(before.get(name), after.get(name), f"{key}.{name}" if key else name)
+            yield from _find_differences(before.get(name), after.get(name), f"{key}.{name}" if key else name)
     elif before != after:
         yield key, before, after
 
 
 @contextmanager
-def _stop_requests() -> Iterator[list[int]]:
-    """Collects Ctrl-C and termination, so that the step at hand is finished and saved before the run stops.
+def _collect_stop_signals() -> Iterator[list[int]]:
+    """Collects SIGINT (Ctrl-C) and SIGTERM in a list, so that a run can finish and save its step before it stops.
 
-    A second request stops at once.
+    A second signal stops it at once.
     """
     received: list[int] = []
 

@@ -1,17 +1,11 @@
 """The benchmark of the array contract leaves no operation out, and its table says who is fastest."""
 
-import re
-
 from benchmarks.ops import cases, table
-from common import array
+from tests.contract.comparing import contract_functions
 
 
 def test_every_function_of_the_contract_is_measured():
-    listed = array.__doc__.split("Creation and conversion")[1]
-    contract = set(re.findall(r"\b([a-z][a-z0-9_]+)\(", listed))
-    assert len(contract) == 44
-    measured = {name.removeprefix("value_and_grad of ") for name in cases()} | {"value_and_grad"}
-    assert contract - measured == set()
+    assert contract_functions().keys() - cases().keys() == set()
 
 
 def test_the_table_gives_ratios_to_the_fastest():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from common.config import model_names
+from common.config import DarknetSettings, ResNetSettings, model_names
 from common.errors import UserError
 from common.models import load_settings
 
@@ -47,6 +47,29 @@ def test_a_mistake_is_named_with_its_file(tmp_path, content, line):
 def test_an_override_that_does_not_fit_is_refused(override):
     with pytest.raises(UserError, match=r"override|detection\.nms"):
         load_settings("yolact_tiny", [override])
+
+
+@pytest.mark.parametrize("model", ["mask_rcnn_tiny", "pose2seg_tiny", "yolact_tiny"])
+def test_a_backbone_is_told_by_its_kind(model):
+    darknet = load_settings(model, ["network.backbone={kind: darknet}"])
+    assert darknet.network.backbone == DarknetSettings()
+    assert darknet.numerics()["network.backbone.kind"] == "darknet"
+    resnet = load_settings(model, ["network.backbone={depths: [1, 2, 3, 4]}"])  # a ResNet where no kind is told
+    assert resnet.network.backbone == ResNetSettings(depths=(1, 2, 3, 4))
+    mistakes = {
+        "network.backbone.kind=vgg": "network.backbone: .*'vgg'.* 'resnet', 'darknet'",
+        "network.backbone.depth=3": "unknown key network.backbone.depth$",
+        "network.backbone={width: 16}": "network.backbone.depths: Field required",
+        "network.backbone.depths=[1, 1, 1, many]": "network.backbone.depths.3: .*'many'",
+    }
+    for override, line in mistakes.items():
+        with pytest.raises(UserError, match=line):
+            load_settings(model, [override])
+
+
+def test_the_last_stage_of_a_resnet_alone_is_a_box_head():
+    with pytest.raises(UserError, match=r"network\.fpn: false takes a ResNet's last stage .* darknet has none"):
+        load_settings("mask_rcnn_r50_c4", ["network.backbone={kind: darknet}"])
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,8 @@ from common.errors import UserError
 from common.families.mask_rcnn.maskrcnn_benchmark import KEYS, is_config, read_config, split_pairs
 from common.models import load_settings
 from common.weights import check_fit, with_card
+from tests.weights_convert.originals import canonical_shapes, to_original
 from weights_convert import open_weights
-from weights_convert.mask_rcnn import canonical_shapes, to_original
 from weights_convert.writers import write_pth
 
 # What every published file with a pyramid sets, each key by its path.

@@ -5,7 +5,7 @@ import pytest
 from pycocotools import mask as rle
 
 from common.families.mask_rcnn.masks import paste, polygons_in_box
-from common.families.yolact.masks import resize_binary, spans, window
+from common.families.yolact.masks import find_spans, make_windows, resize_binary
 from tests.common.rcnn_cases import RULES, arrays, close
 
 
@@ -36,22 +36,22 @@ def test_masks_beside_the_image_and_none_at_all(prefix):
 def test_window_is_that_of_plain_loops():
     boxes = np.array([[0.1, 0.2, 0.55, 0.6], [0.9, 0.6, 0.3, 0.1], [-1, -1, 2, 2], [1.5, 0, 2, 1]], np.float32)
     height, width = 11, 17
-    found = window(boxes, (height, width), margin=1)
+    found = make_windows(boxes, (height, width), margin=1)
     for box, inside in zip(boxes, found, strict=True):
         low_x, high_x = sorted((box[0] * width, box[2] * width))
         low_y, high_y = sorted((box[1] * height, box[3] * height))
         for y in range(height):
             for x in range(width):
                 assert inside[y, x] == (low_x - 1 <= x < high_x + 1 and low_y - 1 <= y < high_y + 1)
-    np.testing.assert_array_equal(window(boxes.reshape(2, 2, 4), (height, width), 1), found.reshape(2, 2, 11, 17))
+    np.testing.assert_array_equal(make_windows(boxes.reshape(2, 2, 4), (height, width), 1), found.reshape(2, 2, 11, 17))
 
 
 def test_spans_are_what_the_window_has_inside():
     rng = np.random.default_rng(0)
     boxes = rng.uniform(-0.5, 1.5, (200, 4)).astype(np.float32)
     boxes[:4] = [[0, 0, 1, 1], [2, 2, 3, 3], [-2, 0.5, -1, 0.5], [np.nan] * 4]
-    expected = window(boxes, (11, 17), margin=1)
-    rows, columns = spans(boxes[:, 1], boxes[:, 3], 11, 1), spans(boxes[:, 0], boxes[:, 2], 17, 1)
+    expected = make_windows(boxes, (11, 17), margin=1)
+    rows, columns = find_spans(boxes[:, 1], boxes[:, 3], 11, 1), find_spans(boxes[:, 0], boxes[:, 2], 17, 1)
     for inside, y, x in zip(expected, rows, columns, strict=True):
         assert inside[y, x].all() and inside[y, x].size == inside.sum()
 

@@ -31,7 +31,9 @@ def test_places_are_rounded_as_opencv_4_does():
         size = tuple(RANDOM.integers(1, 150, 2).tolist())
         for each in (image, RANDOM.random(image.shape[:2]).astype(np.float32)):
             expected = cv2.warpAffine(each, matrix, size[::-1])
-            np.testing.assert_array_equal(opencv._warp_at_shares(each, affine.invert(matrix), size), expected)
+            np.testing.assert_array_equal(
+                opencv._warp_at_rounded_positions(each, affine.invert(matrix), size), expected
+            )
 
 
 def test_a_broken_image_is_no_word_on_stderr(capfd):

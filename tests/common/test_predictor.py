@@ -7,6 +7,7 @@ import pytest
 from common import predictor
 from common.errors import UserError
 from common.models import load_settings
+from tests.common.commands.still_learner import wing_with
 
 
 @pytest.fixture
@@ -14,8 +15,8 @@ def opened(monkeypatch):
     """What was asked for, call by call."""
     calls = []
 
-    def open_model(framework, model, weights, overrides, device):
-        calls.append((framework, model, str(weights), list(overrides), device))
+    def open_model(wing, model, weights, overrides, device):
+        calls.append((wing.framework, model, str(weights), list(overrides), device))
         return None, load_settings(model, overrides), SimpleNamespace(classes=("a", "b"))
 
     monkeypatch.setattr(predictor, "open_model", open_model)
@@ -23,7 +24,7 @@ def opened(monkeypatch):
 
 
 class Predictor(predictor.Predictor):
-    framework = "fake"
+    wing = wing_with(lambda: None)
 
 
 def test_a_name_with_overrides_and_a_short_side(opened):

@@ -1,25 +1,30 @@
-"""Holds a wing's operations against NumPy's: forward by value, gradients by finite differences of NumPy in float64.
+"""Comparing a wing's operations with NumPy's: answers by value, gradients by finite differences of NumPy in float64.
 
 A case is a function of (operations, *arrays) that gives a dict of named float arrays. They travel as one flat array,
 for Jittor compiles each chain of operations that is asked for by itself.
 """
 
+import inspect
 from collections.abc import Callable
-from types import ModuleType
 
 import numpy as np
 
 from common import numpy_ops
-from common.array import Array
+from common.array import Array, Operations
 
 Case = Callable[..., dict[str, Array]]
+
+
+def contract_functions() -> dict[str, Callable]:
+    """The functions of the contract by name, in its order; their first parameter is the protocol's `self`."""
+    return {name: each for name, each in vars(Operations).items() if inspect.isfunction(each) and name[0] != "_"}
 
 
 def shape_of(x: Array) -> tuple[int, ...]:
     return tuple(int(length) for length in x.shape)
 
 
-def assert_same(xp: ModuleType, answer: Array, reference: np.ndarray, name: str = "answer") -> None:
+def assert_same(xp: Operations, answer: Array, reference: np.ndarray, name: str = "answer") -> None:
     """The same shape, dtype and values; a whole reduction may have the shape (1,), as in Jittor."""
     reference = np.asarray(reference)
     answer = xp.to_numpy(answer)
@@ -29,12 +34,12 @@ def assert_same(xp: ModuleType, answer: Array, reference: np.ndarray, name: str 
 
 
 def assert_agrees(
-    xp: ModuleType, like: Array, case: Case, *arrays: np.ndarray, tolerance: float = 1e-5, slack: float = 1e-4
+    xp: Operations, like: Array, case: Case, *arrays: np.ndarray, tolerance: float = 1e-5, slack: float = 1e-4
 ) -> None:
     """The wing's answers lie within `tolerance` of NumPy's, relative to the larger of 1 and the value.
 
-    And the gradients of a weighted sum of all answers lie within `slack` of finite differences; each array is tried in
-    at most 40 places.
+    The gradients of a weighted sum of all answers lie within `slack` of finite differences; of each array at most 40
+    elements are tried.
     """
     references = case(numpy_ops, *arrays)
     weights = np.random.default_rng(0).uniform(0.5, 1.5, _flat(numpy_ops, references).shape)
@@ -56,29 +61,34 @@ def assert_agrees(
     _assert_close(flat, references, tolerance)
     for index, (gradient, array) in enumerate(zip(gradients, arrays, strict=True)):
         assert shape_of(gradient) == array.shape
-        places = np.random.default_rng(index).permutation(array.size)[:40]
-        reference = finite_differences(case, weights, arrays, index, places)
-        _assert_close(xp.to_numpy(gradient).reshape(-1)[places], {f"gradient {index}": reference}, slack)
+        positions = np.random.default_rng(index).permutation(array.size)[:40]
+        reference = finite_differences(case, weights, arrays, index, positions)
+        _assert_close(xp.to_numpy(gradient).reshape(-1)[positions], {f"gradient {index}": reference}, slack)
 
 
 def finite_differences(
-    case: Case, weights: np.ndarray, arrays: tuple[np.ndarray, ...], index: int, places: np.ndarray, step: float = 1e-6
+    case: Case,
+    weights: np.ndarray,
+    arrays: tuple[np.ndarray, ...],
+    index: int,
+    positions: np.ndarray,
+    step: float = 1e-6,
 ) -> np.ndarray:
-    """The derivatives of the weighted sum with respect to the elements `places` of arrays[index], in float64."""
+    """The derivatives of the weighted sum with respect to the elements `positions` of arrays[index], in float64."""
     exact = [np.array(array, np.float64) for array in arrays]
     moved = exact[index].reshape(-1)
-    out = np.zeros(len(places))
-    for k, place in enumerate(places):
-        value = moved[place]
+    out = np.zeros(len(positions))
+    for k, position in enumerate(positions):
+        value = moved[position]
         sides = []
-        for moved[place] in (value + step, value - step):
+        for moved[position] in (value + step, value - step):
             sides.append(np.sum(_flat(numpy_ops, case(numpy_ops, *exact)) * weights))
-        moved[place] = value
+        moved[position] = value
         out[k] = (sides[0] - sides[1]) / (2 * step)
     return out
 
 
-def _flat(xp: ModuleType, named: dict[str, Array]) -> Array:
+def _flat(xp: Operations, named: dict[str, Array]) -> Array:
     return xp.concatenate([xp.reshape(array, (-1,)) for array in named.values()])
 
 
@@ -87,8 +97,8 @@ def _assert_close(flat: np.ndarray, references: dict[str, np.ndarray], tolerance
     for name, reference in references.items():
         answer, reference = flat[start : start + reference.size], np.asarray(reference, np.float64).reshape(-1)
         start += reference.size
-        apart = np.abs(answer - reference) / np.maximum(np.abs(reference), 1)
-        if not (apart <= tolerance).all():
-            wrong.append(f"{name}: {apart.max():.1e}")
+        distance = np.abs(answer - reference) / np.maximum(np.abs(reference), 1)
+        if not (distance <= tolerance).all():
+            wrong.append(f"{name}: {distance.max():.1e}")
     assert start == flat.size
     assert not wrong, "; ".join(wrong)

@@ -1,7 +1,8 @@
-"""A device that is none: its tensors lie on the CPU, and mixing them with the CPU's is an error, as on a GPU.
+"""A device that stands in for a GPU: its tensors lie on the CPU, but mixing them with the CPU's is an error.
 
-PyTorch calls it "meta". What is created there or moved there becomes a `Held` tensor around the CPU's own; an operation
-on held tensors is done with what they hold, and refused when an array of the CPU is among its arguments.
+PyTorch calls it "meta". A tensor that is created on it or moved to it becomes a `Held` tensor around the CPU's own. An
+operation on held tensors is done with the tensors that they hold, and refused when a tensor of the CPU is among its
+arguments.
 """
 
 from typing import Any
@@ -12,12 +13,12 @@ from torch.utils._pytree import tree_flatten, tree_map_only, tree_unflatten
 
 NAME = "meta"
 aten = torch.ops.aten
-# These carry values from one device to another.
+# The operations that carry values from one device to another.
 _COPIES = (aten.copy_, aten._to_copy, aten.to)
 
 
 class Held(torch.Tensor):
-    """A tensor that says it lies on the stand-in device; `held` is the CPU's tensor with its values."""
+    """A tensor on the stand-in device; `held` is the CPU's tensor with its values."""
 
     @staticmethod
     def __new__(cls, held: torch.Tensor) -> "Held":
@@ -38,7 +39,7 @@ class Held(torch.Tensor):
 
 
 class StandInDevice(TorchDispatchMode):
-    """While it is entered the device exists."""
+    """The mode in which the device exists, as a context."""
 
     def __torch_dispatch__(self, operation, types, arguments=(), options=None) -> Any:
         return _run(operation, arguments, options or {})
@@ -52,10 +53,10 @@ def _run(operation: Any, arguments: tuple, options: dict[str, Any]) -> Any:
         shapes = [tuple(x.shape) for x in (*held, *strangers)]
         raise RuntimeError(f"{operation}: arrays of two devices, of the shapes {shapes}")
     targets = [x for x in flat if isinstance(x, torch.device)]
-    there = targets[0].type == NAME if targets else bool(held)
+    is_on_stand_in = targets[0].type == NAME if targets else bool(held)
     flat = [torch.device("cpu") if isinstance(x, torch.device) else x for x in flat]
     plain = tree_unflatten([x.held if isinstance(x, Held) else x for x in flat], form)
     answer = operation(*plain[0], **plain[1])
     if operation._schema.is_mutable and isinstance(arguments[0], torch.Tensor):  # in place
         return arguments[0]
-    return tree_map_only(torch.Tensor, Held, answer) if there else answer
+    return tree_map_only(torch.Tensor, Held, answer) if is_on_stand_in else answer

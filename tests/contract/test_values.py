@@ -1,23 +1,9 @@
 """What the contract says of types, ties, large numbers and empty arrays, by value; for the wings and for NumPy."""
 
-import inspect
-
 import numpy as np
-import pytest
 
-from common import array, numpy_ops
+from common import array
 from tests.contract.comparing import assert_same
-
-
-def test_every_function_has_the_reference_signature(xp):
-    for name, function in inspect.getmembers(numpy_ops, inspect.isroutine):
-        if name.startswith("_"):
-            continue
-        assert callable(getattr(xp, name)), name
-        if inspect.isfunction(function) and inspect.isfunction(getattr(xp, name)):
-            names = list(inspect.signature(function).parameters)
-            assert list(inspect.signature(getattr(xp, name)).parameters) == names, name
-        assert f"{name}(" in array.__doc__ or name == "stop_gradient", f"{name} is not in the contract's list"
 
 
 def test_the_operations_are_found_from_the_array(xp, like):
@@ -77,8 +63,8 @@ def test_ties_go_to_the_first(xp, like):
     descending = np.int32([[1, 2, 4, 0, 5, 3], [0, 1, 2, 3, 4, 5], [0, 2, 4, 1, 3, 5]])
     assert_same(xp, xp.argsort(x, descending=True), descending, "argsort, descending")
     assert_same(xp, xp.argsort(x, axis=0)[0], np.int32([1, 1, 1, 1, 1, 1]), "over the first axis")
-    best, places = xp.topk(x, 4)
-    assert_same(xp, places, descending[:, :4], "topk's places")
+    best, positions = xp.topk(x, 4)
+    assert_same(xp, positions, descending[:, :4], "topk's positions")
     assert_same(xp, best, np.take_along_axis(values, descending[:, :4], 1), "topk's values")
     assert_same(xp, xp.topk(x, 9)[1], descending, "topk of more than there are")
 
@@ -136,12 +122,3 @@ def test_empty_arrays(xp, like):
     assert_same(xp, xp.softmax(rows, 1), np.zeros((0, 4), np.float32), "softmax")
     assert_same(xp, xp.matmul(rows, xp.zeros((4, 3), like)), np.zeros((0, 3), np.float32), "matmul")
     assert_same(xp, xp.sigmoid(rows) * 2 + rows, np.zeros((0, 4), np.float32), "elementwise")
-
-
-def test_numpy_says_that_it_has_no_gradients(xp, like, framework):
-    if framework == "numpy":
-        with pytest.raises(TypeError, match="NumPy has no gradients"):
-            xp.value_and_grad(lambda x: xp.sum(x), like)
-    else:
-        value, (gradient,) = xp.value_and_grad(lambda x: xp.sum(x * 3), like)
-        assert (xp.to_numpy(value).item(), xp.to_numpy(gradient).item()) == (0, 3)

@@ -90,7 +90,7 @@ def test_indexing(xp, like):
 
 
 def test_gradients_at_ties(xp, like):
-    """As in PyTorch: see the end of common/array.py's list."""
+    """They are PyTorch's, as `Operations` says of each function."""
 
     def tied(x):
         return xp.sum(xp.max(x, axis=1)) + xp.max(x * 10)

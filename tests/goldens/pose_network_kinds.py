@@ -13,7 +13,6 @@ import numpy as np
 
 from common.array import Array
 from common.commands import trace
-from common.commands.wing import learner_class
 from common.families.pose2seg import affine
 from common.families.pose2seg import samples as pose2seg_samples
 from common.families.pose2seg.affine import centred_resize
@@ -23,8 +22,9 @@ from common.families.pose2seg.persons import Persons, arrange
 from common.families.pose2seg.settings import Pose2SegSettings
 from common.families.pose2seg.templates import load_templates
 from common.models import load_settings
+from tests.frameworks import wing_of
 from tests.goldens import golden
-from weights_convert import pose2seg
+from tests.weights_convert.originals import from_original
 from weights_convert.writers import write_pth
 
 Answers = dict[str, np.ndarray]
@@ -45,7 +45,7 @@ def forward(case: Path, framework: str, device: str, xp: ModuleType, like: Array
     write_pth(folder / "last.pkl", golden.checkpoint(case))
     arguments = [manifest["model"], "--weights", folder / "last.pkl", "--inputs", folder / "inputs.npz"]
     arguments += ["--outputs", folder / "outputs.npz", "--device", device]
-    trace.main(framework, list(map(str, arguments)))
+    trace.main(wing_of(framework), list(map(str, arguments)))
     matrices = {name: _square(getattr(own, name)) for name in ("feature_matrices", "mask_matrices")}
     return dict(np.load(folder / "outputs.npz")) | {"input": inputs["image"]} | matrices
 
@@ -62,8 +62,8 @@ def loss(case: Path, framework: str, device: str, xp: ModuleType, like: Array, f
     batch["masks"] = make_mask_targets(masks, batch["mask_matrices"], settings.network.align_size)
     batch["normaliser.persons"] = np.array(len(masks), np.float32)
 
-    learner = learner_class(framework)(settings, device)
-    learner.load_weights(pose2seg.from_original(golden.checkpoint(case), settings, case.name))
+    learner = wing_of(framework).load_learner()(settings, device)
+    learner.load_weights(from_original(golden.checkpoint(case), settings, case.name))
     losses, gradients = learner.gradients(batch)
     answers = {"loss": np.float32(losses["mask"]), "logits": learner.trace(batch)["logits"]}
     targets, persons = (xp.asarray(batch[name], like) for name in ("masks", "normaliser.persons"))
@@ -80,7 +80,9 @@ def _inputs(case: Path, settings: Pose2SegSettings) -> tuple[dict[str, np.ndarra
     for index, (height, width) in enumerate(manifest["inputs"]["sizes (h, w)"]):
         blocks = arrays[f"in.image.{index}"].repeat(_BLOCK, axis=0).repeat(_BLOCK, axis=1)
         image = np.ascontiguousarray(blocks[:height, :width, ::-1])
-        samples.append(pose2seg_samples.prepare(image, arrays[f"in.keypoints.{index}"], settings))
+        samples.append(
+            pose2seg_samples.prepare(image, settings) | pose2seg_samples.make_prompt(arrays[f"in.keypoints.{index}"])
+        )
     inputs = pose2seg_samples.join(samples, settings)
     side = settings.preprocessing.size
     resizes = np.stack([centred_resize(tuple(size), (side, side)) for size in inputs["original_size"].tolist()])

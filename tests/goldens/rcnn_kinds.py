@@ -14,6 +14,7 @@ from common.families.mask_rcnn.masks import paste, paste_binary
 from common.families.mask_rcnn.proposals import Proposals, flatten_by_anchor, propose
 from common.families.mask_rcnn.settings import MaskRcnnSettings, ProposalLimits
 from common.models import load_settings
+from tests.frameworks import wing_of
 from tests.goldens import golden
 from weights_convert.writers import write_pth
 
@@ -56,7 +57,7 @@ def forward(case: Path, framework: str, device: str, xp: ModuleType, like: Array
     write_pth(weights, golden.checkpoint(case))
     arguments = [manifest["model"], "--weights", weights, "--inputs", inputs, "--outputs", outputs, "--device", device]
     changed = [f"{_SETTINGS[name]}={value}" for name, value in manifest["reference"]["settings"].items()]
-    trace.main(framework, [*map(str, arguments), *changed])
+    trace.main(wing_of(framework), [*map(str, arguments), *changed])
     return dict(np.load(outputs))
 
 

@@ -6,11 +6,11 @@ from types import ModuleType
 import numpy as np
 
 from common.array import Array
-from common.evaluation.coco import coco_results
 from common.families.mask_rcnn.detection import Detections
 from common.families.mask_rcnn.prediction import instances_of
 from common.models import load_settings
 from common.results import Instances
+from common.results.instances import coco_entries
 from tests.goldens import golden
 from tests.goldens.rcnn_kinds import VARIANTS
 
@@ -37,4 +37,4 @@ def boxes(case: Path, framework: str, device: str, xp: ModuleType, like: Array, 
 
 def _written(instances: Instances) -> np.ndarray:
     """(N, 4) x, y, width, height, as the results have them."""
-    return np.array([entry["bbox"] for entry in coco_results(1, instances, (1, 2), "box")])
+    return np.array([entry["bbox"] for entry in coco_entries(1, instances, (1, 2), "box")])

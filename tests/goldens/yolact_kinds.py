@@ -10,13 +10,13 @@ import numpy as np
 
 from common.array import Array
 from common.commands import trace
-from common.commands.wing import learner_class
 from common.families.yolact.detection import Detections, postprocess, select
 from common.families.yolact.geometry import Geometry
 from common.families.yolact.losses import compute_losses
 from common.families.yolact.settings import YolactSettings
 from common.families.yolact.targets import collate, make_targets, match_priors
 from common.models import load_settings
+from tests.frameworks import wing_of
 from tests.goldens import golden
 from weights_convert.writers import write_pth
 
@@ -30,7 +30,7 @@ def forward(case: Path, framework: str, device: str, xp: ModuleType, like: Array
     np.savez(folder / "inputs.npz", image=golden.image(image["seed"], image["shape"]))
     weights, inputs, outputs = _checkpoint(case, folder), folder / "inputs.npz", folder / "outputs.npz"
     arguments = [manifest["model"], "--weights", weights, "--inputs", inputs, "--outputs", outputs, "--device", device]
-    trace.main(framework, list(map(str, arguments)))
+    trace.main(wing_of(framework), list(map(str, arguments)))
     return dict(np.load(outputs))
 
 
@@ -128,7 +128,7 @@ def mask_iou_net(case: Path, framework: str, device: str, settings: YolactSettin
     given = golden.checkpoint(case)
     if framework == "numpy":
         return partial(_numpy_mask_iou, list(given.values()))
-    learner = learner_class(framework)(settings, device)
+    learner = wing_of(framework).load_learner()(settings, device)
     weights = {name: np.zeros(shape, np.float32) for name, shape in learner.shapes().items()}
     for key, value in given.items():
         _, position, leaf = key.removeprefix("maskiou_net.").split(".")

@@ -14,6 +14,7 @@ from common.errors import UserError
 from common.models import load_settings
 from common.results import Instances
 from common.weights import Card
+from tests.common.commands.still_learner import wing_with
 from tests.common.data.coco_files import HEIGHT, WIDTH, annotation, image, write
 
 FILES = 400
@@ -84,7 +85,7 @@ def evaluated(tmp_path, monkeypatch):
         model=SETTINGS.model, source="", licence="", preprocessing=SETTINGS.preprocessing, classes=("dog", "cat")
     )
     learner = SimpleNamespace(framework="fake", device="cpu", predict=finds_nothing_wrong)
-    monkeypatch.setattr(evaluate, "trained_model", lambda framework, arguments: (learner, SETTINGS, card))
+    monkeypatch.setattr(evaluate, "open_model", lambda *_: (learner, SETTINGS, card))
     write(tmp_path, [image(n) for n in (1, 2, 3)], [])
     words = ["mask_rcnn_tiny", "--data", str(tmp_path), "--weights", "w", "--workers", "0", "--batch-size", "2"]
 
@@ -94,9 +95,9 @@ def evaluated(tmp_path, monkeypatch):
             check(CocoDataset(tmp_path / "annotations.json", tmp_path / "images"))
         except UserError:
             with pytest.raises(UserError):
-                evaluate.main("fake", [*words, *more])
+                evaluate.main(wing_with(lambda: None), [*words, *more])
         try:
-            evaluate.main("fake", [*words, *more])
+            evaluate.main(wing_with(lambda: None), [*words, *more])
         except UserError as error:
             return " ".join(str(error).split())
         return None

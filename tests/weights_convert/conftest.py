@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from common.models import load_settings
+from tests.weights_convert.originals import from_original, layout, to_original
 from tests.weights_convert.small_models import draw_canonical, small_or_other
-from weights_convert import conversion, mask_rcnn, pose2seg, yolact
+from weights_convert import conversion
 
 ROOT = Path(__file__).parents[2]
 
@@ -42,11 +43,10 @@ def draw_original() -> Callable[[str], dict[str, np.ndarray]]:
     def draw(model: str) -> dict[str, np.ndarray]:
         rng, settings = np.random.default_rng(7), load_settings(model)
         if settings.family == "mask_rcnn":
-            return mask_rcnn.to_original(draw_canonical(settings), settings, model)
-        family = {"yolact": yolact, "pose2seg": pose2seg}[settings.family]
+            return to_original(draw_canonical(settings), settings, model)
         return {
             entry.original: rng.standard_normal(entry.shape, np.float32) if entry.canonical else np.zeros((), np.int64)
-            for entry in family.layout(settings)
+            for entry in layout(settings)
         }
 
     return draw
@@ -60,7 +60,7 @@ def tiny_original(draw_original) -> dict[str, np.ndarray]:
 @pytest.fixture(scope="session")
 def tiny_weights(tiny_original) -> dict[str, np.ndarray]:
     """That of `tiny_original` under canonical names."""
-    return yolact.from_original(tiny_original, load_settings("yolact_tiny"), "tiny")
+    return from_original(tiny_original, load_settings("yolact_tiny"), "tiny")
 
 
 @pytest.fixture

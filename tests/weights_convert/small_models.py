@@ -4,8 +4,7 @@ import numpy as np
 
 from common.config import Settings
 from common.models import load_settings
-from weights_convert import mask_rcnn
-from weights_convert.mask_rcnn_layouts import layout
+from tests.weights_convert.originals import canonical_shapes, layout
 
 Weights = dict[str, np.ndarray]
 
@@ -25,7 +24,7 @@ def draw(settings: Settings) -> Weights:
 
 def draw_canonical(settings: Settings) -> Weights:
     rng = np.random.default_rng(8)
-    shapes = mask_rcnn.canonical_shapes(settings)
+    shapes = canonical_shapes(settings)
     return {name: rng.standard_normal(shape, np.float32) for name, shape in shapes.items()}
 
 

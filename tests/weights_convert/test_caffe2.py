@@ -10,9 +10,11 @@ import pytest
 
 from common.errors import UserError
 from common.weights import check_fit
+from tests.weights_convert.originals import canonical_shapes
 from tests.weights_convert.small_models import Weights, small
-from weights_convert import convert, mask_rcnn, open_weights
-from weights_convert.caffe2 import from_caffe2
+from weights_convert import convert, open_weights
+from weights_convert.families.mask_rcnn import WEIGHTS
+from weights_convert.upstreams.caffe2 import read
 
 
 class Python2Pickler(pickle._Pickler):
@@ -84,7 +86,7 @@ def test_caffe2s_detector(tmp_path, small_models):
         write_caffe2(tmp_path / "model_final.pkl", tree)
         weights, card = convert(tmp_path / "model_final.pkl")
         assert card.model == "mask_rcnn_r50_fpn"
-        check_fit(weights, mask_rcnn.canonical_shapes(settings), "m")
+        check_fit(weights, canonical_shapes(settings), "m")
         pairs = {
             "res_conv1_bn_s": "backbone.bn1.weight",
             "res2_0_branch1_w": "backbone.layer1.0.downsample.0.weight",
@@ -115,15 +117,15 @@ def test_a_caffe2_file_that_does_not_fit_is_named(tmp_path):
     for name in ("res3_1_branch2b_bn_s", "fc6_b", "_[mask]_fcn4_w"):
         fewer = {key: array for key, array in blobs.items() if key != name}
         with pytest.raises(UserError, match=f"missing: {re.escape(name)}$"):
-            from_caffe2(fewer, settings, "m.pkl")
+            read(fewer, settings, "m.pkl")
     for name in ("kps_score_w", "res2_0_branch2a_bn_rm", "fc1000_extra", "_momentum_w"):
         with pytest.raises(UserError, match=f"left over: {name}"):
-            from_caffe2(blobs | {name: np.zeros(1, np.float32)}, settings, "m.pkl")
+            read(blobs | {name: np.zeros(1, np.float32)}, settings, "m.pkl")
     with pytest.raises(UserError, match=r"another shape: fc7_w \(6,\)"):
-        from_caffe2(blobs | {"fc7_w": np.zeros(6, np.float32)}, settings, "m.pkl")
+        read(blobs | {"fc7_w": np.zeros(6, np.float32)}, settings, "m.pkl")
     for model in ("mask_rcnn_r50_fpn_torchvision", "mask_rcnn_r50_fpn_detectron2"):
         with pytest.raises(UserError, match="has the conventions of maskrcnn_benchmark"):
-            from_caffe2(blobs, small(model), "m.pkl")
+            read(blobs, small(model), "m.pkl")
 
 
 @pytest.mark.parametrize("model", ["mask_rcnn_r50_c4", "mask_rcnn_r50_fpn", "mask_rcnn_r50_fpn_detectron2"])
@@ -133,17 +135,15 @@ def test_training_starts_from_an_imagenet_pickle(tmp_path, small_models, model):
     blobs = caffe2_backbone(*settings.network.backbone.depths)
     write_caffe2(tmp_path / "R-50.pkl", blobs | PRESERVED)
     weights, card = open_weights(tmp_path / "R-50.pkl", settings)
-    kept, skipped = mask_rcnn.fit_for_finetuning(weights, mask_rcnn.canonical_shapes(settings), "R-50.pkl")
+    kept, skipped = WEIGHTS.fit_for_finetuning(weights, canonical_shapes(settings), "R-50.pkl")
     assert skipped == [] and card.model == model and len(kept) == len(blobs) + 2 * 53
     last = "backbone.layer4" if settings.network.fpn else "box_head.layer4"
     np.testing.assert_array_equal(kept[f"{last}.0.downsample.1.weight"], blobs["res5_0_branch1_bn_s"])
     del blobs["res5_2_branch2a_w"]
     with pytest.raises(UserError, match="missing: res5_2_branch2a_w"):
-        from_caffe2(blobs, settings, "R-50.pkl")
+        read(blobs, settings, "R-50.pkl")
     with pytest.raises(UserError, match=r"missing: .*(rpn|fpn)"):
-        mask_rcnn.fit_for_finetuning(
-            weights | {"rpn.conv.bias": np.zeros(8)}, mask_rcnn.canonical_shapes(settings), "m"
-        )
+        WEIGHTS.fit_for_finetuning(weights | {"rpn.conv.bias": np.zeros(8)}, canonical_shapes(settings), "m")
 
 
 def test_another_familys_model_is_refused(tmp_path, small_models):

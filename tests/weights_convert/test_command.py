@@ -14,8 +14,9 @@ from common import weights as canonical
 from common.errors import UserError
 from common.models import load_settings
 from common.weights import compare_weights
+from tests.weights_convert.originals import canonical_shapes, layout
 from weights_convert import __main__ as command
-from weights_convert import convert, open_weights, read_foreign, yolact
+from weights_convert import convert, open_weights, read_foreign
 from weights_convert.writers import write_jittor, write_mindspore, write_pth
 
 ROOT = Path(__file__).parents[2]
@@ -32,7 +33,7 @@ def official(tmp_path, tiny_original) -> Path:
 def base(tmp_path_factory) -> Path:
     """A checkpoint that three variants share the shapes of."""
     path = tmp_path_factory.mktemp("base") / "mine.pth"
-    write_pth(path, {e.original: np.zeros(e.shape, np.float32) for e in yolact.layout(load_settings("yolact_base"))})
+    write_pth(path, {e.original: np.zeros(e.shape, np.float32) for e in layout(load_settings("yolact_base"))})
     return path
 
 
@@ -92,7 +93,7 @@ def test_the_model_is_found(tmp_path, official, base, tiny_original):
 
 def test_another_number_of_classes(tmp_path, run):
     settings = load_settings("yolact_tiny", ["num_classes=6"])
-    original = {e.original: np.zeros(e.shape, np.float32) for e in yolact.layout(settings)}
+    original = {e.original: np.zeros(e.shape, np.float32) for e in layout(settings)}
     write_pth(tmp_path / "yolact_tiny_1_100.pth", original)
     run(tmp_path / "yolact_tiny_1_100.pth", tmp_path / "w.safetensors")
     weights, card = canonical.load(tmp_path / "w.safetensors")
@@ -114,7 +115,7 @@ def test_a_frameworks_own_checkpoint_opens(tmp_path, tiny_weights, name, write):
     counters = {"backbone.bn1.num_batches_tracked": np.array(7)}
     write(tmp_path / name, tiny_weights | counters)
     weights, card = open_weights(tmp_path / name, load_settings("yolact_tiny"))
-    assert list(weights) == list(yolact.canonical_shapes(load_settings("yolact_tiny")))
+    assert list(weights) == list(canonical_shapes(load_settings("yolact_tiny")))
     assert compare_weights(weights, tiny_weights) == ""
     assert (card.model, card.licence, len(card.classes)) == ("yolact_tiny", "unknown", 4)
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from common.data.class_names import COCO, class_names
 from common.models import load_settings
 from weights_convert import family_of
-from weights_convert.class_names import COCO, class_names
 from weights_convert.finetuning import start_from
 
 THEIRS = ("cat", "dog", "person", "car")
@@ -87,7 +87,7 @@ def test_the_heads_are_those_whose_size_follows_from_the_classes(model):
         rows = next((rows for prefix, rows in heads.items() if name.startswith(prefix)), None)
         assert (rows is not None) == (shape != others[name]), name
         if rows:
-            assert (rows.of_classes(3).size, rows.of_classes(7).size) == (shape[0], others[name][0]), name
+            assert (rows.rows_by_class(3).size, rows.rows_by_class(7).size) == (shape[0], others[name][0]), name
 
 
 def test_torchvision_s_ids_become_coco_s_classes():

@@ -8,18 +8,20 @@ import numpy as np
 import pytest
 
 from common.config import model_names
+from common.data.class_names import COCO, class_names
 from common.errors import UserError
 from common.families.mask_rcnn.anchors import cell_anchors
 from common.families.mask_rcnn.conventions import CONVENTIONS
 from common.models import load_settings
 from common.weights import check_fit, compare_weights
 from tests.goldens import golden
+from tests.weights_convert.originals import canonical_shapes, from_original, layout, to_original
 from tests.weights_convert.small_models import draw, draw_canonical, small
 from weights_convert import __main__ as command
-from weights_convert import conversion, convert, mask_rcnn, open_weights, read_foreign
-from weights_convert.class_names import COCO, class_names
+from weights_convert import conversion, convert, open_weights, read_foreign
 from weights_convert.conversion import write
-from weights_convert.mask_rcnn_layouts import layout
+from weights_convert.families.mask_rcnn import WEIGHTS
+from weights_convert.frameworks import read_canonical
 from weights_convert.writers import write_jittor, write_pth
 
 MODELS = [name for name in model_names() if load_settings(name).family == "mask_rcnn"]
@@ -41,17 +43,17 @@ def test_round_trip_of_a_golden_checkpoint(case):
     manifest = golden.manifest(case)
     settings = load_settings(manifest["model"])
     original = golden.checkpoint(case)
-    weights = mask_rcnn.from_original(original, settings, case.name)
-    check_fit(weights, mask_rcnn.canonical_shapes(settings), case.name)
+    weights = from_original(original, settings, case.name)
+    check_fit(weights, canonical_shapes(settings), case.name)
     assert len(weights) == len(original) - len(manifest["buffers"])
-    back = mask_rcnn.to_original(weights, settings, case.name)
+    back = to_original(weights, settings, case.name)
     assert list(back) == list(original)
     for name, array in original.items():
         assert back[name].shape == array.shape and back[name].dtype == array.dtype, name
         if name not in manifest["buffers"]:
             np.testing.assert_array_equal(back[name], array, err_msg=name)
     without = {name: array for name, array in original.items() if name not in manifest["buffers"]}
-    assert compare_weights(mask_rcnn.from_original(without, settings, case.name), weights) == ""
+    assert compare_weights(from_original(without, settings, case.name), weights) == ""
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -59,12 +61,12 @@ def test_the_map_is_one_to_one(model):
     settings = small(model)
     original = draw(settings)
     assert len(original) == len(layout(settings))
-    weights = mask_rcnn.from_original(original, settings, model)
-    back = mask_rcnn.to_original(weights, settings, model)
+    weights = from_original(original, settings, model)
+    back = to_original(weights, settings, model)
     assert list(back) == list(original)
     buffers = [entry.original for entry in layout(settings) if entry.canonical is None]
     assert compare_weights(back, original | {name: back[name] for name in buffers}) == ""
-    assert compare_weights(mask_rcnn.from_canonical(weights, settings, model), weights) == ""
+    assert compare_weights(read_canonical(weights, settings, model), weights) == ""
 
 
 def test_names_that_are_easy_to_get_wrong():
@@ -95,7 +97,7 @@ def test_names_that_are_easy_to_get_wrong():
     for convention, names in pairs.items():
         settings = small(ORIGINALS[convention])
         original = draw(settings)
-        weights = mask_rcnn.from_original(original, settings, convention)
+        weights = from_original(original, settings, convention)
         for name, expected in names.items():
             assert weights[expected] is original[name]
 
@@ -103,7 +105,7 @@ def test_names_that_are_easy_to_get_wrong():
 def test_what_the_state_dict_has_beside_the_weights_is_written_too():
     """The anchors of each level, and C4's last stage a second time."""
     settings = small("mask_rcnn_r50_c4")
-    back = mask_rcnn.to_original(draw_canonical(settings), settings, "c4")
+    back = to_original(draw_canonical(settings), settings, "c4")
     box, mask = ("roi_heads.box.feature_extractor.head.", "roi_heads.mask.feature_extractor.head.")
     doubled = [name for name in back if name.startswith(mask)]
     assert len(doubled) == 3 * 15 + 5  # 3 blocks of 15 arrays and a shortcut of 5
@@ -113,7 +115,7 @@ def test_what_the_state_dict_has_beside_the_weights_is_written_too():
     expected = cell_anchors(CONVENTIONS["maskrcnn_benchmark"], 16, (32, 64, 128, 256, 512), (0.5, 1.0, 2.0))
     np.testing.assert_array_equal(anchors, expected)
     settings = small("mask_rcnn_r50_fpn")
-    back = mask_rcnn.to_original(draw_canonical(settings), settings, "fpn")
+    back = to_original(draw_canonical(settings), settings, "fpn")
     finest = back["rpn.anchor_generator.cell_anchors.0"].tolist()
     assert finest == [[-22, -10, 25, 13], [-14, -14, 17, 17], [-10, -22, 13, 25]]
 
@@ -122,34 +124,34 @@ def test_what_the_state_dict_has_beside_the_weights_is_written_too():
 def test_one_key_dropped_added_or_of_another_shape_is_named(model):
     settings = small(model)
     original, weights = draw(settings), draw_canonical(settings)
-    for name, canonical, shape in layout(settings)[::7]:
+    for name, canonical, shape, _ in layout(settings)[::7]:
         if canonical is None:
             continue
         fewer = {key: array for key, array in original.items() if key != name}
         with pytest.raises(UserError, match=rf"m\.pth: does not fit {model}: missing: {re.escape(name)}$"):
-            mask_rcnn.from_original(fewer, settings, "m.pth")
+            from_original(fewer, settings, "m.pth")
         fewer = {key: array for key, array in weights.items() if key != canonical}
         with pytest.raises(UserError, match=f"missing: {canonical}$"):
-            mask_rcnn.to_original(fewer, settings, "m")
-        if not canonical.startswith(mask_rcnn.HEADS):
+            to_original(fewer, settings, "m")
+        if not canonical.startswith(WEIGHTS.heads):
             reshaped = original | {name: np.zeros((*shape, 2), np.float32)}
             with pytest.raises(UserError, match=rf"of another shape: {re.escape(name)} \(.*, 2\) instead of \("):
-                mask_rcnn.from_original(reshaped, settings, "m.pth")
+                from_original(reshaped, settings, "m.pth")
     for extra in ("roi_heads.keypoint.weight", "rpn.anchor_generator.cell_anchors.7", "pixel_mean.more"):
         with pytest.raises(UserError, match=f"left over: {re.escape(extra)}"):
-            mask_rcnn.from_original(original | {extra: np.zeros(1, np.float32)}, settings, "m.pth")
+            from_original(original | {extra: np.zeros(1, np.float32)}, settings, "m.pth")
     with pytest.raises(UserError, match="left over: momentum"):
-        mask_rcnn.to_original(weights | {"momentum": np.zeros(1, np.float32)}, settings, "m")
+        to_original(weights | {"momentum": np.zeros(1, np.float32)}, settings, "m")
 
 
 def test_another_number_of_classes():
     for convention, model in ORIGINALS.items():
         settings = small(model)
         original = draw(settings.model_copy(update={"num_classes": 5}))
-        assert mask_rcnn.classes_of(original) == 5
-        weights = mask_rcnn.from_original(original, settings, convention)
-        assert mask_rcnn.classes_of(weights) == 5
-        kept, skipped = mask_rcnn.fit_for_finetuning(weights, mask_rcnn.canonical_shapes(settings), "m")
+        assert WEIGHTS.count_classes(original, settings, convention) == 5
+        weights = from_original(original, settings, convention)
+        assert WEIGHTS.count_classes(weights, settings, "canonical") == 5
+        kept, skipped = WEIGHTS.fit_for_finetuning(weights, canonical_shapes(settings), "m")
         heads = ("box_head.classes", "box_head.deltas", "mask_head.logits")
         assert skipped == [f"{head}.{leaf}" for head in heads for leaf in ("weight", "bias")]
         assert set(kept) == set(weights) - set(skipped)
@@ -161,7 +163,7 @@ def test_another_number_of_classes():
 def test_maskrcnn_benchmarks_file(tmp_path, small_models):
     settings = small("mask_rcnn_r50_fpn")
     original = draw(settings)
-    expected = mask_rcnn.from_original(original, settings, "m")
+    expected = from_original(original, settings, "m")
     prefixed = {f"module.{name}": array for name, array in original.items()}
     for arrays in (original, prefixed):
         for entry in (None, "model"):
@@ -192,7 +194,7 @@ def test_c4_takes_the_box_heads_stage(tmp_path, small_models):
 def test_torchvisions_names_of_both_times(tmp_path, small_models):
     settings = small("mask_rcnn_r50_fpn_torchvision")
     original = draw(settings)
-    expected = mask_rcnn.from_original(original, settings, "m")
+    expected = from_original(original, settings, "m")
     old = {}
     for name, array in original.items():
         name = re.sub(r"((?:inner|layer)_blocks\.\d)\.0\.", r"\1.", name).replace("head.conv.0.0.", "head.conv.")
@@ -205,13 +207,13 @@ def test_torchvisions_names_of_both_times(tmp_path, small_models):
     assert compare_weights(weights, expected) == "" and card.model == settings.model
     both = old | {"rpn.head.conv.0.0.bias": original["rpn.head.conv.0.0.bias"]}
     with pytest.raises(UserError, match=r"m\.pth: it holds rpn\.head\.conv\.0\.0\.bias twice"):
-        mask_rcnn.from_original(both, settings, "m.pth")
+        from_original(both, settings, "m.pth")
 
 
 def test_detectron2s_files(tmp_path, small_models):
     settings = small("mask_rcnn_r50_fpn_detectron2")
     original = draw(settings)
-    expected = mask_rcnn.from_original(original, settings, "m")
+    expected = from_original(original, settings, "m")
     older = original | {
         "pixel_mean": np.zeros((3, 1, 1), np.float32),
         "pixel_std": np.ones((3, 1, 1), np.float32),
@@ -242,7 +244,7 @@ def test_detectron2s_files(tmp_path, small_models):
 def test_there_and_back(tmp_path, small_models, model, target_format, name):
     settings = small(model)
     weights = draw_canonical(settings)
-    write_pth(tmp_path / "first.pth", mask_rcnn.to_original(weights, settings, "m"))
+    write_pth(tmp_path / "first.pth", to_original(weights, settings, "m"))
     found, card = convert(tmp_path / "first.pth", model)
     assert compare_weights(found, weights) == ""
     write(tmp_path / name, found, card, target_format)
@@ -258,18 +260,18 @@ def test_there_and_back(tmp_path, small_models, model, target_format, name):
 def test_what_is_written_for_detectron2_is_a_plain_pickle(tmp_path, small_models):
     settings = small("mask_rcnn_r50_fpn_detectron2")
     weights = draw_canonical(settings)
-    write_pth(tmp_path / "first.pth", mask_rcnn.to_original(weights, settings, "m"))
+    write_pth(tmp_path / "first.pth", to_original(weights, settings, "m"))
     write(tmp_path / "m.pkl", *convert(tmp_path / "first.pth", settings.model), "detectron2")
     tree = pickle.loads((tmp_path / "m.pkl").read_bytes(), encoding="latin1")
     assert set(tree) == {"model", "__author__"}
-    assert compare_weights(tree["model"], mask_rcnn.to_original(weights, settings, "m")) == ""
+    assert compare_weights(tree["model"], to_original(weights, settings, "m")) == ""
 
 
 def test_the_originals_frameworks_read_what_is_written(tmp_path, small_models, run_in):
     weights = {}
     for convention, model in ORIGINALS.items():
         settings = small(model)
-        weights[convention] = mask_rcnn.to_original(draw_canonical(settings), settings, "m")
+        weights[convention] = to_original(draw_canonical(settings), settings, "m")
         write_pth(tmp_path / "first.pth", weights[convention])
         write(tmp_path / f"{convention}.pth", *convert(tmp_path / "first.pth", model), convention)
         np.savez(tmp_path / f"{convention}.npz", **weights[convention])
@@ -295,7 +297,7 @@ def test_the_variant_is_told_by_the_arrays(tmp_path, monkeypatch, model):
     path = tmp_path / "model_final.pth"
     path.write_bytes(b"")
     weights, card = convert(path)
-    assert card.model == known and len(weights) == len(mask_rcnn.canonical_shapes(settings))
+    assert card.model == known and len(weights) == len(canonical_shapes(settings))
     assert len(card.classes) == settings.num_classes
     for other in MODELS:
         if other not in (model, known, f"{known}_3x"):
@@ -333,13 +335,13 @@ def test_training_starts_from_torchvisions_resnet(tmp_path, small_models, model)
     source["bn1.num_batches_tracked"] = np.zeros((), np.int64)
     write_pth(tmp_path / "resnet50-19c8e357.pth", source)
     weights, _ = open_weights(tmp_path / "resnet50-19c8e357.pth", settings)
-    kept, skipped = mask_rcnn.fit_for_finetuning(weights, mask_rcnn.canonical_shapes(settings), "resnet50.pth")
+    kept, skipped = WEIGHTS.fit_for_finetuning(weights, canonical_shapes(settings), "resnet50.pth")
     if settings.convention == "torchvision":  # its norms' epsilon, which is 0 in the variant
         canonical |= {n: a + np.float32(1e-5) for n, a in canonical.items() if n.endswith("running_var")}
     assert skipped == [] and compare_weights(kept, canonical) == ""
     del source["layer4.0.bn2.bias"]
     with pytest.raises(UserError, match=r"missing: layer4\.0\.bn2\.bias"):
-        mask_rcnn.from_backbone(source, settings, "resnet50.pth")
+        WEIGHTS.read_backbone(source, settings, "resnet50.pth")
 
 
 def test_another_familys_weights_are_refused_by_name(tmp_path, small_models):

@@ -11,8 +11,10 @@ from common.errors import UserError
 from common.models import load_settings
 from common.weights import compare_weights
 from tests.goldens import golden
-from weights_convert import convert, open_weights, pose2seg, read_foreign
+from tests.weights_convert.originals import canonical_shapes, from_original, layout
+from weights_convert import convert, open_weights, read_foreign
 from weights_convert.conversion import write
+from weights_convert.families.pose2seg import WEIGHTS
 from weights_convert.writers import write_jittor, write_pth
 
 MODELS = [name for name in model_names() if load_settings(name).family == "pose2seg"]
@@ -27,17 +29,17 @@ def original(draw_original) -> dict[str, np.ndarray]:
 @pytest.fixture(scope="module")
 def weights(original) -> dict[str, np.ndarray]:
     """Those of `original` under canonical names."""
-    return pose2seg.from_original(original, TINY, "tiny")
+    return from_original(original, TINY, "tiny")
 
 
 def test_the_originals_names_shapes_and_order():
     keys = golden.manifest(Path(golden.__file__).parent / "pose2seg_forward")["keys"]
-    assert [(e.original, list(e.shape)) for e in pose2seg.layout(load_settings("pose2seg"))] == list(keys.items())
+    assert [(e.original, list(e.shape)) for e in layout(load_settings("pose2seg"))] == list(keys.items())
 
 
 @pytest.mark.parametrize("model", MODELS)
 def test_the_map_is_one_to_one(model):
-    entries = pose2seg.layout(load_settings(model))
+    entries = layout(load_settings(model))
     canonical = [entry.canonical for entry in entries if entry.canonical]
     assert len(set(canonical)) == len(canonical) and len({entry.original for entry in entries}) == len(entries)
     assert all(entry.original.endswith(".num_batches_tracked") for entry in entries if not entry.canonical)
@@ -133,11 +135,11 @@ def test_training_starts_from_imagenet_weights(tmp_path, weights):
     for source in (torchvision, own):
         write_pth(tmp_path / "resnet50.pth", source)
         found, _ = open_weights(tmp_path / "resnet50.pth", TINY)
-        kept, skipped = pose2seg.fit_for_finetuning(found, pose2seg.canonical_shapes(TINY), "resnet50.pth")
+        kept, skipped = WEIGHTS.fit_for_finetuning(found, canonical_shapes(TINY), "resnet50.pth")
         assert skipped == [] and compare_weights(kept, backbone) == ""
     del own["layer4.0.bn4.bias"]
     with pytest.raises(UserError, match=r"as a backbone: .*missing: layer4\.0\.downsample\.1\.bias"):
-        pose2seg.from_backbone(own, TINY, "resnet50.pth")
+        WEIGHTS.read_backbone(own, TINY, "resnet50.pth")
 
 
 def test_what_does_not_fit_is_named(tmp_path, original):
@@ -150,7 +152,7 @@ def test_what_does_not_fit_is_named(tmp_path, original):
         (added, "left over: segnet.pred_big.bias"),
     ):
         with pytest.raises(UserError, match=re.escape(message)):
-            pose2seg.from_original(source, TINY, "last.pkl")
+            from_original(source, TINY, "last.pkl")
     write_pth(tmp_path / "last.pkl", original)
     with pytest.raises(UserError, match=r"these are weights of pose2seg_tiny, not of pose2seg$"):
         open_weights(tmp_path / "last.pkl", load_settings("pose2seg"))

@@ -6,7 +6,7 @@ import pytest
 from common.models import load_settings
 from common.weights import compare_weights
 from weights_convert import read_foreign
-from weights_convert.conversion import TARGET_FORMATS, convert, original_format, write
+from weights_convert.conversion import convert, original_format, target_formats, write
 from weights_convert.writers import write_pth
 
 NETWORK = """
@@ -50,7 +50,7 @@ def test_between_a_framework_and_the_converter(run_in, tmp_path, framework, mode
     )
     assert compare_weights(dict(np.load(tmp_path / "seen.npz")), weights) == ""
     form = original_format(load_settings(model))
-    path = tmp_path / f"back{TARGET_FORMATS[form][0]}"
+    path = tmp_path / f"back{target_formats(model)[form][0]}"
     write(path, *convert(tmp_path / f"own{SUFFIXES[framework]}", model), form)
     back = read_foreign(path)
     assert list(back) == list(original) and compare_weights(back, original) == ""

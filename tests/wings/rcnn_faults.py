@@ -67,7 +67,7 @@ def masks_a_pixel_off(wing, patch, framework):
 FAULTS = {
     "floor in anchors": Fault(floored_anchors, 1, "anchors_p2", ("noise", "shift", "shift by channel")),
     "RoIAlign's half pixel": Fault(other_alignment, 1, "input of box_head", ("noise", "border")),
-    "the last pixel in the coder": Fault(no_last_pixel, 2, "proposals", ("noise", "shift by channel")),
+    "the last pixel in the coder": Fault(no_last_pixel, 2, "proposals.boxes", ("noise", "shift by channel")),
     "the coder's weights": Fault(other_coder_weights, 2, "loss.rpn_boxes", ("scale",)),
     "the background's place": Fault(background_last, 2, "loss.classes", ("scale",)),
     "the biases' rate": Fault(biases_at_the_common_rate, 4, "update of fpn.lateral.0.bias", SCALED),

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 
 from common import numpy_ops
-from common.config import ResNetSettings
+from common.config import DarknetSettings, ResNetSettings
+from common.models import load_settings
 from tests.goldens import golden
+from tests.wings.golden_learner import golden_learner
 
 IMAGE = golden.image(7, (2, 3, 64, 96))
 # Blocks with and without a projection; ResNeXt's groups; where the stride sits.
@@ -13,10 +15,26 @@ RESNETS = {
     "stride in the 1x1": ResNetSettings(depths=(2, 1, 1, 1), width=8, width_per_group=64, stride_in="1x1", norm_eps=0),
     "ResNeXt, stride in the 3x3": ResNetSettings(depths=(1, 2, 1, 1), width=16, groups=4, width_per_group=32),
 }
-FPNS = {
-    "YOLACT": {"top_down": "bilinear", "output_relu": True, "extra": "conv", "extra_levels": 2},
-    "Mask R-CNN": {"top_down": "nearest", "output_relu": False, "extra": "subsample", "extra_levels": 1},
+BACKBONES = {
+    "resnet": (ResNetSettings(depths=(1, 1, 1, 1), width=8), (4, 8, 16, 32)),
+    "darknet": (DarknetSettings(depths=(1, 2, 1, 1, 1)), (2, 4, 8, 16, 32)),
 }
+# Of each family's pyramid the finest map and its stride.
+FINEST_MAPS = {"mask_rcnn_tiny": ("p2", 4), "pose2seg_tiny": ("p1", 4), "yolact_tiny": ("p3", 8)}
+FPNS = {
+    "bilinear, strided convolutions": {"top_down": "bilinear", "output_relu": True, "extra": "conv", "extra_levels": 2},
+    "nearest, subsampled": {
+        "top_down": "nearest",
+        "output_relu": False,
+        "extra": "subsample",
+        "extra_levels": 1,
+    },
+}
+
+
+def setting_of(kind: str) -> str:
+    """The override that gives a family's network this backbone."""
+    return f"network.backbone={BACKBONES[kind][0].model_dump(mode='json')}"
 
 
 def fill(module, framework) -> dict[str, np.ndarray]:
@@ -149,13 +167,66 @@ def test_resnet_cut_at_c4(wing, framework, xp, like):
     assert_same([head(xp.asarray(expected[-1], like))], resnet(expected[-1], weights, settings, (4,)), xp)
 
 
+def darknet(x, weights, settings):
+    """The features of all stages."""
+
+    def convolved(x, name, stride=1):
+        x = norm(conv(x, weights[f"{name}.conv.weight"], stride=stride), weights, f"{name}.norm", settings.norm_eps)
+        return np.where(x > 0, x, 0.1 * x)
+
+    x, features = convolved(x, "stem"), []
+    for stage, depth in enumerate(settings.depths, start=1):
+        x = convolved(x, f"layer{stage}.0", stride=2)
+        for block in range(1, depth + 1):
+            x = x + convolved(convolved(x, f"layer{stage}.{block}.conv1"), f"layer{stage}.{block}.conv2")
+        features.append(x)
+    return features
+
+
+def test_darknet(wing, framework, xp, like):
+    settings, _ = BACKBONES["darknet"]
+    network = wing("backbones").build_backbone(settings, frozen_norm=True)
+    weights = fill(network, framework)
+    assert_same(network(xp.asarray(IMAGE, like)), darknet(IMAGE, weights, settings), xp)
+
+
+@pytest.mark.parametrize("last_stage", [None, 3])
+@pytest.mark.parametrize("kind", BACKBONES)
+def test_a_backbone_gives_a_map_for_each_stage(kind, last_stage, wing, framework, xp, like):
+    settings, strides = BACKBONES[kind]
+    network = wing("backbones").build_backbone(settings, frozen_norm=True, last_stage=last_stage)
+    fill(network, framework)
+    shapes = [tuple(answer.shape) for answer in network(xp.asarray(IMAGE, like))]
+    expected = zip(network.channels, strides[:last_stage], strict=True)
+    assert shapes == [(2, channels, 64 // stride, 96 // stride) for channels, stride in expected]
+
+
+@pytest.mark.parametrize("kind", BACKBONES)
+@pytest.mark.parametrize("model", FINEST_MAPS)
+def test_every_family_takes_every_backbone(model, kind, wing):
+    learner = golden_learner(wing, model, [setting_of(kind)])
+    name, stride = FINEST_MAPS[model]
+    answer = learner.trace({"image": golden.image(3, (1, 3, 256, 256))})[name]
+    assert answer.shape[2:] == (256 // stride, 256 // stride)
+    assert np.isfinite(answer).all() and answer.any()
+
+
+@pytest.mark.parametrize(("kind", "stem"), [("resnet", ("conv1.", "bn1.")), ("darknet", ("stem.",))])
+def test_frozen_stages_of_every_backbone_stand_still(kind, stem, wing):
+    settings = load_settings("mask_rcnn_tiny", [setting_of(kind), "network.frozen_stages=2"])
+    learner = wing("learner").Learner(settings, "cpu", training=True)
+    still = tuple(f"backbone.{name}" for name in (*stem, "layer1."))
+    moving = {name for name in learner.shapes() if not name.startswith(still) and ".running_" not in name}
+    assert set(learner.trainable()) == moving
+
+
 @pytest.mark.parametrize("name", FPNS)
 def test_pyramid(name, wing, framework, xp, like):
     options = FPNS[name]
     network = wing("fpn").FPN([6, 10, 14], 8, **options)
     weights = fill(network, framework)
-    # YOLACT's sizes are odd; the others pad their images, so that each map has half the size of the finer one.
-    sizes = [(17, 23), (9, 12), (5, 6)] if name == "YOLACT" else [(16, 24), (8, 12), (4, 6)]
+    # Sides may be odd where sizes are made equal bilinearly; the other way each map has half the size of the finer one.
+    sizes = [(17, 23), (9, 12), (5, 6)] if options["top_down"] == "bilinear" else [(16, 24), (8, 12), (4, 6)]
     maps = [golden.image(channels, (2, channels, *size)) for channels, size in zip((6, 10, 14), sizes, strict=True)]
 
     merged = [conv(x, weights[f"lateral.{k}.weight"], weights[f"lateral.{k}.bias"]) for k, x in enumerate(maps)]

@@ -22,7 +22,7 @@ def batch_of(*counts: int) -> dict[str, np.ndarray]:
     for index, count in enumerate(counts):
         image = random.integers(0, 255, (120 + 10 * index, 160, 3), np.uint8)
         points = np.resize(STANDING, (count, 17, 3)) * [0.25, 0.25, 1] + [3.0 * index, 0, 0]
-        samples.append(pose2seg_samples.prepare(image, points, SETTINGS))
+        samples.append(pose2seg_samples.prepare(image, SETTINGS) | pose2seg_samples.make_prompt(points))
     return pose2seg_samples.join(samples, SETTINGS)
 
 

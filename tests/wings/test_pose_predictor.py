@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from common.commands.wing import open_model
 from common.errors import UserError
 from common.families.pose2seg import samples as pose2seg_samples
 from common.models import load_settings
 from common.weights import Card, save
+from common.wing import open_model
 from tests.goldens import golden
 
 IMAGE = np.random.RandomState(0).randint(0, 255, (90, 120, 3), np.uint8)
@@ -38,8 +38,8 @@ def predictor(weights, wing):
 def test_persons_are_found_in_the_order_of_their_key_points(predictor, weights):
     found = predictor.predict(IMAGE, POINTS)
     assert len(found) == 2 and found.image_size == (90, 120) and found.scores.tolist() == [1, 1]
-    learner, settings, _ = open_model(predictor.framework, "pose2seg_tiny", weights, [], "cpu")
-    sample = pose2seg_samples.prepare(IMAGE, POINTS, settings)
+    learner, settings, _ = open_model(predictor.wing, "pose2seg_tiny", weights, [], "cpu")
+    sample = pose2seg_samples.prepare(IMAGE, settings) | pose2seg_samples.make_prompt(POINTS)
     (expected,) = learner.predict(pose2seg_samples.join([sample], settings))
     assert found.masks.any()
     np.testing.assert_array_equal(found.masks, expected.masks)

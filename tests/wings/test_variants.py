@@ -6,15 +6,13 @@ import pytest
 from common.config import model_names
 from common.models import load_settings
 from tests.goldens import golden
-from weights_convert import mask_rcnn, pose2seg, yolact
-
-FAMILIES = {"yolact": yolact, "mask_rcnn": mask_rcnn, "pose2seg": pose2seg}
+from tests.weights_convert.originals import canonical_shapes, layout
 
 
 @pytest.mark.parametrize("model", model_names())
 def test_names_and_shapes_are_the_converters(model, wing):
     settings = load_settings(model)
-    assert wing("learner").Learner(settings, "cpu").shapes() == FAMILIES[settings.family].canonical_shapes(settings)
+    assert wing("learner").Learner(settings, "cpu").shapes() == canonical_shapes(settings)
 
 
 # The golden cases run the others; these two differ from yolact_base in the size alone.
@@ -23,7 +21,7 @@ def test_names_and_shapes_are_the_converters(model, wing):
 def test_finds_instances_at_its_own_size(model, wing):
     settings = load_settings(model)
     learner = wing("learner").Learner(settings, "cpu")
-    weights = {e.canonical: golden.weight(e.original, e.shape) for e in yolact.layout(settings) if e.canonical}
+    weights = {e.canonical: golden.weight(e.original, e.shape) for e in layout(settings) if e.canonical}
     learner.load_weights(weights)
     size = settings.preprocessing.size
     (found,) = learner.predict({"image": golden.image(1, (1, 3, size, size)), "original_size": np.array([[60, 80]])})

@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from common.commands.originals.options import Also, Argument, Instead, Silent
+from common.commands.options import Also, Argument, Instead, Silent
+from common.commands.originals import Original
 from common.errors import UserError
 
 _RANKS = "one process a device is started by torchrun: torchrun --nproc_per_node=N -m {module} ..."
@@ -40,4 +41,4 @@ _PREDICT = (
     Silent(("--opts",), "KEY VALUE pairs may stand anywhere"),
 )
 
-OPTIONS = {"train": _TRAIN, "evaluate": _EVALUATE, "predict": _PREDICT}
+ORIGINAL = Original("detectron2", {"train": _TRAIN, "evaluate": _EVALUATE, "predict": _PREDICT})

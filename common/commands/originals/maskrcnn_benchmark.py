@@ -1,7 +1,8 @@
 """The options of maskrcnn-benchmark's demo/webcam.py; those of its tools are our own, and its keys have a module."""
 
 from common.commands.arguments import at_least
-from common.commands.originals.options import Also, Instead, Setting
+from common.commands.options import Also, Instead, Setting
+from common.commands.originals import Original
 
 _HEAT_MAPS = "heat maps come from Python: Predictor(...).montage(image) of X_impl.predictor, with masks_per_dim"
 
@@ -12,4 +13,4 @@ _PREDICT = (
     Instead(("--masks-per-dim",), _HEAT_MAPS),
 )
 
-OPTIONS = {"predict": _PREDICT}
+ORIGINAL = Original("maskrcnn-benchmark", {"predict": _PREDICT})

@@ -4,14 +4,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-OPTIONS = {}
+from common.commands.originals import Original
 
 
-def assumed(words: Sequence[str]) -> dict[str, Any]:
-    """The data and the model that a command means whose words have a protocol of Pose2Seg's test.py.
+def _assumed(words: Sequence[str]) -> tuple[tuple[str, Any], ...]:
+    """The data and the model of a command with one of the protocols of test.py, which names neither.
 
-    That command names neither: it reads ./data/coco2017 and ./data/OCHuman.
+    It reads ./data/coco2017 and ./data/OCHuman.
     """
     if {"--coco", "--OCHuman"}.isdisjoint(words):
-        return {}
-    return {"data": Path("data"), "model": "pose2seg"}
+        return ()
+    return ("data", Path("data")), ("model", "pose2seg")
+
+
+ORIGINAL = Original("Pose2Seg", assumed=_assumed)

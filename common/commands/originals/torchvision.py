@@ -3,7 +3,8 @@
 import argparse
 
 from common.commands.arguments import at_least
-from common.commands.originals.options import Also, Instead, Setting, Silent
+from common.commands.options import Also, Instead, Setting, Silent
+from common.commands.originals import Original
 
 _SCHEDULERS = {"multisteplr": "steps", "cosineannealinglr": "cosine"}
 _STAGES = 5  # of a backbone: the stem and four
@@ -71,4 +72,4 @@ _EVALUATE = (
     Silent(("--test-only",), "nothing else is done here"),
 )
 
-OPTIONS = {"train": _TRAIN, "evaluate": _EVALUATE}
+ORIGINAL = Original("torchvision", {"train": _TRAIN, "evaluate": _EVALUATE})

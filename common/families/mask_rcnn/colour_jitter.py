@@ -1,4 +1,4 @@
-"""torchvision's ColorJitter of an image of bytes, as maskrcnn-benchmark trains with it."""
+"""Changes an image's colours at random as torchvision's ColorJitter does, with which maskrcnn-benchmark trains."""
 
 import numpy as np
 from PIL import Image, ImageEnhance
@@ -6,17 +6,17 @@ from PIL import Image, ImageEnhance
 from common.families.mask_rcnn.settings import RcnnAugmentation
 
 
-def jitter_colours(image: np.ndarray, augmentation: RcnnAugmentation, rng: np.random.Generator) -> np.ndarray:
-    """(H, W, 3) uint8 RGB -> the same with brightness, contrast, saturation and hue changed, in an order that is drawn.
+def jitter_colours(image: np.ndarray, settings: RcnnAugmentation, rng: np.random.Generator) -> np.ndarray:
+    """Changes brightness, contrast, saturation and hue of an image (H, W, 3) uint8 RGB, in an order drawn at random.
 
-    Each factor is drawn from 1 - x to 1 + x, not below 0, of its setting x; hue is moved by -x to x of its circle. A
-    change that is set to 0 is left out, and nothing is drawn for it.
+    With a setting x, a factor is drawn between max(0, 1 - x) and 1 + x, and the hue's shift between -x and x of its
+    circle. A change whose setting is 0 is left out, and nothing is drawn for it.
     """
     changes = [
-        (augmentation.brightness, brightness),
-        (augmentation.contrast, contrast),
-        (augmentation.saturation, saturation),
-        (augmentation.hue, hue),
+        (settings.brightness, change_brightness),
+        (settings.contrast, change_contrast),
+        (settings.saturation, change_saturation),
+        (settings.hue, shift_hue),
     ]
     changes = [(extent, change) for extent, change in changes if extent > 0]
     if not changes:
@@ -24,29 +24,29 @@ def jitter_colours(image: np.ndarray, augmentation: RcnnAugmentation, rng: np.ra
     picture = Image.fromarray(image)
     for index in rng.permutation(len(changes)):
         extent, change = changes[index]
-        middle = 0 if change is hue else 1
-        lowest = -extent if change is hue else max(0.0, middle - extent)
+        middle = 0 if change is shift_hue else 1
+        lowest = -extent if change is shift_hue else max(0.0, middle - extent)
         picture = change(picture, float(rng.uniform(lowest, middle + extent)))
     return np.asarray(picture)
 
 
-def brightness(picture: Image.Image, factor: float) -> Image.Image:
-    """The picture mixed with black: 0 is black, 1 the picture."""
+def change_brightness(picture: Image.Image, factor: float) -> Image.Image:
+    """Mixes a picture with black: factor 0 gives black, 1 the picture."""
     return ImageEnhance.Brightness(picture).enhance(factor)
 
 
-def contrast(picture: Image.Image, factor: float) -> Image.Image:
-    """The picture mixed with the mean of its grey values, rounded: 0 is that grey, 1 the picture."""
+def change_contrast(picture: Image.Image, factor: float) -> Image.Image:
+    """Mixes a picture with the rounded mean of its grey values: factor 0 gives that grey, 1 the picture."""
     return ImageEnhance.Contrast(picture).enhance(factor)
 
 
-def saturation(picture: Image.Image, factor: float) -> Image.Image:
-    """The picture mixed with its grey values: 0 is a grey picture, 1 the picture."""
+def change_saturation(picture: Image.Image, factor: float) -> Image.Image:
+    """Mixes a picture with its grey values: factor 0 gives a grey picture, 1 the picture."""
     return ImageEnhance.Color(picture).enhance(factor)
 
 
-def hue(picture: Image.Image, shift: float) -> Image.Image:
-    """The picture with its hue, a byte on a circle of 256, moved by int(255 * shift)."""
-    parts = picture.convert("HSV").split()
-    moved = (np.asarray(parts[0], np.int64) + int(shift * 255)) % 256
-    return Image.merge("HSV", (Image.fromarray(moved.astype(np.uint8)), *parts[1:])).convert("RGB")
+def shift_hue(picture: Image.Image, shift: float) -> Image.Image:
+    """Shifts a picture's hue by a share of its circle: a hue h, a byte, becomes (h + int(255 shift)) mod 256."""
+    hue, *others = picture.convert("HSV").split()
+    shifted = (np.asarray(hue, np.int64) + int(shift * 255)) % 256
+    return Image.merge("HSV", (Image.fromarray(shifted.astype(np.uint8)), *others)).convert("RGB")

@@ -22,7 +22,9 @@ class Convention:
     reads_upright: bool  # a file is turned as its EXIF data says, else it is taken as it is stored
     size_rule: Literal["short side", "smaller scale", "both bounds"]  # see `resizing.resized_size`
     resizer: Literal["Pillow on bytes", "OpenCV on floats"]
-    nearest_pixel: Literal["by corners", "by centres"]  # which pixel a resized bitmap shows; see `resizing.nearest`
+    nearest_pixel: Literal[
+        "by corners", "by centres"
+    ]  # which pixel a resized bitmap shows; see `resizing.find_nearest`
     mirrors: Literal["before resizing", "after resizing"]  # bitmaps; of everything else the two are the same
     mask_source: Literal["polygons", "bitmaps"]  # polygons: where an object has them
     drops_empty_bitmaps: bool  # an object whose bitmap has no pixel is left out

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from common.families.mask_rcnn.settings import MaskRcnnSettings
-from common.training.initial_weights import Shapes, constant_value, draw_normal, draw_uniform, fans
+from common.training.initial_weights import Shapes, compute_fans, draw_normal, draw_uniform, make_constant
 
 # The layers, beside the box head's, for which `head_weights` of "PyTorch" means PyTorch's own rule: biases alone.
 _PYTORCHS_BIASES = ("mask_head.deconv.bias", "mask_head.logits.bias")
@@ -23,8 +23,8 @@ def initial_weight(name: str, shapes: Shapes, settings: MaskRcnnSettings, seed: 
     if is_pytorchs and rules.head_weights == "PyTorch":
         return draw_uniform(name, shape, 1 / math.sqrt(_count_inputs(name, settings)), seed)
     if len(shape) < 2:
-        return constant_value(name, shape)
-    fan_in, fan_out = fans(shape)
+        return make_constant(name, shape)
+    fan_in, fan_out = compute_fans(shape)
     if name.startswith(("fpn.", "box_head.fc")):
         return draw_uniform(name, shape, math.sqrt(3.0 / fan_in), seed)
     if name.startswith(("rpn.", "box_head.classes.")):

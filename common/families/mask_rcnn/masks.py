@@ -5,6 +5,8 @@ import numpy as np
 from pycocotools import mask as rle
 
 from common.families.mask_rcnn.conventions import Convention
+from common.families.mask_rcnn.settings import MaskRcnnSettings
+from common.results import Instances
 
 # The least side of a box that polygons are drawn in, as in detectron2; maskrcnn-benchmark has none and draws forever.
 _SMALLEST_SIDE = 0.1
@@ -23,6 +25,12 @@ def paste(masks: np.ndarray, boxes: np.ndarray, image_size: tuple[int, int], rul
         window, values = _fit(mask, box, image_size, rules)
         canvas[window] = values
     return pasted
+
+
+def make_heat_maps(instances: Instances, settings: MaskRcnnSettings) -> np.ndarray:
+    """The probabilities (N, m, m) of instances, each in its box -> (N, H, W) float32 in the image, zero outside."""
+    boxes, size = instances.probability_boxes, instances.image_size
+    return paste(instances.probabilities, boxes, size, settings.rules)
 
 
 def paste_binary(masks: np.ndarray, boxes: np.ndarray, image_size: tuple[int, int], rules: Convention) -> np.ndarray:

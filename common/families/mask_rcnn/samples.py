@@ -1,18 +1,18 @@
-"""Mask R-CNN's samples: an image of its own size with its objects for training, and an image for prediction."""
+"""Makes Mask R-CNN's samples: images of their own sizes, with objects for training, and alone for prediction."""
 
 from dataclasses import dataclass, replace
 
 import numpy as np
 from pycocotools import mask as rle
 
-from common.data.coco import CocoDataset, Objects, clipped, has_area
-from common.data.samples import ImageInference, check_classes
+from common.data.coco import CocoDataset, Objects, clip_boxes, has_area
+from common.data.samples import ImageInference, require_same_class_count
 from common.data.transforms import maybe
 from common.errors import UserError
 from common.families.mask_rcnn.colour_jitter import jitter_colours
 from common.families.mask_rcnn.conventions import Convention
 from common.families.mask_rcnn.outlines import Outline, pack_outlines
-from common.families.mask_rcnn.resizing import nearest, resize, resized_size
+from common.families.mask_rcnn.resizing import find_nearest, resize, resized_size
 from common.families.mask_rcnn.sampling import make_anchor_targets
 from common.families.mask_rcnn.settings import MaskRcnnSettings
 
@@ -27,14 +27,14 @@ class _Objects:
 
 
 class Training:
-    """Makes the training sample of an index: an image with its objects; `collate` makes a batch of them.
+    """Makes training samples by index: an augmented image with its objects; `collate` joins them to a batch.
 
-    Indices count the images that have an object or, as the settings want it, all; `positions` (K,), from a data check
-    for instance, leaves out more.
+    positions: (K,), the images to train on by their positions in the data set, as a data check finds them; by default
+    the images that have an object or, if the settings say so, all.
     """
 
     def __init__(self, dataset: CocoDataset, settings: MaskRcnnSettings, positions: np.ndarray | None = None) -> None:
-        check_classes(dataset, settings)
+        require_same_class_count(dataset, settings)
         self.dataset, self.settings = dataset, settings
         if positions is None:
             takes_all = settings.augmentation.empty_images
@@ -44,7 +44,7 @@ class Training:
         if not len(positions):
             raise UserError(f"{dataset.annotations}: no image to train on")
         sizes = dataset.image_sizes()[positions]
-        # A batch of lying and standing images would be padded to a square.
+        # Batches hold either wide or high images, since both together would be padded to a square.
         self.groups = (sizes[:, 0] >= sizes[:, 1]).astype(np.int8)
 
     def __len__(self) -> int:
@@ -53,8 +53,8 @@ class Training:
     def __call__(self, index: int, rng: np.random.Generator) -> dict:
         """Reads, changes and resizes one image with its objects.
 
-        Returns image (3, h, w), not padded; boxes (G, 4) xyxy, columns (G,), their labels, forms, their outlines; and
-        seed, which decides what is drawn for the sample in the training step.
+        Returns `image` (3, h, w), not padded, `image_id`, `boxes` (G, 4) xyxy, `labels` (G,), which count the network's
+        outputs, `outlines`, and `seed`, which decides what is drawn for the sample in the training step.
         """
         settings, position = self.settings, int(self.positions[index])
         augmentation, preprocessing, rules = settings.augmentation, settings.preprocessing, settings.rules
@@ -76,8 +76,8 @@ class Training:
             "image": pixels,
             "image_id": self.dataset.image_ids[position],
             "boxes": objects.boxes,
-            "columns": objects.labels + np.int32(settings.first_label),
-            "forms": objects.outlines,
+            "labels": objects.labels + np.int32(settings.first_label),
+            "outlines": objects.outlines,
             "seed": np.int64(rng.integers(2**31)),
         }
 
@@ -106,15 +106,18 @@ def collate(samples: list[dict], settings: MaskRcnnSettings) -> dict[str, np.nda
         "normaliser.ranks": np.ones(1, np.float32),
         "host.image_size": sizes,
         "host.boxes": np.concatenate([sample["boxes"] for sample in samples]),
-        "host.columns": np.concatenate([sample["columns"] for sample in samples]),
+        "host.labels": np.concatenate([sample["labels"] for sample in samples]),
         "host.counts": np.array([len(sample["boxes"]) for sample in samples], np.int32),
         "host.seed": np.stack([sample["seed"] for sample in samples]),
-        **pack_outlines([outline for sample in samples for outline in sample["forms"]]),
+        **pack_outlines([outline for sample in samples for outline in sample["outlines"]]),
     }
 
 
 def prepare(image: np.ndarray, settings: MaskRcnnSettings) -> dict[str, np.ndarray]:
-    """(H, W, 3) uint8 RGB -> `image` (3, h, w) float32, not padded, and `original_size` (H, W)."""
+    """Makes the sample for prediction of an image (H, W, 3) uint8 RGB.
+
+    It holds `image` (3, h, w) float32, not padded, and `original_size` (2,), the height and width.
+    """
     preprocessing, original = settings.preprocessing, image.shape[:2]
     size = resized_size(original, preprocessing.short_side, preprocessing.long_side, settings.rules)
     return {
@@ -133,7 +136,8 @@ def join(samples: list[dict[str, np.ndarray]], settings: MaskRcnnSettings) -> di
 def _pad(images: list[np.ndarray], multiple: int) -> tuple[np.ndarray, np.ndarray]:
     """Images (3, h, w) -> (N, 3, H, W), zeros to the right and below, and their sizes (N, 2) int32.
 
-    A zero is the mean colour. The sides are the largest of each, raised to a multiple.
+    Returns the images (N, 3, H, W), whose sides are multiples of `multiple`, and their sizes without the padding
+    (N, 2) int32.
     """
     sizes = np.array([image.shape[1:] for image in images], np.int32)
     height, width = -(-sizes.max(axis=0) // multiple) * multiple
@@ -174,16 +178,16 @@ def _read_objects(
 def _cut_boxes(objects: Objects, size: tuple[int, int], rules: Convention) -> np.ndarray:
     """The objects' boxes (M, 4) xyxy cut to the image; with an offset the last pixel is where a side ends."""
     if rules.offset == 0:
-        return clipped(objects.boxes, size)
+        return clip_boxes(objects.boxes, size)
     sides = np.maximum(objects.boxes[:, 2:] - objects.boxes[:, :2] - rules.offset, 0)
     boxes = np.concatenate([objects.boxes[:, :2], objects.boxes[:, :2] + sides], axis=1)
-    return clipped(boxes, (size[0] - rules.offset, size[1] - rules.offset))
+    return clip_boxes(boxes, (size[0] - rules.offset, size[1] - rules.offset))
 
 
 def _resize_bitmap(packed: dict, size: tuple[int, int], flips: tuple[bool, bool], rules: Convention) -> Outline:
     """A mask as an RLE -> its window, resized to `size` by the nearest pixel; `flips`: how it will be mirrored."""
     height, width = packed["size"]
-    rows, columns = nearest(height, size[0], rules), nearest(width, size[1], rules)
+    rows, columns = find_nearest(height, size[0], rules), find_nearest(width, size[1], rules)
     if rules.mirrors == "before resizing":  # the nearest pixel need not lie symmetrically
         columns = width - 1 - columns[::-1] if flips[0] else columns
         rows = height - 1 - rows[::-1] if flips[1] else rows
@@ -217,7 +221,7 @@ def _cut_to_image(objects: _Objects, size: tuple[int, int], rules: Convention) -
     """The objects whose resized boxes, cut to the image again, are large enough, where the convention asks for it."""
     if rules.smallest_object_side is None:
         return objects
-    boxes = clipped(objects.boxes, size)
+    boxes = clip_boxes(objects.boxes, size)
     large = (boxes[:, 2:] - boxes[:, :2] > rules.smallest_object_side).all(axis=1)
     return _Objects(boxes[large], objects.labels[large], [objects.outlines[row] for row in np.flatnonzero(large)])
 
@@ -257,7 +261,7 @@ def _mirror_polygon(polygon: np.ndarray, axis: int, end: float) -> np.ndarray:
 
 
 class Inference(ImageInference):
-    """Makes the sample of a data set's position for prediction: the image as `prepare` makes it, and `image_id`."""
+    """Makes samples for prediction by an image's position in a data set: those of `prepare`, and `image_id`."""
 
     prepare = staticmethod(prepare)
     join = staticmethod(join)

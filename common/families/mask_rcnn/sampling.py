@@ -15,7 +15,7 @@ from common.families.mask_rcnn.geometry import grids, make_anchors
 from common.families.mask_rcnn.proposals import Proposals
 from common.families.mask_rcnn.settings import MaskRcnnSettings
 from common.families.mask_rcnn.targets import label_anchors, label_regions
-from common.training.randomness import hashed
+from common.training.randomness import hash_numbers
 
 # Where the numbers of regions begin, and of objects that stand behind them; no image has as many anchors.
 _REGIONS, _OBJECTS = 1 << 40, 1 << 41
@@ -32,7 +32,7 @@ def make_anchor_targets(
     losses, rules = settings.losses, settings.rules
     anchors = _all_anchors(settings, padded)
     labels, matched = label_anchors(anchors, boxes, image_size, settings)
-    keys = hashed(seed, np.arange(len(anchors)))
+    keys = hash_numbers(seed, np.arange(len(anchors)))
     positive, negative = sample_balanced(labels, keys, losses.anchors_per_image, losses.positive_anchors)
     used = len(positive) + len(negative)
     sampled = {
@@ -75,7 +75,7 @@ def sample_regions(
     regions = np.concatenate([proposals.boxes, boxes]).astype(np.float32)
     numbers = np.concatenate([_REGIONS + proposals.rows.astype(np.int64), _OBJECTS + np.arange(len(boxes))])
     labels, matched = label_regions(regions, boxes, box_labels, settings)
-    keys = hashed(seed, numbers)
+    keys = hash_numbers(seed, numbers)
     is_positive = (matched >= 0).astype(np.int32)
     positive, negative = sample_balanced(is_positive, keys, losses.regions_per_image, losses.positive_regions)
     rows, objects = np.concatenate([positive, negative]), matched[positive]

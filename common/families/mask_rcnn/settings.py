@@ -4,7 +4,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, PositiveInt, model_validator
 
-from common.config import FreeSizePreprocessing, ResNetSettings, Section, Settings
+from common.config import BackboneSettings, FreeSizePreprocessing, Section, Settings
 from common.config.sections import flattened
 from common.families.mask_rcnn.conventions import CONVENTIONS, Convention, ConventionName
 
@@ -47,8 +47,8 @@ class RpnSettings(Section):
 
 
 class MaskRcnnNetwork(Section):
-    backbone: ResNetSettings
-    fpn: bool = True  # without: C4, one map of stride 16, and the backbone's last stage is the box head
+    backbone: BackboneSettings
+    fpn: bool = True  # without: C4, one map of stride 16, and a ResNet's last stage is the box head
     channels: int = 256  # of the feature pyramid and the mask head
     box_channels: int = 1024  # of the two layers of a pyramid's box head
     box_size: int = 7  # cells of a pooled region, a side
@@ -119,8 +119,8 @@ class MaskRcnnSettings(Settings):
         """Whether images are turned as their EXIF data says; else they are taken as they are stored."""
         return self.rules.reads_upright
 
-    def terms(self) -> dict[str, tuple[str, float]]:
-        """The losses by their names: in words, and with which weight."""
+    def loss_terms(self) -> dict[str, tuple[str, float]]:
+        """Returns the losses by their names, each with a description in words and its weight."""
         of_each = {"objectness": "anchors", "rpn_boxes": "anchors", "classes": "regions", "boxes": "regions"}
         return {name: (f"of {what}", 1.0) for name, what in (of_each | {"masks": "objects"}).items()}
 
@@ -133,6 +133,13 @@ class MaskRcnnSettings(Settings):
     def _images_are_found_alone(self) -> Self:
         if self.rpn.inference.over_batch:
             raise ValueError("rpn.inference.over_batch: what is found in an image would depend on the batch it is in")
+        return self
+
+    @model_validator(mode="after")
+    def _c4_has_a_last_stage(self) -> Self:
+        kind = self.network.backbone.kind
+        if not self.network.fpn and kind != "resnet":
+            raise ValueError(f"network.fpn: false takes a ResNet's last stage for the box head; {kind} has none")
         return self
 
     @model_validator(mode="after")

@@ -13,6 +13,7 @@ from common.families.mask_rcnn.proposals import Proposals, flatten_by_anchor, pr
 from common.families.mask_rcnn.sampling import Regions, sample_regions
 from common.families.mask_rcnn.settings import MaskRcnnSettings
 from common.families.mask_rcnn.targets import make_mask_targets
+from common.training.choices import Choose, choose_own
 
 Batch = Mapping[str, Array]
 Terms = dict[str, Array]
@@ -67,20 +68,25 @@ TrainMasks = Callable[[Network, list[Array], list[Regions], Array, Batch], Terms
 
 
 def compute_losses(
-    network: Network, batch: Batch, train_boxes: TrainBoxes = train_boxes, train_masks: TrainMasks = train_masks
+    network: Network,
+    batch: Batch,
+    choose: Choose = choose_own,
+    train_boxes: TrainBoxes = train_boxes,
+    train_masks: TrainMasks = train_masks,
 ) -> Terms:
     """The terms objectness, rpn_boxes, classes, boxes and masks of a batch; a family's own steps may have others.
 
     image (N, 3, H, W); anchor_rows, anchor_labels (N, S) and anchor_targets (N, S, 4) as `make_anchor_targets` has
     them; normaliser.ranks: ones, summed over the ranks, as each term is the mean over them. In NumPy: host.image_size
     (N, 2) without padding, host.counts (N,) how many objects each image has, host.boxes (sum of G, 4) xyxy,
-    host.columns (sum of G,) their labels, their outlines as `pack_outlines` packs them, and host.seed (N,).
+    host.labels (sum of G,) their labels, their outlines as `pack_outlines` packs them, and host.seed (N,).
+    The step goes on with the proposals that `choose` gives for its own.
     """
     xp = namespace(batch["image"])
     maps = network.features(batch["image"])
     logits, deltas = network.rpn(maps)
     terms = _compute_anchor_losses(logits, deltas, batch, network.settings)
-    proposals = _propose(logits, deltas, batch, network.settings)
+    proposals = choose("proposals", _propose(logits, deltas, batch, network.settings))
     box_terms, sampled, box_features = train_boxes(network, maps, proposals, batch)
     terms |= box_terms | train_masks(network, maps, sampled, box_features, batch)
     ranks = xp.sum(batch["normaliser.ranks"])
@@ -116,7 +122,7 @@ def _propose(logits: list[Array], deltas: list[Array], batch: Batch, settings: M
 def _sample(proposals: list[Proposals], batch: Batch, settings: MaskRcnnSettings) -> list[Regions]:
     """Each image's regions to train on."""
     ends = np.cumsum(batch["host.counts"])[:-1]
-    objects = np.split(batch["host.boxes"], ends), np.split(batch["host.columns"], ends), batch["host.seed"].tolist()
+    objects = np.split(batch["host.boxes"], ends), np.split(batch["host.labels"], ends), batch["host.seed"].tolist()
     return [
         sample_regions(of_image, boxes, labels, settings, seed)
         for of_image, boxes, labels, seed in zip(proposals, *objects, strict=True)

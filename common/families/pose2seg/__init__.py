@@ -1,4 +1,4 @@
 """Pose2Seg (Zhang et al., 2019): everything of the model that is not network.
 
-What depends on the key points alone is NumPy, many persons at once: alignment, skeletons, targets, masks in the image.
+Alignment, skeletons, targets and masks in the image depend on no network: they are NumPy, for many persons at once.
 """

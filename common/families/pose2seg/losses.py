@@ -4,9 +4,10 @@ from common.array import Array, namespace
 
 
 def compute_mask_loss(logits: Array, masks: Array, persons: Array) -> Array:
-    """Logits (P, 2, s, s) of background and person, masks (P, s, s) of 0 and 1 -> the cross entropy of a cell.
+    """Computes the mean cross entropy of the persons' cells, sum(softplus(z) - t z) / (persons * s * s).
 
-    persons: how many the mean is over, of the whole batch where it is shared out; without any the loss is 0.
+    logits: (P, 2, s, s) of background and person, whose difference is z; masks: (P, s, s) of 0 and 1, the truth t;
+    persons: how many the whole batch has, also on other ranks, in an array of any shape. Without persons the loss is 0.
     """
     xp = namespace(logits)
     # Cross entropy over two classes is that of the difference of their logits.

@@ -1,9 +1,9 @@
-"""Makes pose templates from a key-point set: the middles of clusters of its persons.
+"""Makes pose templates from a data set with key points: the means of clusters of its persons.
 
     python -m common.families.pose2seg.make_templates DATA OUT
 
-DATA is a data set in COCO's format (its split train) or an annotation file of one. OUT, a JSON file, serves as
-`alignment.templates` of a Pose2Seg model, and as the original's templates.json.
+DATA is a data set in COCO's format, whose split train is read, or an annotation file. OUT is a JSON file for a Pose2Seg
+model's setting `alignment.templates`, and for the original as its templates.json.
 """
 
 import argparse
@@ -16,33 +16,37 @@ from common.data.coco import CocoDataset, resolve
 from common.data.figures import KEYPOINT_NAMES, SKELETON, flip_order
 from common.errors import UserError, run_command
 from common.families.pose2seg.samples import annotated, check_persons, person_rows, pixel_corners
+from common.families.pose2seg.settings import Pose2SegSettings
 from common.files import atomic_path
 from common.training.randomness import stream
 
 _MOST_ROUNDS = 100
-_UNBOUNDED = 2**30  # the side of an image of which the file does not tell it
+_UNKNOWN_SIDE = 2**30  # the assumed side of an image whose size the file does not tell
 
 
 def collect_persons(dataset: CocoDataset, fewest_points: int) -> np.ndarray:
-    """Every person with `fewest_points` labelled key points, and behind them their mirror images: (P, 17, 3).
+    """Collects all persons with at least `fewest_points` labelled key points, then their mirror images: (P, 17, 3).
 
-    Each stands in the middle of the unit square, as large as its box allows; points that are not labelled are zeros.
+    Each person's box fills the unit square along its longer side; points that are not labelled are zeros.
     """
-    found = []
+    persons_by_image = []
     for position in range(len(dataset)):
         objects = dataset.objects(position, masks=False)
-        size = tuple(side or _UNBOUNDED for side in dataset.image_size(position))
+        size = tuple(side or _UNKNOWN_SIDE for side in dataset.image_size(position))
         rows = person_rows(objects, size, dataset.keypoint_label)
-        found.append(in_unit_square(annotated(objects, rows), *pixel_corners(objects.boxes[rows], size)))
-    persons = np.concatenate(found)
+        persons_by_image.append(fit_to_unit_square(annotated(objects, rows), *pixel_corners(objects.boxes[rows], size)))
+    persons = np.concatenate(persons_by_image)
     persons = persons[(persons[..., 2] > 0).sum(axis=1) >= fewest_points]
     mirrored = persons[:, flip_order(KEYPOINT_NAMES)]
     mirrored[..., 0] = np.where(mirrored[..., 2] > 0, 1 - mirrored[..., 0], 0)
     return np.concatenate([persons, mirrored])
 
 
-def in_unit_square(keypoints: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    """Key points (K, 17, 3) with the middles of their boxes, `low` to `high` (K, 2), in that of the unit square."""
+def fit_to_unit_square(keypoints: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """Moves key points (K, 17, 3) so that their boxes, `low` to `high` (K, 2) each, lie in the unit square's middle.
+
+    A box's longer side becomes 1.
+    """
     scale = 1 / (high - low).max(axis=1, initial=0)[:, None, None]
     points = (keypoints[..., :2] - (low + high)[:, None] / 2) * scale + 0.5
     labelled = keypoints[..., 2:] > 0
@@ -50,29 +54,30 @@ def in_unit_square(keypoints: np.ndarray, low: np.ndarray, high: np.ndarray) -> 
 
 
 def cluster(persons: np.ndarray, count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """k-means of persons (P, 17, 3): the clusters' middles (count, 17, 3), the largest first, and their sizes (count,).
+    """Clusters persons (P, 17, 3) by k-means: returns the clusters' means (count, 17, 3) and sizes (count,).
 
-    It starts from persons drawn at random. Visibility is a coordinate like the others, so that persons of whom the same
-    is seen come together; a point that is not labelled lies in the middle of the square.
+    The largest cluster comes first. The means start as persons drawn at random. Visibility is a coordinate like x and
+    y, so that persons of whom the same is seen come together; a point that is not labelled is moved to the square's
+    middle.
     """
     points = np.where(persons[..., 2:] > 0, persons, np.array([0.5, 0.5, 0])).reshape(len(persons), -1)
-    middles = points[rng.choice(len(points), count, replace=False)]
+    means = points[rng.choice(len(points), count, replace=False)]
     nearest = None
     for _ in range(_MOST_ROUNDS):
-        # Without the square of the point itself, which is the same for all.
-        before, nearest = nearest, ((middles**2).sum(axis=1) - 2 * points @ middles.T).argmin(axis=1)
+        # |p - m|^2 without |p|^2, which is the same for all means.
+        before, nearest = nearest, ((means**2).sum(axis=1) - 2 * points @ means.T).argmin(axis=1)
         if before is not None and np.array_equal(nearest, before):
             break
         for index in range(count):
             if (nearest == index).any():
-                middles[index] = points[nearest == index].mean(axis=0)
+                means[index] = points[nearest == index].mean(axis=0)
     sizes = np.bincount(nearest, minlength=count)
     order = np.argsort(-sizes, kind="stable")
-    return middles[order].reshape(count, *persons.shape[1:]), sizes[order]
+    return means[order].reshape(count, *persons.shape[1:]), sizes[order]
 
 
-def templates_file(middles: np.ndarray, threshold: float, fewest_points: int) -> dict:
-    """What the file holds, under the original's names."""
+def describe_templates(means: np.ndarray, threshold: float, fewest_points: int) -> dict:
+    """Returns the content of a templates file, under the original's keys, for clusters' means (C, 17, 3)."""
     pairs = {name: name.replace("left", "right") for name in KEYPOINT_NAMES if "left" in name}
     return {
         "names": list(KEYPOINT_NAMES),
@@ -80,7 +85,7 @@ def templates_file(middles: np.ndarray, threshold: float, fewest_points: int) ->
         "connections": [list(pair) for pair in SKELETON],
         "vis_threshold": threshold,
         "minpoints": fewest_points,
-        "templates": middles.reshape(len(middles), -1).tolist(),
+        "templates": means.reshape(len(means), -1).tolist(),
     }
 
 
@@ -89,8 +94,9 @@ def main() -> None:
     if min(arguments.clusters, arguments.points) < 1:
         raise UserError("--clusters and --points must be at least 1")
     data = arguments.data
-    # An annotation file alone will do: no image is looked at.
-    dataset = CocoDataset(data, data.parent) if data.is_file() else resolve(data, "train", "person_keypoints")
+    kind = Pose2SegSettings.data_kind, Pose2SegSettings.data_files
+    # The folder of an annotation file stands in for the images', since no image is read.
+    dataset = CocoDataset(data, data.parent) if data.is_file() else resolve(data, "train", *kind)
     check_persons(dataset)
     persons = collect_persons(dataset, arguments.points)
     if len(persons) < arguments.clusters:
@@ -98,12 +104,12 @@ def main() -> None:
             f"{dataset.annotations}: {len(persons) // 2} persons with {arguments.points} labelled key points, "
             f"too few for {arguments.clusters} clusters"
         )
-    middles, sizes = cluster(persons, arguments.clusters, stream(arguments.seed, 0, "templates"))
+    means, sizes = cluster(persons, arguments.clusters, stream(arguments.seed, 0, "templates"))
     with atomic_path(arguments.out) as temporary:
-        temporary.write_text(json.dumps(templates_file(middles, arguments.threshold, arguments.points)))
+        temporary.write_text(json.dumps(describe_templates(means, arguments.threshold, arguments.points)))
     print(f"{len(persons) // 2} persons of {dataset.annotations}, and their mirror images")
-    for middle, size in zip(middles, sizes.tolist(), strict=True):
-        points = (middle[:, 2] >= arguments.threshold).sum()
+    for mean, size in zip(means, sizes.tolist(), strict=True):
+        points = (mean[:, 2] >= arguments.threshold).sum()
         print(f"template of {points} key points, from {size} of {len(persons)}")
     print(f"written: {arguments.out}")
 

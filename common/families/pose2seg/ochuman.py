@@ -1,9 +1,9 @@
-"""Makes the key-point files in COCO's format of OCHuman (occluded humans) from its own annotation file.
+"""Converts the annotation file of OCHuman (occluded humans) to key-point files in COCO's format.
 
     python -m common.families.pose2seg.ochuman IN OUT
 
-IN is ochuman.json, or the folder that holds it. In OUT come ochuman_coco_format_val_range_0.00_1.00.json and the same
-of test; with ROOT/annotations for OUT and the images in ROOT/images, ROOT is a data set.
+IN is ochuman.json, or the folder that holds it. The files are OUT/ochuman_coco_format_val_range_0.00_1.00.json and the
+same for test. If OUT is ROOT/annotations and the images lie in ROOT/images, ROOT is a data set.
 """
 
 import argparse
@@ -19,10 +19,10 @@ from common.data.figures import KEYPOINT_NAMES, SKELETON
 from common.errors import UserError, run_command
 from common.files import atomic_path, existing_file
 
-# Of the images that have a person with key points and a mask, in the file's order; the others are for testing.
+# The first so many images that have a person with key points and a mask are for validation, the others for testing.
 VAL_IMAGES = 2500
 
-# From the file's own: missing, seen, hidden by the person itself, hidden by another.
+# COCO's visibility by OCHuman's: 0 missing, 1 seen, 2 hidden by the person itself, 3 hidden by another.
 _VISIBILITY = {0: 0, 1: 2, 2: 2, 3: 1}
 
 
@@ -35,7 +35,7 @@ class _Segments(msgspec.Struct):
 
 class _Person(msgspec.Struct):
     bbox: tuple[float, float, float, float]  # xyxy
-    max_iou: float  # of its box with another's in the image
+    max_iou: float  # the highest IoU of its box with another person's
     keypoints: list[float] | None = None
     segms: _Segments | None = None
 
@@ -53,11 +53,12 @@ class _File(msgspec.Struct):
 
 
 def convert(source: Path, low: float = 0.0, high: float = 1.0) -> dict[str, dict[str, Any]]:
-    """Split -> the content of its file: the persons with key points and a mask whose `max_iou` is in [low, high).
+    """Converts OCHuman's annotations: returns the content of each split's file in COCO's format, by the split's name.
 
-    Ids count from 1 within a split, and images without a such person have none, as in the published files.
+    A file has the persons with key points and a mask whose `max_iou` is in [low, high). As in the published files, ids
+    count from 1 in each split, and images without such a person are left out.
     """
-    whole = _read(source)
+    whole = _read_annotations(source)
     missing = set(KEYPOINT_NAMES) - set(whole.keypoint_names)
     if missing:
         raise UserError(f"{source}: there is no key point {min(missing)}")
@@ -68,10 +69,10 @@ def convert(source: Path, low: float = 0.0, high: float = 1.0) -> dict[str, dict
         if (persons := [p for p in image.annotations if p.keypoints and p.segms])
     ]
     splits = {"val": complete[:VAL_IMAGES], "test": complete[VAL_IMAGES:]}
-    return {split: _coco(images, order, (low, high), source) for split, images in splits.items()}
+    return {split: _make_split(images, order, (low, high), source) for split, images in splits.items()}
 
 
-def _read(source: Path) -> _File:
+def _read_annotations(source: Path) -> _File:
     try:
         return msgspec.json.decode(source.read_bytes(), type=_File)
     except msgspec.ValidationError as error:
@@ -80,21 +81,22 @@ def _read(source: Path) -> _File:
         raise UserError(f"{source}: not valid JSON: {error}") from None
 
 
-def _coco(
+def _make_split(
     images: list[tuple[_Image, list[_Person]]], order: list[int], bounds: tuple[float, float], source: Path
 ) -> dict[str, Any]:
+    """Makes the content of a split's file; `order` (17,) gives the place in OCHuman's key points of each of COCO's."""
     records: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     for image, persons in images:
-        chosen = [person for person in persons if bounds[0] <= person.max_iou < bounds[1]]
-        if not chosen:
+        occluded = [person for person in persons if bounds[0] <= person.max_iou < bounds[1]]
+        if not occluded:
             continue
         image_id = len(records) + 1
         size = {"height": image.height, "width": image.width}
         records.append({"id": image_id, "file_name": image.file_name} | size)
-        for person in chosen:
+        for person in occluded:
             try:
-                annotation = _annotation(person, order)
+                annotation = _convert_person(person, order)
             except ValueError as error:
                 raise UserError(f"{source}: {image.file_name}: {error}") from None
             annotations.append({"id": len(annotations) + 1, "image_id": image_id} | annotation)
@@ -103,13 +105,14 @@ def _coco(
     return {"images": records, "annotations": annotations, "categories": [category]}
 
 
-def _annotation(person: _Person, order: list[int]) -> dict[str, Any]:
+def _convert_person(person: _Person, order: list[int]) -> dict[str, Any]:
+    """Converts a person to an annotation in COCO's format, still without ids."""
     x1, y1, x2, y2 = person.bbox
     if len(person.keypoints) < 3 * (max(order) + 1):
         raise ValueError(f"a person has {len(person.keypoints)} key-point numbers")
     points: list[float] = []
-    for place in order:
-        x, y, visibility = person.keypoints[3 * place : 3 * place + 3]
+    for index in order:
+        x, y, visibility = person.keypoints[3 * index : 3 * index + 3]
         if visibility not in _VISIBILITY:
             raise ValueError(f"a key point has the unknown visibility {visibility:g}")
         points += [x, y, _VISIBILITY[visibility]]
@@ -120,20 +123,21 @@ def _annotation(person: _Person, order: list[int]) -> dict[str, Any]:
         "area": (x2 - x1) * (y2 - y1),  # the box's, not the mask's
         "num_keypoints": sum(visibility > 0 for visibility in points[2::3]),
         "keypoints": points,
-        "segmentation": _segmentation(person.segms),
+        "segmentation": _encode_mask(person.segms),
     }
 
 
-def _segmentation(segments: _Segments) -> dict[str, Any]:
-    """The outer polygons without the inner ones, as packed RLE."""
+def _encode_mask(segments: _Segments) -> dict[str, Any]:
+    """Encodes the outer polygons without the inner ones as a packed RLE."""
     size = segments.height, segments.width
-    mask = _drawn(segments.outer, size)
-    mask[_drawn(segments.inner, size) > 0] = 0
+    mask = _draw_polygons(segments.outer, size)
+    mask[_draw_polygons(segments.inner, size) > 0] = 0
     packed = rle.encode(np.asfortranarray(mask))
     return {"size": list(size), "counts": packed["counts"].decode("ascii")}
 
 
-def _drawn(polygons: list[list[float]], size: tuple[int, int]) -> np.ndarray:
+def _draw_polygons(polygons: list[list[float]], size: tuple[int, int]) -> np.ndarray:
+    """Draws the union of polygons as a mask (H, W) uint8; a polygon of fewer than three points is left out."""
     usable = [polygon for polygon in polygons if len(polygon) >= 6]
     return rle.decode(rle.merge(rle.frPyObjects(usable, *size))) if usable else np.zeros(size, np.uint8)
 

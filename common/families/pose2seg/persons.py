@@ -1,4 +1,4 @@
-"""From the key points of a batch's persons to what the network takes of them."""
+"""Turns the key points of a batch's persons into the arrays that the network takes."""
 
 from dataclasses import dataclass
 
@@ -15,9 +15,9 @@ from common.families.pose2seg.templates import Templates
 class Persons:
     """P aligned persons.
 
-    templates: (P,) int64, the template of each, -1 for the plain resize; feature_matrices, mask_matrices: (P, 2, 3)
-    float32, from the feature map and from the image to the aligned square; grid: (P, s, s, 2) float32, of
-    `sampling_grid`; skeletons: (P, 55, s, s) float32.
+    templates: (P,) int64, each person's template, -1 for the plain resize; feature_matrices, mask_matrices: (P, 2, 3)
+    float32, from the feature map and from the image to the aligned square; grid: (P, s, s, 2) float32, made by
+    `make_sampling_grid`; skeletons: (P, 55, s, s) float32.
     """
 
     templates: np.ndarray
@@ -34,21 +34,21 @@ def arrange(
     templates: Templates,
     jitter: np.ndarray | None = None,
 ) -> Persons:
-    """Aligns persons (P, 17, 3) x, y, visibility in their images' own pixels.
+    """Aligns persons (P, 17, 3) x, y, visibility, given in their images' own pixels.
 
-    input_matrices: (P, 2, 3), from each person's image to the network's input; jitter: (P, 2, 3), what is done to the
+    input_matrices: (P, 2, 3), from each person's image to the network's input; jitter: (P, 2, 3), maps that move the
     aligned squares in training.
     """
     network, source = settings.network, settings.feature_size
     to_features = affine.compose(affine.scaling(source / settings.preprocessing.size), input_matrices)
     points = affine.transform(keypoints, to_features)
-    found = align(points, templates, source, network.align_size)
-    matrices = found.matrices.astype(np.float64)
+    alignment = align(points, templates, source, network.align_size)
+    matrices = alignment.matrices.astype(np.float64)
     if jitter is not None:
         matrices = affine.compose(jitter, matrices)
     aligned = affine.transform(points, matrices)
     return Persons(
-        templates=found.templates,
+        templates=alignment.templates,
         feature_matrices=matrices.astype(np.float32),
         mask_matrices=affine.compose(matrices, to_features).astype(np.float32),
         grid=make_sampling_grid(matrices, source, network.align_size),

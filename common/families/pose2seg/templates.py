@@ -1,4 +1,4 @@
-"""Pose templates: what persons usually look like, as key points in the unit square."""
+"""Loads pose templates: the key points, in the unit square, of common poses."""
 
 import json
 from dataclasses import dataclass
@@ -15,34 +15,37 @@ COCO_TEMPLATES = Path(__file__).with_name("coco_templates.json")
 
 @dataclass(frozen=True)
 class Templates:
-    """points: (T, K, 2) float64 in the unit square, zeros where a template lacks one; has: (T, K) bool."""
+    """T pose templates of K key points.
+
+    points: (T, K, 2) float64 x, y in the unit square, zeros for a missing point; has: (T, K) bool, False for those.
+    """
 
     points: np.ndarray
     has: np.ndarray
 
 
 def expand(clusters: np.ndarray, threshold: float) -> np.ndarray:
-    """The templates that clusters (C, K, 3) x, y, confidence stand for: (2 C, K, 3).
+    """Expands clusters (C, K, 3) x, y, confidence to templates (2 C, K, 3).
 
-    Points of a confidence under `threshold` become zeros. Behind the clusters come the same with left and right points
-    exchanged: a person seen from behind.
+    Points of a confidence below `threshold` become zeros. The clusters are followed by the same with left and right
+    points exchanged, as in a person seen from behind.
     """
     kept = np.where(clusters[..., 2:] < threshold, 0, clusters)
     return np.concatenate([kept, kept[:, flip_order(KEYPOINT_NAMES)]])
 
 
 def load_templates(path: str | Path | None = None) -> Templates:
-    """From a file of `make_templates`, or the original's templates.json; COCO's without one."""
+    """Loads templates from a file of `make_templates` or the original's templates.json; by default, COCO's."""
     path = existing_file(COCO_TEMPLATES if path is None else path, "pose templates")
     try:
-        whole = json.loads(path.read_text())
-        names, threshold = whole["names"], float(whole["vis_threshold"])
-        clusters = np.array(whole["templates"], np.float64).reshape(-1, len(names), 3)
+        content = json.loads(path.read_text())
+        names, threshold = content["names"], float(content["vis_threshold"])
+        clusters = np.array(content["templates"], np.float64).reshape(-1, len(names), 3)
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path}: not a file of pose templates ({type(error).__name__}: {error})") from None
     if tuple(names) != KEYPOINT_NAMES:
         raise UserError(f"{path}: its key points are not COCO's 17, in COCO's order")
     if not len(clusters) or not np.isfinite(clusters).all():
         raise UserError(f"{path}: needs at least one template, of finite numbers")
-    whole = expand(clusters, threshold)
-    return Templates(points=whole[..., :2], has=whole[..., 2] > 0)
+    expanded = expand(clusters, threshold)
+    return Templates(points=expanded[..., :2], has=expanded[..., 2] > 0)

@@ -1,4 +1,4 @@
-"""YOLACT's prior boxes and grids."""
+"""Makes YOLACT's prior boxes, and gives the sizes of the network's grids."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -15,29 +15,33 @@ CROP_MARGIN = 1
 
 @dataclass(frozen=True)
 class Geometry:
-    """What the network's grids look like for one image size."""
+    """The priors, and the sizes (height, width) of the prototypes' and the semantic branch's grids, for one image size.
 
-    priors: np.ndarray  # (P, 4)
+    priors: (P, 4) float32 centre x, centre y, width, height as shares of the image's sides.
+    """
+
+    priors: np.ndarray
     prototypes: tuple[int, int]
     semantic: tuple[int, int]
 
     @staticmethod
     @cache
     def of(settings: YolactSettings) -> "Geometry":
+        """Makes the geometry for images of the settings' size."""
         size = settings.preprocessing.size
-        finest = _grids((size, size))[0]
+        finest = _grid_sizes((size, size))[0]
         return Geometry(make_priors(settings), (2 * finest[0], 2 * finest[1]), finest)
 
 
 def make_priors(settings: YolactSettings, image_size: tuple[int, int] | None = None) -> np.ndarray:
-    """(P, 4) float32, in the network's order: level, row, column, scale, ratio.
+    """Makes the priors (P, 4) float32 centre x, centre y, width, height, as shares of the image's sides.
 
-    image_size: (height, width) of the network's input. Widths and heights are always relative to the size in the
-    settings, as in the original.
+    Their order is the network's: level, row, column, scale, ratio. image_size: (height, width) of the network's input,
+    by default the settings' size. Widths and heights are always shares of the settings' size, as in the original.
     """
     size = settings.preprocessing.size
     levels = []
-    for grid, scales in zip(_grids(image_size or (size, size)), settings.network.prior_scales, strict=True):
+    for grid, scales in zip(_grid_sizes(image_size or (size, size)), settings.network.prior_scales, strict=True):
         y, x = ((np.arange(count) + 0.5) / count for count in grid)
         roots = np.sqrt(settings.network.prior_ratios)
         widths = np.outer(scales, roots).reshape(-1) / size
@@ -48,6 +52,6 @@ def make_priors(settings: YolactSettings, image_size: tuple[int, int] | None = N
     return np.concatenate(levels).astype(np.float32)
 
 
-def _grids(image_size: tuple[int, int]) -> list[tuple[int, int]]:
-    """The sizes of P3..P7: every stride-2 layer halves and rounds up."""
+def _grid_sizes(image_size: tuple[int, int]) -> list[tuple[int, int]]:
+    """Returns the sizes (height, width) of the levels P3 to P7: every layer of stride 2 halves and rounds up."""
     return [tuple(-(-side // 2**level) for side in image_size) for level in range(3, 8)]

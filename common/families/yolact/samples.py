@@ -1,4 +1,4 @@
-"""YOLACT's samples: an image and its targets for training, an image as the network wants it for inference."""
+"""Makes YOLACT's samples: images with targets for training, and images alone for prediction."""
 
 from dataclasses import replace
 
@@ -6,26 +6,26 @@ import numpy as np
 
 from common.data import transforms
 from common.data.coco import CocoDataset, Sample
-from common.data.samples import ImageInference, check_classes
+from common.data.samples import ImageInference, require_same_class_count
 from common.errors import UserError
 from common.families.yolact import augmentation
 from common.families.yolact.settings import YolactSettings
 from common.families.yolact.targets import collate, make_targets
 
-# What surrounds an image that was made smaller: COCO's mean colour, whatever the backbone's own normalisation.
+# The colour around an image that was made smaller is COCO's mean, whatever the backbone's own normalisation.
 _SURROUNDING = (123.68, 116.78, 103.94)
 _MOST_REDRAWS = 100
 
 
 class Training:
-    """Makes the training sample of an index: an entry of a batch before `collate`.
+    """Makes training samples by index: an augmented image (3, S, S) and its targets, which `collate` joins to a batch.
 
-    Indices count the images that have an object to train on; `positions` (K,), from a data check for instance, leaves
-    out more.
+    positions: (K,), the images to train on by their positions in the data set, as a data check finds them; by default
+    all images that have an object.
     """
 
     def __init__(self, dataset: CocoDataset, settings: YolactSettings, positions: np.ndarray | None = None) -> None:
-        check_classes(dataset, settings)
+        require_same_class_count(dataset, settings)
         self.dataset, self.settings = dataset, settings
         if positions is None:
             positions = np.setdiff1d(dataset.positions_with_objects(), dataset.missing_images())
@@ -37,7 +37,7 @@ class Training:
         return len(self.positions)
 
     def __call__(self, index: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
-        sample = self._with_objects(index, rng)
+        sample = self._augmented_sample(index, rng)
         size = self.settings.preprocessing.size
         targets = make_targets(sample.boxes / size, sample.labels, sample.crowd, sample.masks, self.settings, rng)
         image = transforms.normalise(sample.image, self.settings.preprocessing)
@@ -49,8 +49,8 @@ class Training:
     def describe(self, index: int) -> str:
         return f"image {self.dataset.image_ids[self.positions[index]]}"
 
-    def _with_objects(self, index: int, rng: np.random.Generator) -> Sample:
-        """The augmented sample; where no object survives, as in the original, that of another image."""
+    def _augmented_sample(self, index: int, rng: np.random.Generator) -> Sample:
+        """Loads and augments a sample; where that leaves no object, takes an image drawn at random, as the original."""
         for _ in range(_MOST_REDRAWS):
             sample = self.dataset.load(int(self.positions[index]))
             if not sample.crowd.all():
@@ -65,7 +65,10 @@ class Training:
 
 
 def prepare(image: np.ndarray, settings: YolactSettings) -> dict[str, np.ndarray]:
-    """(H, W, 3) uint8 RGB -> `image` (3, S, S) float32, whose aspect is not kept, and `original_size` (H, W)."""
+    """Makes the sample for prediction of an image (H, W, 3) uint8 RGB.
+
+    It holds `image` (3, S, S) float32, whose aspect is not kept, and `original_size` (2,), the height and width.
+    """
     size = settings.preprocessing.size
     resized = transforms.resize_image(image.astype(np.float32), (size, size))
     return {
@@ -75,40 +78,40 @@ def prepare(image: np.ndarray, settings: YolactSettings) -> dict[str, np.ndarray
 
 
 def join(samples: list[dict[str, np.ndarray]], settings: YolactSettings) -> dict[str, np.ndarray]:
-    """Samples for prediction -> a batch."""
+    """Joins samples for prediction to a batch."""
     return {name: np.stack([sample[name] for sample in samples]) for name in samples[0]}
 
 
 def augment(sample: Sample, settings: YolactSettings, rng: np.random.Generator) -> Sample:
-    """The original's augmentation, which asks for its random numbers in the original's order too.
+    """Applies the original's augmentation, with its random numbers drawn in the original's order.
 
-    The image comes out square, as float32, not yet normalised.
+    The image becomes (S, S, 3) float32, not yet normalised.
     """
-    chosen, size = settings.augmentation, settings.preprocessing.size
-    image = augmentation.photometric(sample.image, rng) if chosen.photometric else sample.image.astype(np.float32)
+    steps, size = settings.augmentation, settings.preprocessing.size
+    image = augmentation.distort_colours(sample.image, rng) if steps.photometric else sample.image.astype(np.float32)
     sample = replace(sample, image=image)
-    sample = _reframe(sample, chosen.expand and not transforms.maybe(rng), chosen.sample_crop, rng)
-    if chosen.mirror and transforms.maybe(rng):
+    sample = _reframe(sample, steps.expand and not transforms.maybe(rng), steps.sample_crop, rng)
+    if steps.mirror and transforms.maybe(rng):
         sample = augmentation.flip(sample)
     sample = augmentation.resize(sample, (size, size))
     sides = sample.boxes[:, 2:] - sample.boxes[:, :2]
-    return augmentation.keep(sample, (sides > chosen.smallest_side).all(axis=1))
+    return augmentation.select_objects(sample, (sides > steps.smallest_side).all(axis=1))
 
 
 def _reframe(sample: Sample, expand: bool, crop: bool, rng: np.random.Generator) -> Sample:
-    """Expansion and crop in one, so that the canvas of up to sixteen images around the crop is never made."""
+    """Expands and crops a sample in one step, so that the canvas of up to sixteen times its area is never made."""
     height, width = sample.image.shape[:2]
-    left, top, right, bottom = augmentation.expansion((height, width), rng) if expand else (0, 0, width, height)
+    left, top, right, bottom = augmentation.draw_expansion((height, width), rng) if expand else (0, 0, width, height)
     if crop:
         boxes = sample.boxes - np.array([left, top, left, top], np.float32)
-        rectangle, kept = augmentation.sample_crop(boxes, sample.crowd, (bottom - top, right - left), rng)
+        rectangle, kept = augmentation.draw_crop(boxes, sample.crowd, (bottom - top, right - left), rng)
         left, top, right, bottom = (edge + start for edge, start in zip(rectangle, (left, top) * 2, strict=True))
-        sample = augmentation.keep(sample, kept)
-    return augmentation.window(sample, (left, top, right, bottom), _SURROUNDING)
+        sample = augmentation.select_objects(sample, kept)
+    return augmentation.cut_out(sample, (left, top, right, bottom), _SURROUNDING)
 
 
 class Inference(ImageInference):
-    """Makes the sample of a data set's position for prediction: the image as `prepare` makes it, and `image_id`."""
+    """Makes samples for prediction by an image's position in a data set: those of `prepare`, and `image_id`."""
 
     prepare = staticmethod(prepare)
     join = staticmethod(join)

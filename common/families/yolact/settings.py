@@ -1,15 +1,14 @@
-"""The settings of YOLACT and YOLACT++."""
+"""The settings of a YOLACT or YOLACT++ model."""
 
 from typing import ClassVar, Literal, Self
 
 from pydantic import model_validator
 
-from common.config import Preprocessing, Section, Settings
-from common.config.sections import BackboneSettings
+from common.config import BackboneSettings, Preprocessing, Section, Settings
 
 
 class YolactAugmentation(Section):
-    """The original's training transforms, in their order; each can be left out."""
+    """The original's training transforms in the order in which they are applied; each can be left out."""
 
     photometric: bool = True
     expand: bool = True
@@ -21,10 +20,12 @@ class YolactAugmentation(Section):
 
 
 class YolactNetwork(Section):
+    """The network's layers and priors."""
+
     backbone: BackboneSettings
     # Batch norm keeps its statistics, scale and shift when a device sees fewer images than this.
     freeze_norm_below: int = 6
-    channels: int = 256  # of the feature pyramid, the prototype network and the head
+    channels: int = 256  # in the feature pyramid, the prototype network and the head
     prototypes: int = 32
     prior_scales: tuple[tuple[float, ...], ...]  # one tuple a level, P3..P7, in pixels of `size`
     prior_ratios: tuple[float, ...] = (1.0, 0.5, 2.0)
@@ -32,11 +33,13 @@ class YolactNetwork(Section):
     mask_iou: bool = False  # YOLACT++: rescoring by predicted mask IoU
 
     def freezes_norm(self, images_per_device: int) -> bool:
-        """Whether batch norm stands still in training."""
+        """Tells whether training leaves batch norm as it is."""
         return images_per_device < self.freeze_norm_below
 
 
 class YolactLosses(Section):
+    """The rules for matching priors with objects, and the weights of the losses."""
+
     box_weight: float = 1.5
     class_weight: float = 1.0
     mask_weight: float = 6.125
@@ -51,10 +54,12 @@ class YolactLosses(Section):
 
 
 class YolactDetection(Section):
+    """The rules that turn the network's outputs into instances."""
+
     score_threshold: float = 0.05  # before NMS
     iou_threshold: float = 0.5
-    top_k: int = 200  # a class
-    max_detections: int = 100  # an image
+    top_k: int = 200  # candidates for NMS, for each class
+    max_detections: int = 100  # for each image
     nms: Literal["fast", "cross_class", "exact"] = "fast"
     crop: bool = True  # masks end a little outside of their boxes
     empty_images: bool = False  # rate on images without annotations, too, which the original leaves out
@@ -65,7 +70,6 @@ SMALLEST_FOR_MASK_IOU = 249
 
 
 class YolactSettings(Settings):
-    results_have_area: ClassVar[bool] = True
     training_keys: ClassVar[tuple[str, ...]] = ("freeze_norm_below",)
 
     family: Literal["yolact"]
@@ -77,7 +81,7 @@ class YolactSettings(Settings):
 
     @property
     def rates_empty_images(self) -> bool:
-        """Whether images without annotations are evaluated on."""
+        """Tells whether images without annotations take part in evaluation."""
         return self.detection.empty_images
 
     @model_validator(mode="after")
@@ -86,13 +90,13 @@ class YolactSettings(Settings):
             raise ValueError(f"preprocessing.size: mask IoU needs images of {SMALLEST_FOR_MASK_IOU} pixels at least")
         return self
 
-    def terms(self) -> dict[str, tuple[str, float]]:
-        """The losses by their names: in words, and with which weight."""
+    def loss_terms(self) -> dict[str, tuple[str, float]]:
+        """Returns the losses by their names, each with a description in words and its weight."""
         losses = self.losses
-        found = {
+        terms = {
             "B": ("boxes", losses.box_weight),
             "C": ("classes", losses.class_weight),
             "M": ("masks", losses.mask_weight),
             "S": ("semantic segmentation", losses.semantic_weight),
         }
-        return found | ({"I": ("mask IoU", losses.mask_iou_weight)} if self.network.mask_iou else {})
+        return terms | ({"I": ("mask IoU", losses.mask_iou_weight)} if self.network.mask_iou else {})

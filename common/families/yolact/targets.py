@@ -1,4 +1,4 @@
-"""What YOLACT's losses compare with: made in NumPy from one image's objects, then collated."""
+"""Makes the targets of YOLACT's losses in NumPy, image by image, and joins them to batches."""
 
 from typing import Any
 
@@ -24,17 +24,19 @@ def make_targets(
     rng: np.random.Generator,
     geometry: Geometry | None = None,
 ) -> dict[str, np.ndarray]:
-    """One image's share of a batch: boxes (M, 4), labels (M,), crowd (M,) bool, masks (M, H, W) -> arrays.
+    """Makes one image's entry of a batch from its boxes (M, 4), labels (M,), crowd (M,) bool and masks (M, H, W).
 
-    box_targets (P, 4) float32, class_targets (P,) int32 (-1 neutral, 0 background, 1..C), negatives () int32: how many
-    background priors train the classes, semantic (C, h, w) bool, object_masks (objects, h, w) bool on the grid of the
-    prototypes, and of the positives whose masks train: positive_index (prior), positive_object, positive_box (K, 4),
-    positive_weight (K,) float32. With mask IoU: positive_class (0..C-1) and positive_rescored, 1 where it trains.
+    Returned by name, for P priors, O objects that are no crowds, and K positive priors whose masks train:
+    box_targets: (P, 4) float32; class_targets: (P,) int32, -1 neutral, 0 background, else 1 to C;
+    negatives: () int32, how many background priors train the classes;
+    semantic: (C, h, w) bool; object_masks: (O, h, w) bool on the prototypes' grid;
+    positive_index, positive_object, positive_box, positive_weight: (K,), (K,), (K, 4), (K,), each positive's prior, its
+    object, the object's box, and the factor on its mask loss;
+    positive_class, positive_rescored: (K,), with mask IoU alone: the class from 0, and 1 where it trains mask IoU.
     """
     geometry = geometry or Geometry.of(settings)
-    counted = ~crowd
     crowds = boxes[crowd]
-    boxes, labels, masks = boxes[counted], labels[counted], masks[counted] if crowd.any() else masks
+    boxes, labels, masks = boxes[~crowd], labels[~crowd], masks[~crowd] if crowd.any() else masks
     box_targets, class_targets, matched = match_priors(boxes, labels, crowds, geometry.priors, settings.losses)
     object_masks = resize_binary(masks, geometry.prototypes)
     semantic = np.zeros((settings.num_classes, *geometry.semantic), bool)
@@ -43,35 +45,41 @@ def make_targets(
 
     positives = np.nonzero(class_targets > 0)[0]
     negatives = min(settings.losses.negatives_per_positive * len(positives), len(class_targets) - 1)
-    chosen = positives
+    sampled = positives
     if len(positives) > settings.losses.masks_per_image:
-        chosen = np.sort(rng.permutation(positives)[: settings.losses.masks_per_image])
-    owners = matched[chosen]
+        sampled = np.sort(rng.permutation(positives)[: settings.losses.masks_per_image])
+    owners = matched[sampled]
     sides = boxes[owners, 2:] - boxes[owners, :2]
-    # The mask loss is a mean over the box's area, and the chosen stand for all.
-    weight = len(positives) / max(len(chosen), 1) / (sides[:, 0] * sides[:, 1] * np.prod(geometry.prototypes))
-    made = {
+    # The mask loss is a mean over the box's area, and the sampled positives stand for all.
+    weight = len(positives) / max(len(sampled), 1) / (sides[:, 0] * sides[:, 1] * np.prod(geometry.prototypes))
+    targets = {
         "box_targets": box_targets,
         "class_targets": class_targets,
         "negatives": np.int32(negatives),
         "semantic": semantic,
         "object_masks": object_masks,
-        "positive_index": chosen.astype(np.int32),
+        "positive_index": sampled.astype(np.int32),
         "positive_object": owners.astype(np.int32),
         "positive_box": boxes[owners].astype(np.float32),
         "positive_weight": weight.astype(np.float32),
     }
     if settings.network.mask_iou:
         large = object_masks.sum(axis=(1, 2)) > settings.losses.smallest_mask_area
-        made["positive_class"] = labels[owners].astype(np.int32)
-        made["positive_rescored"] = large[owners].astype(np.float32)
-    return made
+        targets["positive_class"] = labels[owners].astype(np.int32)
+        targets["positive_rescored"] = large[owners].astype(np.float32)
+    return targets
 
 
 def match_priors(
     boxes: np.ndarray, labels: np.ndarray, crowds: np.ndarray, prior_boxes: np.ndarray, settings: YolactLosses
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Objects (M, 4), (M,) and crowds (N, 4) -> box targets (P, 4), class targets (P,) and matched objects (P,)"""
+    """Matches priors (P, 4) with M objects, given by their boxes (M, 4) and labels (M,) from 0, and with crowds (N, 4).
+
+    A prior belongs to the object with which its IoU is highest; then each object takes its best prior. Its class target
+    is the object's label + 1, or with an IoU below `positive_iou` -1 (neutral), below `negative_iou` 0 (background).
+    Also neutral is a prior of no object of which a share over `crowd_ioa` lies in a crowd. Returns the box targets
+    (P, 4), which are the object's box encoded against the prior, the class targets (P,) and the objects (P,).
+    """
     corners = to_corners(prior_boxes)
     if len(boxes):
         overlaps = pairwise_iou(boxes.astype(np.float32), corners)
@@ -95,11 +103,11 @@ def match_priors(
 
 
 def collate(samples: list[dict[str, Any]]) -> dict[str, np.ndarray]:
-    """Samples (image, image_id and the targets) -> a batch of rectangular arrays.
+    """Joins samples (`image`, `image_id` and the targets) to a batch of rectangular arrays.
 
-    Arrays of objects and positives are padded with zeros to one length: padding has weight 0 in the losses.
-    `normaliser.positives` and `normaliser.images` are the losses' divisors; data-parallel ranks sum these two entries
-    and their gradients, and get what one worker gets for the whole batch.
+    Arrays of objects and positives are padded with zeros to one length; in the losses padding has weight 0.
+    `normaliser.positives` and `normaliser.images` are the losses' divisors. Data-parallel ranks sum these two and their
+    gradients, and so get the gradient that one process gets of the whole batch.
     """
     batch = {}
     for name in samples[0]:

@@ -141,7 +141,7 @@ def test_a_missing_layer_shifts_no_other_and_never_passes(reference, port, layer
     theirs = renamed(layers)
     del theirs[f"tensor{list(SHAPES).index(absent)}"]
     run, matches = compare_dumps(reference, port(theirs))
-    assert [match.name for match in matches if match.how == "missing"] == [absent]
+    assert [match.name for match in matches if match.way == "missing"] == [absent]
     (finding,) = run.failures()
     assert finding.pattern == "missing" and absent in finding.detail and "port/outputs.npz" in finding.detail
     assert run_against(reference, port(theirs)) == 1

@@ -1,10 +1,18 @@
-"""A learner for the commands that needs no framework."""
+"""A learner for the commands, and a wing that has it, which need no framework."""
+
+from collections.abc import Callable
 
 import numpy as np
 
 from common.config import Settings
 from common.results import Instances
-from weights_convert import family_of
+from common.wing import Wing
+from weights_convert import family_of, fit_for_training, model_of, open_weights
+
+
+def wing_with(load_learner: Callable[[], type]) -> Wing:
+    """A wing of no framework, whose learner is what `load_learner` gives when a command asks for it."""
+    return Wing("fake", load_learner, model_of, open_weights, fit_for_training)
 
 
 class StillLearner:

@@ -9,17 +9,17 @@ import cv2
 import numpy as np
 import pytest
 
-from common.commands import evaluate, predict, trace, train, wing
+from common.commands import evaluate, predict, trace, train
 from common.data.coco import resolve
 from common.data.shapes import write_shapes
 from common.errors import UserError
 from common.models import load_settings
 from common.results import Instances
 from common.weights import Card, save
-from tests.common.commands.still_learner import TwoObjectsLearner
+from tests.common.commands.still_learner import TwoObjectsLearner, wing_with
+from tests.weights_convert.originals import canonical_shapes, layout
 from weights_convert.conversion import convert, write
 from weights_convert.writers import write_pth
-from weights_convert.yolact import canonical_shapes, layout
 
 MODEL = "yolact_tiny"
 
@@ -46,10 +46,12 @@ class FakeLearner(TwoObjectsLearner):
         return {"twice": 2 * inputs["image"]}
 
 
+WING = wing_with(lambda: FakeLearner)
+
+
 @pytest.fixture(autouse=True)
-def fake_wing(monkeypatch):
-    for module in (wing, train):
-        monkeypatch.setattr(module, "learner_class", lambda framework: FakeLearner)
+def made(monkeypatch):
+    """The learners that the commands make."""
     monkeypatch.setattr(FakeLearner, "made", [])
 
 
@@ -80,7 +82,7 @@ def image(shapes):
 
 
 def run_predict(weights, *arguments):
-    predict.main("fake", [MODEL, "--weights", str(weights), *map(str, arguments)])
+    predict.main(WING, [MODEL, "--weights", str(weights), *map(str, arguments)])
 
 
 def test_predict_image_to_overlay_arrays_and_json(tmp_path, weights, image):
@@ -151,11 +153,11 @@ def test_predict_camera_until_it_is_interrupted(tmp_path, weights, monkeypatch):
 
 
 def test_the_model_is_the_one_that_the_weights_name(tmp_path, weights, image):
-    predict.main("fake", [f"--trained_model={weights}", f"--image={image}:{tmp_path / 'a.png'}"])
+    predict.main(WING, [f"--trained_model={weights}", f"--image={image}:{tmp_path / 'a.png'}"])
     assert FakeLearner.made[0].settings.model == MODEL
     other = shutil.copy(weights, tmp_path / "mine.safetensors")
     with pytest.raises(UserError, match="MODEL is missing; there are"):
-        predict.main("fake", [f"--trained_model={other}", f"--image={image}:{tmp_path / 'b.png'}"])
+        predict.main(WING, [f"--trained_model={other}", f"--image={image}:{tmp_path / 'b.png'}"])
 
 
 def broken_image(folder):
@@ -228,7 +230,7 @@ def test_words_options_and_overrides_in_any_order(weights, image, tmp_path):
     first = ["--output", target, "detection.top_k=7", "--weights", str(weights), MODEL, str(image)]
     second = ["--config", MODEL, str(image), "--output", target, "--weights", str(weights), "--fast_nms=false"]
     for argv in (first, second):
-        predict.main("fake", argv)
+        predict.main(WING, argv)
     assert FakeLearner.made[0].settings.detection.top_k == 7
     assert [learner.settings.detection.nms for learner in FakeLearner.made] == ["fast", "exact"]
 
@@ -246,7 +248,7 @@ def test_evaluate_finds_all_where_all_is_found(tmp_path, shapes, weights, capsys
     dataset = resolve(shapes, "val")
     monkeypatch.setattr(FakeLearner, "answers", iter([*truth(dataset), *truth(dataset)]))
     arguments = [MODEL, "--data", shapes, "--weights", weights, "--output", tmp_path, "--workers", workers]
-    evaluate.main("fake", [*map(str, arguments), "--batch-size", "3"])
+    evaluate.main(WING, [*map(str, arguments), "--batch-size", "3"])
     printed = capsys.readouterr().out
     assert "mask AP (COCO segm, IoU 0.50:0.95, area all, 100 detections) 100.0" in printed
     figures = json.loads((tmp_path / "metrics.json").read_text())
@@ -260,10 +262,10 @@ def test_evaluate_finds_all_where_all_is_found(tmp_path, shapes, weights, capsys
 def test_evaluate_refuses_other_classes(tmp_path, shapes):
     other = save_weights(tmp_path / "other.safetensors", ["person", "circle", "rectangle", "cat"])
     with pytest.raises(UserError, match=r"class 4 is cat to .*other\.safetensors and triangle in"):
-        evaluate.main("fake", [MODEL, "--data", str(shapes), "--weights", str(other)])
+        evaluate.main(WING, [MODEL, "--data", str(shapes), "--weights", str(other)])
     fewer = save_weights(tmp_path / "fewer.safetensors", ["person"])
     with pytest.raises(UserError, match=r"fewer\.safetensors knows 1 classes, .*instances_val\.json has 4"):
-        evaluate.main("fake", [MODEL, "--data", str(shapes), "--weights", str(fewer)])
+        evaluate.main(WING, [MODEL, "--data", str(shapes), "--weights", str(fewer)])
 
 
 def test_evaluate_takes_classes_without_names_for_the_data_sets(shapes, tmp_path, monkeypatch):
@@ -275,7 +277,7 @@ def test_evaluate_takes_classes_without_names_for_the_data_sets(shapes, tmp_path
     monkeypatch.chdir(tmp_path)
     boxes = tmp_path / "boxes.json"
     arguments = ["--data", shapes, "--trained_model=yolact_tiny_3_1497.pth", "--output_coco_json", "--workers", "0"]
-    evaluate.main("fake", [*map(str, arguments), f"--bbox_det_file={boxes}"])
+    evaluate.main(WING, [*map(str, arguments), f"--bbox_det_file={boxes}"])
     assert "bbox" in json.loads(boxes.read_text())[0]
     assert "segmentation" in json.loads((tmp_path / "results/mask_detections.json").read_text())[0]
     assert sorted(path.name for path in (tmp_path / "results").iterdir()) == ["mask_detections.json"]
@@ -304,7 +306,7 @@ def test_weights_that_do_not_do_are_refused_and_nothing_is_written(tmp_path, sha
         (MODEL, tmp_path / "absent.pth", r"not found: .*absent\.pth"),
     ):
         with pytest.raises(UserError, match=named):
-            command.main("fake", [model, "--weights", str(path), *words, "--output", str(output)])
+            command.main(WING, [model, "--weights", str(path), *words, "--output", str(output)])
         assert not output.exists()
 
 
@@ -314,12 +316,12 @@ def test_evaluate_names_an_image_that_cannot_be_decoded(tmp_path, shapes, weight
     path.write_bytes(path.read_bytes()[:50])
     arguments = ["--data", copy, "--weights", weights, "--output", tmp_path / "out", "--workers", 0]
     with pytest.raises(UserError, match=path.name):
-        evaluate.main("fake", [MODEL, *map(str, arguments)])
+        evaluate.main(WING, [MODEL, *map(str, arguments)])
     assert not (tmp_path / "out").exists()
 
 
 def run_train(shapes, output, *arguments):
-    train.main("fake", [MODEL, "--data", str(shapes), "--output", str(output), "--workers", "0", *map(str, arguments)])
+    train.main(WING, [MODEL, "--data", str(shapes), "--output", str(output), "--workers", "0", *map(str, arguments)])
 
 
 def steps(output):
@@ -424,11 +426,11 @@ def test_trace(tmp_path, weights):
     image = np.random.default_rng(0).standard_normal((1, 3, 8, 8)).astype(np.float32)
     np.savez(tmp_path / "in.npz", image=image)
     arguments = [MODEL, "--weights", str(weights), "--outputs", str(tmp_path / "out.npz"), "--inputs"]
-    trace.main("fake", [*arguments, str(tmp_path / "in.npz")])
+    trace.main(WING, [*arguments, str(tmp_path / "in.npz")])
     assert np.array_equal(np.load(tmp_path / "out.npz")["twice"], 2 * image)
     np.savez(tmp_path / "other.npz", picture=image)
     np.savez(tmp_path / "flat.npz", image=image[0])
     (tmp_path / "text.npz").write_text("no arrays")
     for name, named in (("other", "no array called image"), ("flat", r"\(3, 8, 8\)"), ("text", "not a file of arrays")):
         with pytest.raises(UserError, match=rf"{name}\.npz: .*{named}"):
-            trace.main("fake", [*arguments, str(tmp_path / f"{name}.npz")])
+            trace.main(WING, [*arguments, str(tmp_path / f"{name}.npz")])

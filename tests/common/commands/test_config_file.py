@@ -7,6 +7,7 @@ import pytest
 from common.commands import evaluate, predict, train
 from common.errors import UserError
 from common.models import load_settings
+from torch_impl.wing import WING
 
 
 @pytest.fixture
@@ -17,7 +18,7 @@ def config(tmp_path, monkeypatch):
 
 
 def read(command, *words):
-    arguments = command._parser("torch").read([str(word) for word in words])
+    arguments = command._parser(WING).read([str(word) for word in words])
     return arguments, load_settings(arguments.model, arguments.overrides)
 
 
@@ -93,6 +94,6 @@ def test_pairs_need_the_file():
 
 def test_help_tells_both_ways_of_calling(capsys):
     with pytest.raises(SystemExit):
-        train._parser("torch").parse_args(["--help"])
+        train._parser(WING).parse_args(["--help"])
     shown = capsys.readouterr().out
     assert "torch_impl.train MODEL --data ROOT" in shown and "torch_impl.train --config-file FILE" in shown

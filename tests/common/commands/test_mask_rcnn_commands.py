@@ -7,17 +7,17 @@ import cv2
 import numpy as np
 import pytest
 
-from common.commands import evaluate, predict, train, wing
+from common.commands import evaluate, predict, train
+from common.data.class_names import COCO, class_names
 from common.data.coco import resolve
 from common.data.shapes import write_shapes
 from common.errors import UserError
 from common.models import load_settings
 from common.results import Instances
 from common.weights import Card, load, save
-from tests.common.commands.still_learner import StillLearner
+from tests.common.commands.still_learner import StillLearner, wing_with
 from tests.common.data.coco_files import annotation, image, write
-from weights_convert.class_names import COCO, class_names
-from weights_convert.mask_rcnn import canonical_shapes
+from tests.weights_convert.originals import canonical_shapes
 
 MODEL = "mask_rcnn_tiny"
 
@@ -46,10 +46,12 @@ def one_of_each(labels, size) -> Instances:
     return Instances(size, boxes, np.linspace(0.9, 0.5, count, dtype=np.float32), np.array(labels), masks)
 
 
+WING = wing_with(lambda: FakeLearner)
+
+
 @pytest.fixture(autouse=True)
-def fake_wing(monkeypatch):
-    for module in (wing, train):
-        monkeypatch.setattr(module, "learner_class", lambda framework: FakeLearner)
+def batches(monkeypatch):
+    """The sizes of the batches that a learner is given."""
     monkeypatch.setattr(FakeLearner, "batches", [])
 
 
@@ -75,7 +77,7 @@ def in_coco_form(root: Path, names) -> Path:
 
 
 def evaluated(root: Path, weights: Path, output: Path) -> list[dict]:
-    evaluate.main("fake", [MODEL, "--data", str(root), "--weights", str(weights), "--output", str(output)])
+    evaluate.main(WING, [MODEL, "--data", str(root), "--weights", str(weights), "--output", str(output)])
     return json.loads((output / "box_results.json").read_text())
 
 
@@ -108,7 +110,7 @@ def test_more_classes_that_lack_one_of_the_files_are_refused(tmp_path):
 
 def test_evaluation_fills_up_the_last_batch(tmp_path, shapes):
     weights = weights_for(tmp_path / "w.safetensors", resolve(shapes, "val").class_names)
-    evaluate.main("fake", [MODEL, f"--data={shapes}", f"--weights={weights}", "--batch-size=2", "--workers=0"])
+    evaluate.main(WING, [MODEL, f"--data={shapes}", f"--weights={weights}", "--batch-size=2", "--workers=0"])
     assert [len(batch["image"]) for batch in FakeLearner.batches] == [2, 2]
     for batch in FakeLearner.batches:
         assert batch.keys() == {"image", "image_size", "original_size"}
@@ -118,7 +120,7 @@ def test_evaluation_fills_up_the_last_batch(tmp_path, shapes):
 def test_prediction_of_an_image(tmp_path):
     weights = weights_for(tmp_path / "w.safetensors", ("circle", "square", "triangle", "star"))
     cv2.imwrite(str(tmp_path / "in.png"), np.zeros((50, 100, 3), np.uint8))
-    predict.main("fake", [MODEL, f"--weights={weights}", f"{tmp_path / 'in.png'}:{tmp_path / 'out.json'}"])
+    predict.main(WING, [MODEL, f"--weights={weights}", f"{tmp_path / 'in.png'}:{tmp_path / 'out.json'}"])
     (batch,) = FakeLearner.batches
     assert batch["original_size"].tolist() == [[50, 100]] and batch["image_size"].tolist() == [[96, 192]]
     assert batch["image"].shape == (1, 3, 96, 192)
@@ -128,7 +130,7 @@ def test_prediction_of_an_image(tmp_path):
 
 def run_train(shapes: Path, output: Path, *arguments: str) -> None:
     train.main(
-        "fake",
+        WING,
         [MODEL, f"--data={shapes}", f"--output={output}", "--workers=0", "--batch-size=2", "--skip-test", *arguments],
     )
 
@@ -191,10 +193,10 @@ def test_bad_input_is_named(tmp_path, shapes, monkeypatch, command, arguments, s
     weights = weights_for(tmp_path / "w.safetensors", ("circle",))
     given = [word.format(shapes=shapes) for word in arguments]
     with pytest.raises(UserError, match=said):
-        command.main("fake", [MODEL, f"--weights={weights}", *given])
+        command.main(WING, [MODEL, f"--weights={weights}", *given])
 
 
 def test_weights_of_fewer_classes_are_refused(tmp_path, shapes):
     weights = weights_for(tmp_path / "w.safetensors", ("circle",))
     with pytest.raises(UserError, match=r"w\.safetensors knows 1 classes, .*instances_val\.json has 4"):
-        evaluate.main("fake", [MODEL, f"--data={shapes}", f"--weights={weights}"])
+        evaluate.main(WING, [MODEL, f"--data={shapes}", f"--weights={weights}"])

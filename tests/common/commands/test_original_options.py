@@ -10,16 +10,17 @@ import cv2
 import numpy as np
 import pytest
 
-from common.commands import evaluate, predict, train, wing
+from common.commands import evaluate, originals, predict, train
 from common.data.coco import resolve
 from common.data.shapes import write_shapes
 from common.errors import UserError
 from common.models import load_settings
 from common.results import Instances
 from common.weights import Card, save
-from tests.common.commands.still_learner import TwoObjectsLearner
+from tests.common.commands.still_learner import TwoObjectsLearner, wing_with
+from tests.weights_convert.originals import canonical_shapes
+from torch_impl.wing import WING
 from weights_convert.conversion import convert, write
-from weights_convert.yolact import canonical_shapes
 
 ORIGINALS = json.loads(Path(__file__).with_name("original_options.json").read_text())
 COMMANDS = {"train": train, "evaluate": evaluate, "predict": predict}
@@ -49,7 +50,7 @@ WORDS = [
 
 def read(command: str, *words: object):
     """A command's arguments and settings."""
-    arguments = COMMANDS[command]._parser("torch").read([*NEEDED[command], *map(str, words)])
+    arguments = COMMANDS[command]._parser(WING).read([*NEEDED[command], *map(str, words)])
     return arguments, load_settings(arguments.model, arguments.overrides)
 
 
@@ -63,7 +64,7 @@ def test_every_option_of_the_originals_is_known(name, command, option, value, jo
     value = value and VALUES.get(option, value)
     words = [option] if value is None else [f"{option}={value}"] if joined else [option, value]
     try:
-        COMMANDS[command]._parser("torch").read([*needed, *words])
+        COMMANDS[command]._parser(WING).read([*needed, *words])
     except UserError as error:
         # Its own line, and not that of a value or of a missing argument.
         assert str(error).startswith(f"{option}: "), error
@@ -78,12 +79,29 @@ def test_what_is_nobodys_option_stays_unknown(command):
 
 def test_help_shows_each_originals_options_apart(capsys):
     with pytest.raises(SystemExit):
-        evaluate._parser("torch").parse_args(["--help"])
+        evaluate._parser(WING).parse_args(["--help"])
     shown = capsys.readouterr().out
-    of_yolact = shown.partition("options of YOLACT's own commands:")[2].partition("options of detectron2")[0]
+    of_yolact = shown.partition("options of YOLACT's own commands:")[2].partition("examples:")[0]
     assert "--no_crop" in of_yolact and "detection.crop=false" in of_yolact
     assert "answered by a line that says what to use instead: --dataset, --display," in " ".join(of_yolact.split())
     assert "--max-images N, --max_images N" in shown
+
+
+def test_an_original_is_found_by_its_file(tmp_path, monkeypatch):
+    """In a folder that the search path of the package names."""
+    (tmp_path / "some_original.py").write_text(
+        "from common.commands.options import Setting\n"
+        "from common.commands.originals import Original\n"
+        "ORIGINAL = Original('some', {'train': [Setting(('--eta',), 'schedule.learning_rate', float)]})\n"
+    )
+    with pytest.raises(UserError, match="unrecognized arguments: --eta=3"):
+        read("train", "--eta=3")
+    monkeypatch.setattr(originals, "__path__", [*originals.__path__, str(tmp_path)])
+    originals.all_originals.cache_clear()
+    try:
+        assert read("train", "--eta=3")[1].schedule.learning_rate == 3
+    finally:
+        originals.all_originals.cache_clear()
 
 
 TRAINING = [
@@ -152,10 +170,10 @@ def test_predictions_inputs_as_detectron2_names_them():
 
 
 def test_pose2segs_command_names_neither_model_nor_data():
-    found = evaluate._parser("torch").read(["--weights", "last.pkl", "--coco", "--OCHuman"])
+    found = evaluate._parser(WING).read(["--weights", "last.pkl", "--coco", "--OCHuman"])
     assert (found.model, found.data) == ("pose2seg", Path("data"))
     with pytest.raises(UserError, match="required: --data"):
-        evaluate._parser("torch").read(["--weights", "last.pkl"])
+        evaluate._parser(WING).read(["--weights", "last.pkl"])
 
 
 class Finder(TwoObjectsLearner):
@@ -165,10 +183,7 @@ class Finder(TwoObjectsLearner):
         return {"B": 1.0}
 
 
-@pytest.fixture(autouse=True)
-def finder(monkeypatch):
-    for module in (wing, train):
-        monkeypatch.setattr(module, "learner_class", lambda framework: Finder)
+FINDING = wing_with(lambda: Finder)
 
 
 @pytest.fixture(scope="module")
@@ -194,7 +209,7 @@ def save_weights(path, shapes, value=0.0):
 def rate(shapes, weights, output, *words):
     """What `evaluate` writes: the boxes' results and the figures."""
     arguments = ["--data", shapes, "--weights", weights, "--output", output, "--workers", 0, *words]
-    evaluate.main("fake", ["yolact_tiny", *map(str, arguments)])
+    evaluate.main(FINDING, ["yolact_tiny", *map(str, arguments)])
     return [json.loads((output / name).read_text()) for name in ("box_results.json", "metrics.json")]
 
 
@@ -210,7 +225,7 @@ def test_rating_a_part_of_the_images(tmp_path, shapes, weights, monkeypatch):
     ]
     assert drawn[0] == drawn[1] != drawn[2] and len(drawn[2]) == 3
     # The others, in which nothing is found, do not count.
-    part = dataset.only(np.arange(2))
+    part = dataset.select_images(np.arange(2))
     truth = [
         Instances(sample.image.shape[:2], sample.boxes, np.ones(len(sample.labels), np.float32), sample.labels,
                   sample.masks.astype(bool))
@@ -231,7 +246,7 @@ def test_rating_with_a_threshold_and_the_best_alone(tmp_path, shapes, weights):
 
 def test_benchmark_tells_the_speed_and_what_is_timed(tmp_path, shapes, weights, capsys):
     words = ["--data", shapes, "--trained_model", weights, "--benchmark", "--max_images=5", "--output", tmp_path / "o"]
-    evaluate.main("fake", ["yolact_tiny", *map(str, words)])
+    evaluate.main(FINDING, ["yolact_tiny", *map(str, words)])
     printed = capsys.readouterr().out
     # The first two are not counted.
     assert "3 images one by one on cpu: " in printed and "images a second" in printed
@@ -245,7 +260,7 @@ def test_parts_of_what_is_drawn(tmp_path, shapes, weights):
 
     def drawn(*words):
         arguments = ["--weights", weights, image, "--output", tmp_path / "a.png", *words]
-        predict.main("fake", ["yolact_tiny", *map(str, arguments)])
+        predict.main(FINDING, ["yolact_tiny", *map(str, arguments)])
         return cv2.imread(str(tmp_path / "a.png")).astype(int)
 
     everything = drawn()
@@ -265,7 +280,7 @@ def test_parts_of_what_is_drawn(tmp_path, shapes, weights):
 
 def run_train(shapes, output, *words):
     arguments = ["--data", shapes, "--save_folder", output, "--workers", 0, "schedule.log_every=1", *words]
-    train.main("fake", ["yolact_tiny", *map(str, arguments)])
+    train.main(FINDING, ["yolact_tiny", *map(str, arguments)])
 
 
 def evaluated(monkeypatch):
@@ -330,13 +345,13 @@ def test_trained_models_that_are_the_latest(tmp_path, shapes, weights, monkeypat
         write(tmp_path / "weights" / name, *convert(weights), "yolact")
 
     def chosen(*words):
-        return evaluate._parser("torch").read(["--data=d", *words]).weights.name
+        return evaluate._parser(WING).read(["--data=d", *words]).weights.name
 
     assert chosen("yolact_tiny", "--trained_model=latest") == "yolact_tiny_1_20.pth"
     assert chosen("yolact_tiny", "--trained_model=interrupt") == "yolact_tiny_2_9_interrupt.pth"
     assert chosen("--trained_model=latest") == "yolact_base_7_70.pth"
     run_train(shapes, tmp_path / "weights", "--iterations=30", "--skip-test")
-    found = evaluate._parser("torch").read(["--data=d", "yolact_tiny", "--trained_model=latest"]).weights
+    found = evaluate._parser(WING).read(["--data=d", "yolact_tiny", "--trained_model=latest"]).weights
     assert found == Path("weights/checkpoints/step_000030/weights.safetensors")
 
 
@@ -355,8 +370,8 @@ def test_several_test_sets_of_a_configuration_are_rated_in_one_run(tmp_path, sha
         preprocessing=settings.preprocessing,
         classes=tuple(resolve(shapes, "val").class_names),
     )
-    monkeypatch.setattr(evaluate, "trained_model", lambda framework, arguments: (Finder(settings), settings, card))
-    evaluate.main("fake", ["--config-file=e2e.yaml", "--ckpt=w.pth", "--workers=0"])
+    monkeypatch.setattr(evaluate, "open_model", lambda *_: (Finder(settings), settings, card))
+    evaluate.main(FINDING, ["--config-file=e2e.yaml", "--ckpt=w.pth", "--workers=0"])
     for name, images in (("coco_2014_minival", 6), ("coco_2017_train", 12)):
         found = json.loads((tmp_path / "out" / "inference" / name / "bbox.json").read_text())
         assert len({entry["image_id"] for entry in found}) == images

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from common.commands import evaluate, predict, train, wing
+from common.commands import evaluate, predict, train
 from common.data.coco import resolve
 from common.data.shapes import write_shapes
 from common.errors import UserError
@@ -14,7 +14,8 @@ from common.evaluation.coco import full_name
 from common.models import load_settings
 from common.results import Instances
 from common.weights import Card, save
-from weights_convert.pose2seg import canonical_shapes
+from tests.common.commands.still_learner import wing_with
+from tests.weights_convert.originals import canonical_shapes
 
 MODEL = "pose2seg_tiny"
 SHAPES = canonical_shapes(load_settings(MODEL))
@@ -46,9 +47,7 @@ class FakeLearner:
         return found
 
 
-@pytest.fixture(autouse=True)
-def fake_wing(monkeypatch):
-    monkeypatch.setattr(wing, "learner_class", lambda framework: FakeLearner)
+WING = wing_with(lambda: FakeLearner)
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +79,7 @@ def keypoints(persons, tmp_path) -> Path:
 
 
 def run(command, weights, *arguments):
-    command.main("fake", [MODEL, "--weights", str(weights), *map(str, arguments)])
+    command.main(WING, [MODEL, "--weights", str(weights), *map(str, arguments)])
 
 
 def test_evaluate_rates_every_annotated_person_in_the_annotations_order(tmp_path, persons, weights, capsys):
@@ -141,9 +140,8 @@ def write_original_layout(root, persons):
             target.symlink_to(persons / part)
 
 
-def test_training_rates_both_data_sets_after_every_epoch(tmp_path, persons, monkeypatch):
+def test_training_rates_both_data_sets_after_every_epoch(tmp_path, persons):
     """An epoch of 4 images is two batches of 2."""
-    monkeypatch.setattr(train, "learner_class", lambda framework: TrainedLearner)
     write_original_layout(tmp_path / "data", persons)
     options = ["schedule.batch_size=2", "schedule.evaluate_epochs=1", "--iterations=5", "--workers=0"]
     names = [full_name("mask", figure) for figure in ("AP", "AP50")]
@@ -152,7 +150,7 @@ def test_training_rates_both_data_sets_after_every_epoch(tmp_path, persons, monk
         (persons, names),
     ):
         output = tmp_path / f"run_{data.name}"
-        train.main("fake", [MODEL, f"--data={data}", f"--output={output}", *options])
+        train.main(wing_with(lambda: TrainedLearner), [MODEL, f"--data={data}", f"--output={output}", *options])
         lines = map(json.loads, (output / "log.jsonl").read_text().splitlines())
         rated = {line["step"]: line["evaluation"] for line in lines if "evaluation" in line}
         assert list(rated) == [2, 4, 5] and all(list(figures) == rated_by for figures in rated.values())
@@ -195,4 +193,4 @@ def test_options_of_the_wrong_family_are_refused(tmp_path, persons, weights, key
         (evaluate, "--data", str(persons), "--keypoints", str(keypoints)),
     ):
         with pytest.raises(UserError, match="for models that find persons by their key points"):
-            command.main("fake", ["yolact_tiny", "--weights", str(weights), *arguments])
+            command.main(WING, ["yolact_tiny", "--weights", str(weights), *arguments])

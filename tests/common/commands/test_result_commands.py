@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from common.commands import evaluate, predict
+from common.data.class_names import COCO, class_names
 from common.data.coco import resolve
 from common.data.shapes import write_shapes
 from common.errors import UserError
@@ -14,12 +15,11 @@ from common.models import load_settings
 from common.results import Instances
 from common.weights import Card, load_card, save, save_card
 from tests.common.commands import test_commands as commands
-from tests.common.commands.still_learner import two_objects
+from tests.common.commands.still_learner import two_objects, wing_with
 from tests.common.test_maskrcnn_benchmark import PYRAMID
-from weights_convert import mask_rcnn
-from weights_convert.class_names import COCO, class_names
+from tests.weights_convert.originals import canonical_shapes
 
-fake_wing, shapes, weights = commands.fake_wing, commands.shapes, commands.weights
+made, shapes, weights = commands.made, commands.shapes, commands.weights
 
 
 def folder_with_broken_images(folder, broken):
@@ -83,7 +83,7 @@ def data_without_truth(root):
 
 
 def run_evaluate(*words):
-    evaluate.main("fake", [commands.MODEL, "--workers", "0", *map(str, words)])
+    evaluate.main(commands.WING, [commands.MODEL, "--workers", "0", *map(str, words)])
 
 
 def test_without_truth_results_are_written_and_not_rated(tmp_path, monkeypatch, capsys):
@@ -145,7 +145,7 @@ def test_a_file_of_maskrcnn_benchmark_gives_its_results_their_names(tmp_path, mo
     settings = load_settings("mask_rcnn_r50_fpn", ["num_classes=4"])
     data = write_shapes(tmp_path / "shapes", images=1, seed=0, val_images=2)
     classes = resolve(data, "val").class_names
-    arrays = {name: np.zeros(shape, np.float32) for name, shape in mask_rcnn.canonical_shapes(settings).items()}
+    arrays = {name: np.zeros(shape, np.float32) for name, shape in canonical_shapes(settings).items()}
     facts = {"source": "", "licence": "", "preprocessing": settings.preprocessing}
     save(tmp_path / "w.safetensors", arrays, Card(model=settings.model, classes=tuple(classes), **facts))
     keys = PYRAMID | {"OUTPUT_DIR": str(tmp_path / "out"), "DATASETS.TEST": ["coco_2017_val"]}
@@ -156,9 +156,8 @@ def test_a_file_of_maskrcnn_benchmark_gives_its_results_their_names(tmp_path, mo
             assert len(inputs["image"]) <= 2
             return [two_objects(tuple(size)) for size in inputs["original_size"].tolist()]
 
-    monkeypatch.setattr(commands.wing, "learner_class", lambda framework: Finder)
     words = ["--config-file", tmp_path / "e2e.yaml", "--data", data, "--weights", tmp_path / "w.safetensors"]
-    evaluate.main("fake", [*map(str, words), "--workers", "0"])
+    evaluate.main(wing_with(lambda: Finder), [*map(str, words), "--workers", "0"])
     written = sorted(path.name for path in (tmp_path / "out/inference/coco_2017_val").iterdir())
     assert written == ["bbox.json", "metrics.json", "segm.json"]
 

@@ -250,7 +250,7 @@ def test_a_mask_without_a_pixel_is_one(segmentation):
 def test_half_a_point_at_a_polygons_end_is_none():
     whole, half = b"[[1, 1, 9, 1, 9, 9]]", b"[[1, 1, 9, 1, 9, 9, 9]]"
     assert segmentations.encode(half, (20, 20)) == segmentations.encode(whole, (20, 20))
-    assert segmentations.polygons(half)[0].tolist() == [1, 1, 9, 1, 9, 9]
+    assert segmentations.read_polygons(half)[0].tolist() == [1, 1, 9, 1, 9, 9]
 
 
 def _first_masks(dataset: CocoDataset, pipe) -> None:

@@ -13,6 +13,12 @@ from common.training.randomness import stream
 
 # Of each change and factor the image of `picture`, row by row.
 EXPECTED = json.loads(Path(__file__).with_name("colour_jitter.json").read_text())
+FUNCTIONS = {
+    "brightness": "change_brightness",
+    "contrast": "change_contrast",
+    "saturation": "change_saturation",
+    "hue": "shift_hue",
+}
 
 
 def picture() -> np.ndarray:
@@ -22,20 +28,20 @@ def picture() -> np.ndarray:
 @pytest.mark.parametrize("case", EXPECTED)
 def test_each_change_is_torchvisions(case):
     name, factor = case.split()
-    changed = getattr(colour_jitter, name)(Image.fromarray(picture()), float(factor))
+    changed = getattr(colour_jitter, FUNCTIONS[name])(Image.fromarray(picture()), float(factor))
     assert np.asarray(changed).reshape(-1).tolist() == EXPECTED[case]
 
 
 def recorded(monkeypatch, **chosen):
     """The changes that 200 images got, each as its name and factor, in their order."""
     calls = []
-    for name in ("brightness", "contrast", "saturation", "hue"):
+    for name, function in FUNCTIONS.items():
 
         def change(image, factor, name=name):
             calls.append((name, factor))
             return image
 
-        monkeypatch.setattr(colour_jitter, name, change)
+        monkeypatch.setattr(colour_jitter, function, change)
     images = []
     for index in range(200):
         calls.clear()

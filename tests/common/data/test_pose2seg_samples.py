@@ -15,7 +15,7 @@ from common.errors import UserError
 from common.families.pose2seg.affine import centred_resize
 from common.families.pose2seg.keypoint_results import KeypointResults
 from common.families.pose2seg.persons import arrange
-from common.families.pose2seg.samples import Inference, Training, join, prepare
+from common.families.pose2seg.samples import Inference, Training, join, make_prompt, prepare
 from common.families.pose2seg.templates import load_templates
 from common.models import load_settings
 from tests.common.data.coco_files import annotation, image, write
@@ -91,7 +91,7 @@ def test_targets_are_the_masks_in_the_aligned_squares(tmp_path):
     # Three points of an arm fit a template, whose map is jittered then.
     side = settings.preprocessing.size
     resize = centred_resize((30, 40), (side, side))
-    jitter = samples._jitter(sample["jitter"])
+    jitter = samples._make_jitter(sample["jitter"])
     drawn = sample["jitter"][0]
     np.testing.assert_allclose(np.hypot(*jitter[0, 0, :2]), 0.8 + 0.4 * drawn[1])
     np.testing.assert_allclose(np.degrees(np.arctan2(jitter[0, 1, 0], jitter[0, 0, 0])), 60 * drawn[0] - 30)
@@ -138,7 +138,7 @@ def test_an_image_without_persons_gives_way_in_training_and_stays_in_inference(t
     )
     samples = Training(resolve(tmp_path, "train", "person_keypoints"), SETTINGS)
     assert [samples(index, np.random.default_rng(0))["image_id"] for index in range(3)] == [2, 2, 2]
-    nobody = join([prepare(np.zeros((30, 40, 3), np.uint8), np.zeros((0, 17, 3)), SETTINGS)], SETTINGS)
+    nobody = join([prepare(np.zeros((30, 40, 3), np.uint8), SETTINGS) | make_prompt(np.zeros((0, 17, 3)))], SETTINGS)
     assert nobody["person_image"].shape == (0,) and nobody["mask_matrices"].shape == (0, 2, 3)
     assert nobody["skeletons"].shape == (0, 55, SIDE, SIDE) and nobody["grid"].shape == (0, SIDE, SIDE, 2)
     write(tmp_path, [image(1)], [person(1, 1, keypoints=points())], PERSON)
@@ -218,7 +218,7 @@ def test_the_layouts_of_the_originals_data_are_found(annotations: str, split: st
     (tmp_path / annotations).write_bytes((tmp_path / "annotations.json").read_bytes())
     (tmp_path / "annotations" / "person_keypoints_train2017.json").write_text("not this one")
     (tmp_path / "annotations" / "person_keypoints_val2017.json").write_text("not this one")
-    dataset = resolve(tmp_path, split, "person_keypoints")
+    dataset = resolve(tmp_path, split, SETTINGS.data_kind, SETTINGS.data_files)
     assert dataset.annotations == tmp_path / annotations and dataset.images == tmp_path / folder
 
 

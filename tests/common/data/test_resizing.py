@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from common.families.mask_rcnn.conventions import CONVENTIONS
-from common.families.mask_rcnn.resizing import nearest, resize, resized_size
+from common.families.mask_rcnn.resizing import find_nearest, resize, resized_size
 from common.models import load_settings
 
 MODELS = {
@@ -75,10 +75,10 @@ def test_torchs_own_numbers():
 
 
 def test_masks_show_the_nearest_pixel():
-    assert nearest(4, 6, CONVENTIONS["torchvision"]).tolist() == [0, 0, 1, 2, 2, 3]
-    assert nearest(4, 6, CONVENTIONS["detectron2"]).tolist() == [0, 1, 1, 2, 3, 3]
+    assert find_nearest(4, 6, CONVENTIONS["torchvision"]).tolist() == [0, 0, 1, 2, 2, 3]
+    assert find_nearest(4, 6, CONVENTIONS["detectron2"]).tolist() == [0, 1, 1, 2, 3, 3]
     mask = np.random.default_rng(0).integers(0, 2, (20, 31), dtype=np.uint8)
     expected = np.asarray(Image.fromarray(mask).resize((47, 13), Image.NEAREST))
     rules = CONVENTIONS["detectron2"]
-    rows, columns = nearest(20, 13, rules), nearest(31, 47, rules)
+    rows, columns = find_nearest(20, 13, rules), find_nearest(31, 47, rules)
     np.testing.assert_array_equal(mask[rows[:, None], columns], expected)

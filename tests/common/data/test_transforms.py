@@ -96,17 +96,17 @@ def test_photometric_has_contrast_before_colour_or_after_it():
     # brightness +16 (three quarters of -32..32), contrast 0.75, saturation 0.9, hue +9 degrees
     first = Scripted([1, 1, 1, 1, 1], [0.75, 0.25, 0.4, 0.75])
     expected = hsv((image + 16) * 0.75, 0.9, 9)
-    np.testing.assert_allclose(augmentation.photometric(image, first), expected, atol=0.05)
+    np.testing.assert_allclose(augmentation.distort_colours(image, first), expected, atol=0.05)
     assert first.ranges == [(-32, 32), (0.5, 1.5), (0.5, 1.5), (-18, 18)]
     last = Scripted([1, 0, 1, 1, 1], [0.75, 0.4, 0.75, 0.25])
-    np.testing.assert_allclose(augmentation.photometric(image, last), hsv(image + 16, 0.9, 9) * 0.75, atol=0.05)
+    np.testing.assert_allclose(augmentation.distort_colours(image, last), hsv(image + 16, 0.9, 9) * 0.75, atol=0.05)
     assert last.ranges == [(-32, 32), (0.5, 1.5), (-18, 18), (0.5, 1.5)]
 
 
 def test_photometric_may_leave_all_as_it_is():
     image = np.random.default_rng(0).integers(0, 256, (6, 5, 3), dtype=np.uint8)
     for contrast_first in (0, 1):
-        unchanged = augmentation.photometric(image, Scripted([0, contrast_first, 0, 0, 0], []))
+        unchanged = augmentation.distort_colours(image, Scripted([0, contrast_first, 0, 0, 0], []))
         assert unchanged.dtype == np.float32
         np.testing.assert_allclose(unchanged, image, atol=1e-3)
 
@@ -115,7 +115,7 @@ def test_hue_turns_over_at_both_ends():
     # Just under 360 and just over 0 degrees; OpenCV goes another way for rows of sixteen pixels and more.
     red = np.tile(np.array([[[200.0, 20, 21], [200, 21, 20]]], np.float32), (1, 20, 1))
     for share, shift in ((1.0, 18), (0.0, -18)):
-        turned = augmentation.saturation_and_hue(red, Scripted([0, 1], [share]))
+        turned = augmentation.change_saturation_and_hue(red, Scripted([0, 1], [share]))
         np.testing.assert_allclose(turned, hsv(red, 1, shift), atol=0.05)
 
 
@@ -123,7 +123,7 @@ def test_expansion_holds_the_image_and_reaches_four_times_its_sides():
     rng = np.random.default_rng(0)
     ratios = []
     for _ in range(2000):
-        left, top, right, bottom = augmentation.expansion((30, 50), rng)
+        left, top, right, bottom = augmentation.draw_expansion((30, 50), rng)
         assert left <= 0 and top <= 0 and right >= 50 and bottom >= 30
         assert abs((right - left) / 50 - (bottom - top) / 30) < 0.06  # whole pixels of one ratio
         ratios.append((right - left) / 50)
@@ -136,7 +136,7 @@ def test_crop_keeps_to_its_ranges_and_to_its_objects():
     rng = np.random.default_rng(0)
     whole, sides = 0, []
     for _ in range(2000):
-        (left, top, right, bottom), kept = augmentation.sample_crop(sample.boxes, sample.crowd, (90, 120), rng)
+        (left, top, right, bottom), kept = augmentation.draw_crop(sample.boxes, sample.crowd, (90, 120), rng)
         assert 0 <= left < right <= 120 and 0 <= top < bottom <= 90
         centres = (sample.boxes[:, :2] + sample.boxes[:, 2:]) / 2
         inside = [left < x < right and top < y < bottom for x, y in centres.tolist()]
@@ -158,16 +158,16 @@ def test_crop_always_holds_an_object_that_is_no_crowd():
     crowd = np.array([True, True, True, False])
     rng = np.random.default_rng(0)
     for _ in range(300):
-        _, kept = augmentation.sample_crop(sample.boxes, crowd, (90, 120), rng)
+        _, kept = augmentation.draw_crop(sample.boxes, crowd, (90, 120), rng)
         assert kept[3]
     for _ in range(5):
-        rectangle, kept = augmentation.sample_crop(sample.boxes, np.ones(4, bool), (90, 120), rng)
+        rectangle, kept = augmentation.draw_crop(sample.boxes, np.ones(4, bool), (90, 120), rng)
         assert rectangle == (0, 0, 120, 90) and kept.all()
 
 
 def test_window_shows_what_lies_there():
     sample = rectangles(2)
-    shown = augmentation.window(sample, (-7, 20, 64, 110), (1, 2, 3))
+    shown = augmentation.cut_out(sample, (-7, 20, 64, 110), (1, 2, 3))
     assert shown.image.shape == (90, 71, 3)
     np.testing.assert_array_equal(shown.image[:70, 7:], sample.image[20:90, :64])
     assert (shown.image[70:] == (1, 2, 3)).all() and (shown.image[:, :7] == (1, 2, 3)).all()
@@ -177,7 +177,7 @@ def test_window_shows_what_lies_there():
 
 
 def test_a_window_beside_the_image_is_filled():
-    shown = augmentation.window(rectangles(2), (200, 200, 210, 205), (4, 5, 6))
+    shown = augmentation.cut_out(rectangles(2), (200, 200, 210, 205), (4, 5, 6))
     assert shown.image.shape == (5, 10, 3) and (shown.image == (4, 5, 6)).all() and not shown.masks.any()
 
 
@@ -250,9 +250,9 @@ def test_expansion_and_crop_in_one_window_are_the_two_one_after_the_other():
         result = augment(sample, settings, np.random.default_rng(seed))
         expected = replace(sample, image=sample.image.astype(np.float32))
         if not rng.integers(2):
-            expected = augmentation.window(expected, augmentation.expansion((90, 120), rng), mean)
-        rectangle, kept = augmentation.sample_crop(expected.boxes, expected.crowd, expected.image.shape[:2], rng)
-        expected = augmentation.window(augmentation.keep(expected, kept), rectangle, mean)
+            expected = augmentation.cut_out(expected, augmentation.draw_expansion((90, 120), rng), mean)
+        rectangle, kept = augmentation.draw_crop(expected.boxes, expected.crowd, expected.image.shape[:2], rng)
+        expected = augmentation.cut_out(augmentation.select_objects(expected, kept), rectangle, mean)
         expected = augmentation.resize(expected, (128, 128))
         large = (expected.boxes[:, 2:] - expected.boxes[:, :2] > 4 / 550).all(axis=1)
         np.testing.assert_array_equal(result.image, expected.image)
@@ -284,7 +284,7 @@ def test_a_crop_starts_between_one_and_the_room_that_is_left(share, corner):
     boxes, crowd = np.array([[58.5, 43.5, 62.5, 47.5]]), np.zeros(1, bool)  # its centre lies in all three crops
     # Sides of a half of (90, 120), asked for as shares of 0.3 to 1 of them.
     given = Scripted([1], [0.2 / 0.7, 0.2 / 0.7, share, share])
-    rectangle, kept = augmentation.sample_crop(boxes, crowd, (90, 120), given)
+    rectangle, kept = augmentation.draw_crop(boxes, crowd, (90, 120), given)
     assert rectangle[:2] == corner and kept.all()
 
 
@@ -300,6 +300,6 @@ def test_transforms_leave_what_they_are_given():
     for seed in range(5):
         augment(sample, tiny(*STEPS), np.random.default_rng(seed))
     augmentation.flip(sample)
-    augmentation.window(sample, (-5, -5, 20, 20), (0, 0, 0))
+    augmentation.cut_out(sample, (-5, -5, 20, 20), (0, 0, 0))
     for name in ("image", "boxes", "masks"):
         np.testing.assert_array_equal(getattr(sample, name), getattr(before, name), err_msg=name)

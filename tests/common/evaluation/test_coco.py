@@ -3,9 +3,11 @@ import json
 import numpy as np
 import pytest
 
+from common.data.coco import CocoDataset
 from common.errors import UserError
-from common.evaluation.coco import CocoAP, coco_results, encode, full_name, lines
+from common.evaluation.coco import CocoAP, full_name, lines
 from common.results import Instances
+from common.results.instances import coco_entries, encode_masks
 
 CATEGORY_IDS = [3, 7, 20]
 SIZE = (240, 320)
@@ -27,6 +29,10 @@ def write(path, annotations, images=(1,)):
     return path
 
 
+def rater(path, by_pycocotools=False):
+    return CocoAP(CocoDataset(path, path.parent), by_pycocotools)
+
+
 def annotation(number, image_id, category, box, **more):
     x1, y1, x2, y2 = (int(value) for value in box)
     outline = [[x1, y1, x2, y1, x2, y2, x1, y2]]
@@ -45,7 +51,7 @@ def random_case(seed):
             width, height = rng.choice([12, 25, 60, 130], 2)
             x1, y1 = rng.integers(0, SIZE[1] - width), rng.integers(0, SIZE[0] - height)
             boxes.append((x1, y1, x1 + width, y1 + height))
-            mask = encode(box_mask(*boxes[-1])[None])[0]
+            mask = encode_masks(box_mask(*boxes[-1])[None])[0]
             crowd = {"iscrowd": 1, "segmentation": mask} if rng.random() < 0.15 else {}
             number = len(annotations) + 1
             annotations.append(annotation(number, image_id, CATEGORY_IDS[label], boxes[-1], **crowd))
@@ -68,19 +74,19 @@ def detections(rng, boxes, labels, others):
     return Instances(SIZE, moved[order].astype(np.float32), scores, classes[order], masks[order])
 
 
-def results_of(found, kind):
-    return [entry for image_id, one in found.items() for entry in coco_results(image_id, one, CATEGORY_IDS, kind)]
+def results_of(found, shape):
+    return [entry for image_id, one in found.items() for entry in coco_entries(image_id, one, CATEGORY_IDS, shape)]
 
 
-@pytest.mark.parametrize("kind", ["box", "mask"])
+@pytest.mark.parametrize("shape", ["box", "mask"])
 @pytest.mark.parametrize("seed", range(4))
-def test_the_fast_path_equals_the_judge_in_all_figures(tmp_path, seed, kind):
+def test_the_fast_path_equals_pycocotools_in_all_figures(tmp_path, seed, shape):
     annotations, found = random_case(seed)
     path = write(tmp_path / "a.json", annotations, range(1, 13))
-    results = results_of(found, kind)
-    fast, judge = CocoAP(path).rate(results, kind), CocoAP(path, judge=True).rate(results, kind)
-    assert fast == pytest.approx(judge, abs=1e-9, nan_ok=True)
-    values = np.array(list(judge.values()))
+    results = results_of(found, shape)
+    fast, expected = rater(path).rate(results, shape), rater(path, by_pycocotools=True).rate(results, shape)
+    assert fast == pytest.approx(expected, abs=1e-9, nan_ok=True)
+    values = np.array(list(expected.values()))
     # The case says something: no figure is trivial and the areas differ.
     assert np.all((values > 0) & (values < 100))
     assert len(set(values[3:6])) == 3
@@ -101,9 +107,9 @@ def test_figures_of_a_case_worked_by_hand(tmp_path):
         np.array([0, 0]),
         np.stack([box_mask(0, 0, 100, 80), box_mask(10, 150, 60, 220)]),
     )
-    for kind in ("box", "mask"):
-        for judge in (False, True):
-            figures = CocoAP(path, judge).rate(coco_results(1, found, CATEGORY_IDS, kind), kind)
+    for shape in ("box", "mask"):
+        for by_pycocotools in (False, True):
+            figures = rater(path, by_pycocotools).rate(coco_entries(1, found, CATEGORY_IDS, shape), shape)
             assert figures["AP50"] == pytest.approx(100 * 51 / 101)
             assert figures["AP"] == pytest.approx(100 * 51 / 101 * 7 / 10)  # 0.50, 0.55 ... 0.80
             assert figures["AR1"] == pytest.approx(50 * 7 / 10)
@@ -119,8 +125,8 @@ def test_masks_are_rated_by_their_own_scores_and_boxes_by_theirs(tmp_path):
         box_mask(0, 0, 10, 10)[None],
         mask_scores=np.float32([0.25]),
     )
-    (box,) = coco_results(5, found, CATEGORY_IDS, "box")
-    (mask,) = coco_results(5, found, CATEGORY_IDS, "mask")
+    (box,) = coco_entries(5, found, CATEGORY_IDS, "box")
+    (mask,) = coco_entries(5, found, CATEGORY_IDS, "mask")
     assert box == {"image_id": 5, "category_id": 7, "bbox": [0, 0, 10, 10], "score": pytest.approx(0.9)}
     assert mask["score"] == 0.25
     assert "bbox" not in mask
@@ -128,7 +134,7 @@ def test_masks_are_rated_by_their_own_scores_and_boxes_by_theirs(tmp_path):
 
 def test_every_line_names_its_metric(tmp_path):
     path = write(tmp_path / "a.json", [annotation(1, 1, 3, (0, 0, 100, 100))])
-    printed = lines(CocoAP(path).rate([], "mask"), "mask")
+    printed = lines(rater(path).rate([], "mask"), "mask")
     assert printed[0] == "mask AP (COCO segm, IoU 0.50:0.95, area all, 100 detections) 0.0"
     assert printed[3] == "mask AP (COCO segm, IoU 0.50:0.95, area small, 100 detections) no objects of this kind"
     assert printed[6] == "mask AR (COCO segm, IoU 0.50:0.95, area all, 1 detections) 0.0"
@@ -136,48 +142,48 @@ def test_every_line_names_its_metric(tmp_path):
     assert full_name("box", "AP75") == "box AP (COCO bbox, IoU 0.75, area all, 100 detections)"
 
 
-@pytest.mark.parametrize("judge", [False, True])
-def test_nothing_found_is_zero(tmp_path, judge):
+@pytest.mark.parametrize("by_pycocotools", [False, True])
+def test_nothing_found_is_zero(tmp_path, by_pycocotools):
     path = write(tmp_path / "a.json", [annotation(1, 1, 3, (0, 0, 100, 100))])
-    for kind in ("box", "mask"):
-        figures = CocoAP(path, judge).rate([], kind)
+    for shape in ("box", "mask"):
+        figures = rater(path, by_pycocotools).rate([], shape)
         assert figures["AP"] == 0
 
 
-@pytest.mark.parametrize("judge", [False, True])
-def test_incomplete_annotations_count_as_objects_not_found(tmp_path, judge):
+@pytest.mark.parametrize("by_pycocotools", [False, True])
+def test_incomplete_annotations_count_as_objects_not_found(tmp_path, by_pycocotools):
     whole = annotation(1, 1, 3, (0, 0, 100, 100))
     bare = {"id": 2, "image_id": 1, "category_id": 3, "bbox": [150, 50, 40, 40], "segmentation": [[1, 2, 3, 4]]}
     path = write(tmp_path / "a.json", [whole, bare])
     found = Instances(
         SIZE, np.float32([[0, 0, 100, 100]]), np.float32([1]), np.array([0]), box_mask(0, 0, 100, 100)[None]
     )
-    figures = CocoAP(path, judge).rate(coco_results(1, found, CATEGORY_IDS, "mask"), "mask")
+    figures = rater(path, by_pycocotools).rate(coco_entries(1, found, CATEGORY_IDS, "mask"), "mask")
     assert figures["AP"] == pytest.approx(100 * 51 / 101)
 
 
 def test_unusable_files_are_refused_by_name(tmp_path):
     path = write(tmp_path / "image_info_test.json", [])
     with pytest.raises(UserError, match=r"image_info_test\.json: there are no annotations"):
-        CocoAP(path)
+        rater(path)
     with pytest.raises(UserError, match=r"annotation file not found: .*absent\.json"):
-        CocoAP(tmp_path / "absent.json")
+        rater(tmp_path / "absent.json")
     (tmp_path / "cut.json").write_text('{"images": [')
     with pytest.raises(UserError, match=r"cut\.json: not valid JSON"):
-        CocoAP(tmp_path / "cut.json")
+        rater(tmp_path / "cut.json")
     with pytest.raises(
         UserError,
         match=r"b\.json \(1 annotations of an image that is not listed, left out \(1\)\): there are no annotations",
     ):
-        CocoAP(write(tmp_path / "b.json", [annotation(1, 2, 3, (0, 0, 9, 9))]))
+        rater(write(tmp_path / "b.json", [annotation(1, 2, 3, (0, 0, 9, 9))]))
     path = write(tmp_path / "c.json", [annotation(1, 1, 3, (0, 0, 9, 9))])
     with pytest.raises(UserError, match="no image 8"):
-        CocoAP(path).rate([{"image_id": 8, "category_id": 3, "bbox": [0, 0, 1, 1], "score": 1.0}], "box")
+        rater(path).rate([{"image_id": 8, "category_id": 3, "bbox": [0, 0, 1, 1], "score": 1.0}], "box")
 
 
-@pytest.mark.parametrize("judge", [False, True])
-@pytest.mark.parametrize("kind", ["box", "mask"])
-def test_ids_may_be_any(tmp_path, kind, judge):
+@pytest.mark.parametrize("by_pycocotools", [False, True])
+@pytest.mark.parametrize("shape", ["box", "mask"])
+def test_ids_may_be_any(tmp_path, shape, by_pycocotools):
     """As of the case worked by hand; pycocotools itself takes an annotation of id 0 for not found."""
     ids = (2**40, -3)
     boxes = [(0, 0, 100, 100), (150, 100, 250, 200)]
@@ -186,7 +192,7 @@ def test_ids_may_be_any(tmp_path, kind, judge):
     found = Instances(
         SIZE, np.float32([[0, 0, 100, 80]]), np.float32([0.9]), np.array([2]), box_mask(0, 0, 100, 80)[None]
     )
-    figures = CocoAP(path, judge).rate(coco_results(ids[0], found, CATEGORY_IDS, kind), kind)
+    figures = rater(path, by_pycocotools).rate(coco_entries(ids[0], found, CATEGORY_IDS, shape), shape)
     assert figures["AP50"] == pytest.approx(100 * 51 / 101)
-    other = coco_results(ids[1], found, [3, 7, 999], kind)  # of no category of the file: not counted
-    assert CocoAP(path, judge).rate(other, kind)["AP50"] == 0
+    other = coco_entries(ids[1], found, [3, 7, 999], shape)  # of no category of the file: not counted
+    assert rater(path, by_pycocotools).rate(other, shape)["AP50"] == 0

@@ -8,14 +8,15 @@ import numpy as np
 import pytest
 from pycocotools import mask as rle_tools
 
+from common.data.class_names import COCO, category_ids
 from common.data.coco import resolve
 from common.errors import UserError
 from common.evaluation.inference import batches_alike, evaluated_positions, predict_dataset
+from common.families import family_of
 from common.families.yolact.detection import Detections, postprocess
 from common.models import load_settings
 from common.results import Instances
 from tests.common.data.coco_files import annotation, image, write
-from weights_convert.class_names import COCO, category_ids
 
 YOLACT, PLUS = load_settings("yolact_tiny"), load_settings("yolact_plus_resnet50")
 MASK_RCNN = load_settings("mask_rcnn_tiny")
@@ -75,6 +76,12 @@ class Recorder:
         ]
 
 
+def predict(learner, settings, dataset, batch_size, workers=0, **options):
+    family = family_of(settings)
+    samples, kind = family.samples.Inference(dataset, settings), family.results(settings)
+    return predict_dataset(learner, settings, dataset, samples, kind, batch_size, workers, **options)
+
+
 SIZES = [(30, 40), (40, 30), (20, 50), (30, 30), (30, 44), (50, 20), (32, 40)]
 LYING, STANDING = [1, 3, 5, 7], [2, 4, 6]  # as maskrcnn-benchmark's grouping has them: a square stands
 
@@ -82,7 +89,7 @@ LYING, STANDING = [1, 3, 5, 7], [2, 4, 6]  # as maskrcnn-benchmark's grouping ha
 @pytest.mark.parametrize("workers", [0, 2])
 def test_batches_are_of_images_of_alike_shape_and_results_in_the_data_sets_order(tmp_path, workers):
     dataset, learner = write_images(tmp_path, SIZES, [1]), Recorder()
-    results = predict_dataset(learner, MASK_RCNN, dataset, 2, workers)
+    results = predict(learner, MASK_RCNN, dataset, 2, workers)
     for kind in ("box", "mask"):
         assert [entry["image_id"] for entry in results[kind]] == list(range(1, 8))
     # In its batch each image was where it should be; an image that fills up a batch counts once.
@@ -96,11 +103,10 @@ def test_shares_make_up_the_whole(tmp_path):
     """Of three processes, and of more than there are images."""
     dataset = write_images(tmp_path, SIZES, [1])
     positions = evaluated_positions(dataset, MASK_RCNN)
-    whole = predict_dataset(Recorder(), MASK_RCNN, dataset, 1, 0)["box"]
+    whole = predict(Recorder(), MASK_RCNN, dataset, 1)["box"]
     for world in (3, 9):
         shares = [
-            predict_dataset(Recorder(), MASK_RCNN, dataset, 1, 0, positions=positions[rank::world])["box"]
-            for rank in range(world)
+            predict(Recorder(), MASK_RCNN, dataset, 1, positions=positions[rank::world])["box"] for rank in range(world)
         ]
         assert sorted(chain.from_iterable(shares), key=lambda entry: entry["image_id"]) == whole
 
@@ -125,7 +131,7 @@ def test_yolact_is_rated_on_images_with_annotations(tmp_path):
     for settings, ids in ((YOLACT, [1, 9]), (every, [4, 1, 9, 7, 3]), (MASK_RCNN, [4, 1, 9, 7, 3])):
         assert dataset.image_ids[evaluated_positions(dataset, settings)].tolist() == ids
     assert len(evaluated_positions(unannotated, YOLACT)) == 5
-    results = predict_dataset(Recorder(), YOLACT, dataset, 2, 0)
+    results = predict(Recorder(), YOLACT, dataset, 2)
     assert [entry["image_id"] for entry in results["box"]] == [1, 9]
 
 
@@ -138,7 +144,7 @@ def test_yolact_writes_what_the_original_writes(tmp_path):
     assert len(instances) == 6
     learner = SimpleNamespace(predict=lambda batch, score_threshold: [instances])
     dataset = write_images(tmp_path, [(100, 120)], [1])
-    results = predict_dataset(learner, PLUS, dataset, 1, 0, np.array(category_ids(COCO)))
+    results = predict(learner, PLUS, dataset, 1, category_ids=category_ids(COCO))
     boxes = [(entry["category_id"], entry["bbox"], round(entry["score"], 4)) for entry in results["box"]]
     assert boxes == WRITTEN["box"]
     masks = [

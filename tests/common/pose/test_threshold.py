@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from common.families.pose2seg.prediction import _in_images
+from common.families.pose2seg.prediction import _paste_into_images
 from common.models import load_settings
 
 
@@ -16,5 +16,5 @@ def test_a_score_of_the_threshold_is_not_above_it(threshold, left):
         "person_score": np.float32([0.0, 0.25, 0.5]),
         "mask_matrices": np.tile(np.float32([[1, 0, 0], [0, 1, 0]]), (3, 1, 1)),
     }
-    (found,) = _in_images(np.ones((3, 64, 64), np.float32), inputs, settings, threshold)
+    (found,) = _paste_into_images(np.ones((3, 64, 64), np.float32), inputs, settings, threshold)
     assert found.scores.tolist() == left and found.masks.all()

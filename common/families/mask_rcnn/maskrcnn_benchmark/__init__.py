@@ -4,7 +4,19 @@ A file changes the original's defaults, and KEY VALUE pairs change the file. Wha
 the variant that comes nearest; what is not implemented is refused by its key.
 """
 
+from common.families.config_files import ConfigFiles
 from common.families.mask_rcnn.maskrcnn_benchmark.files import Config, is_config, read_config, split_pairs
 from common.families.mask_rcnn.maskrcnn_benchmark.keys import KEYS
 
-__all__ = ["KEYS", "Config", "is_config", "read_config", "split_pairs"]
+__all__ = ["CONFIG_FILES", "KEYS", "Config", "is_config", "read_config", "split_pairs"]
+
+CONFIG_FILES = ConfigFiles(
+    original="maskrcnn-benchmark",
+    help="in place of MODEL a YAML file of maskrcnn-benchmark, changed by KEY VALUE pairs as its train_net and test_net"
+    " have them",
+    recognise=is_config,
+    read=read_config,
+    split_pairs=split_pairs,
+    path_of=lambda key: KEYS[key].path if key in KEYS else None,
+    result_files={"box": "bbox.json", "mask": "segm.json"},
+)

@@ -1,0 +1,37 @@
+"""The kinds of result: how what a model predicts is drawn, saved, read back, rated and compared, in any framework.
+
+`kind.py` has the contract. Each kind is a file here, which a family's record names; nobody else asks which kind it is.
+"""
+
+from common.results.drawing import ALL_PARTS, Parts
+from common.results.instances import INSTANCES, InstanceKind, Instances
+from common.results.kind import (
+    Classes,
+    Comparison,
+    Entry,
+    Figures,
+    Form,
+    Prediction,
+    Rating,
+    Result,
+    ResultKind,
+    Results,
+)
+
+__all__ = [
+    "ALL_PARTS",
+    "INSTANCES",
+    "Classes",
+    "Comparison",
+    "Entry",
+    "Figures",
+    "Form",
+    "InstanceKind",
+    "Instances",
+    "Parts",
+    "Prediction",
+    "Rating",
+    "Result",
+    "ResultKind",
+    "Results",
+]

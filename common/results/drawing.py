@@ -1,0 +1,82 @@
+"""Pictures of results: instances drawn onto their image, and their heat maps side by side."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from common.packages import import_package
+
+if TYPE_CHECKING:
+    from common.results.instances import Instances
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What is drawn of a result; scores stand behind names."""
+
+    masks: bool = True
+    boxes: bool = True
+    names: bool = True
+    scores: bool = True
+
+
+ALL_PARTS = Parts()
+
+
+def require_supervision() -> ModuleType:
+    """The package that draws; where it is missing, an error that says how to install it."""
+    return import_package("supervision", "supervision", "drawing")
+
+
+def draw_instances(
+    image: np.ndarray, instances: "Instances", class_names: Sequence[str], parts: Parts = ALL_PARTS
+) -> np.ndarray:
+    """A copy of `image` (H, W, 3) uint8 RGB with masks, boxes, names and scores; a class always has the same colour."""
+    sv = require_supervision()
+    # supervision paints in OpenCV's order of channels.
+    scene = np.ascontiguousarray(image[:, :, ::-1])
+    if len(instances):
+        size = (image.shape[1], image.shape[0])
+        scale, thickness = sv.calculate_optimal_text_scale(size), sv.calculate_optimal_line_thickness(size)
+        detections = sv.Detections(
+            xyxy=_corner_pixels(instances.boxes),
+            mask=instances.masks,
+            confidence=instances.scores,
+            class_id=instances.labels.astype(int),
+        )
+        if parts.masks:
+            scene = sv.MaskAnnotator(opacity=0.45).annotate(scene, detections)
+        if parts.boxes:
+            scene = sv.BoxAnnotator(thickness=thickness).annotate(scene, detections)
+        if parts.names:
+            texts = [
+                f"{class_names[label]} {score:.2f}" if parts.scores else class_names[label]
+                for label, score in zip(instances.labels, instances.scores, strict=True)
+            ]
+            labels = sv.LabelAnnotator(text_scale=scale, text_thickness=max(thickness // 2, 1), text_padding=2)
+            scene = labels.annotate(scene, detections, texts)
+    return np.ascontiguousarray(scene[:, :, ::-1])
+
+
+def _corner_pixels(boxes: np.ndarray) -> np.ndarray:
+    """Boxes (N, 4) xyxy -> the first and the last pixel that each reaches, (N, 4), between which OpenCV draws."""
+    first = np.floor(boxes[:, :2])
+    return np.concatenate([first, np.maximum(np.ceil(boxes[:, 2:]) - 1, first)], axis=1)
+
+
+def montage(maps: np.ndarray, per_side: int, image_size: tuple[int, int]) -> np.ndarray:
+    """The first maps (N, H, W), from 0 to 1, as heat maps in a square of `per_side` x `per_side`, row by row.
+
+    -> (h, w, 3) uint8 RGB of about `image_size`; where there are fewer maps the rest is empty.
+    """
+    height, width = (max(side // per_side, 1) for side in image_size)
+    grid = np.zeros((per_side, height, per_side, width), np.uint8)
+    for index, heat in enumerate(maps[: per_side**2]):
+        small = cv2.resize(heat, (width, height), interpolation=cv2.INTER_AREA)
+        grid[index // per_side, :, index % per_side] = np.rint(255 * np.clip(small, 0, 1))
+    coloured = cv2.applyColorMap(grid.reshape(per_side * height, per_side * width), cv2.COLORMAP_JET)
+    return np.ascontiguousarray(coloured[:, :, ::-1])

@@ -1,0 +1,79 @@
+"""A wing, which is a framework's implementation, as the commands and `Predictor` are handed it; a model opened in it.
+
+`common` imports no wing and no converter of checkpoints: each wing names its own in `X_impl/wing.py`.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from common.config import Settings
+from common.models import load_settings
+from common.weights import Card, check_fit, with_card
+
+Weights = dict[str, np.ndarray]
+
+
+class Start(Protocol):
+    """What a run takes over from weights: the arrays, by canonical name, and what became of the rest."""
+
+    weights: Weights
+
+    def summary(self) -> str:
+        """What was not kept, in a few words; empty where everything was."""
+
+    def lines(self) -> list[str]:
+        """Which classes were kept and which are drawn afresh, by their names."""
+
+
+class FitForTraining(Protocol):
+    """Fits weights of `origin`, which know `known_classes`, to a network of `classes` that is about to be trained.
+
+    drawn: the network's initial numbers, by canonical name, from which every class that the weights do not know takes
+    its rows. Weights that are not the family's are refused.
+    """
+
+    def __call__(
+        self,
+        weights: Mapping[str, np.ndarray],
+        drawn: Mapping[str, np.ndarray],
+        settings: Settings,
+        known_classes: Sequence[str],
+        classes: Sequence[str],
+        origin: str,
+    ) -> Start: ...
+
+
+@dataclass(frozen=True)
+class Wing:
+    """What the commands and `Predictor` need of a framework, and of the formats of checkpoints.
+
+    framework: its name; the wing's package is called FRAMEWORK_impl.
+    load_learner: imports the framework and gives the wing's `Learner`. `--help` and the loader's workers, which import
+        a command's module again, do without it.
+    model_of: a file of weights -> the variant that its card or its name tells, or None.
+    open_weights: a file of weights of any known format, and settings -> canonical weights and their card.
+    fit_for_training: see `FitForTraining`.
+    """
+
+    framework: str
+    load_learner: Callable[[], type]
+    model_of: Callable[[Path], str | None]
+    open_weights: Callable[[Path, Settings], tuple[Weights, Card]]
+    fit_for_training: FitForTraining
+
+
+def open_model(
+    wing: Wing, model: str, weights: Path, overrides: Sequence[str] = (), device: str = "auto"
+) -> tuple[Any, Settings, Card]:
+    """A learner with the weights of a file, its settings, and the card that goes with the weights."""
+    settings = load_settings(model, overrides)
+    arrays, card = wing.open_weights(weights, settings)
+    settings = with_card(settings, card, str(weights), overrides)
+    learner = wing.load_learner()(settings, device)
+    check_fit(arrays, learner.shapes(), str(weights))
+    learner.load_weights(arrays)
+    return learner, settings, card

@@ -1,0 +1,134 @@
+"""The state dicts of Mask R-CNN in maskrcnn-benchmark, torchvision, detectron2 and Caffe2, each in its own order."""
+
+from collections.abc import Iterator
+
+from common.families.mask_rcnn.anchors import cell_anchors
+from common.families.mask_rcnn.settings import MaskRcnnSettings
+from weights_convert.caffe2_names import to_blobs
+from weights_convert.families.mask_rcnn import parts
+from weights_convert.resnets import ResNetNames, stage, stem
+from weights_convert.state_dicts import Entry
+
+_BENCHMARK = ResNetNames(shortcut_first=True)
+_TORCHVISION = ResNetNames()
+_DETECTRON2 = ResNetNames(
+    norms=("conv1.norm", "conv2.norm", "conv3.norm"),
+    shortcut="shortcut",
+    shortcut_norm="shortcut.norm",
+    shortcut_first=True,
+)
+_CAFFE2 = ResNetNames(
+    convolutions=("branch2a", "branch2b", "branch2c"),
+    norms=("branch2a_bn", "branch2b_bn", "branch2c_bn"),
+    shortcut="branch1",
+    shortcut_norm="branch1_bn",
+)
+
+
+def maskrcnn_benchmark(settings: MaskRcnnSettings) -> Iterator[Entry]:
+    """The state dict of maskrcnn-benchmark, with a feature pyramid or without (C4)."""
+    body, box, mask = "backbone.body", "roi_heads.box.feature_extractor", "roi_heads.mask.feature_extractor"
+    has_pyramid = settings.network.fpn
+    yield from stem(f"{body}.stem.conv1", f"{body}.stem.bn1", settings.network.backbone, _BENCHMARK)
+    for number in range(1, 5 if has_pyramid else 4):
+        yield from _benchmark_stage(f"{body}.layer{number}", f"backbone.layer{number}", number, settings)
+    if has_pyramid:
+        for level in range(4):
+            yield from parts.lateral(f"backbone.fpn.fpn_inner{level + 1}", level, settings)
+            yield from parts.output(f"backbone.fpn.fpn_layer{level + 1}", level, settings)
+    yield from _cell_anchors(settings)
+    yield from parts.rpn("rpn.head.conv", "rpn.head.cls_logits", "rpn.head.bbox_pred", settings)
+    if has_pyramid:
+        yield from parts.fully_connected(f"{box}.fc6", f"{box}.fc7", settings)
+    else:
+        yield from _benchmark_stage(f"{box}.head.layer4", "box_head.layer4", 4, settings)
+    predictor = "roi_heads.box.predictor"
+    yield from parts.box_predictor(f"{predictor}.cls_score", f"{predictor}.bbox_pred", settings)
+    if has_pyramid:
+        yield from parts.mask_convolutions([f"{mask}.mask_fcn{number}" for number in range(1, 5)], settings)
+    else:
+        # The box and the mask head share the fifth stage, which is written for each of them.
+        for entry in _benchmark_stage(f"{mask}.head.layer4", "box_head.layer4", 4, settings):
+            yield entry._replace(canonical=None, written=entry.canonical)
+    predictor = "roi_heads.mask.predictor"
+    yield from parts.mask_predictor(f"{predictor}.conv5_mask", f"{predictor}.mask_fcn_logits", settings)
+
+
+def torchvision(settings: MaskRcnnSettings) -> Iterator[Entry]:
+    """The state dict of torchvision's maskrcnn_resnet50_fpn."""
+    body, pyramid = "backbone.body", "backbone.fpn"
+    backbone = settings.network.backbone
+    yield from stem(f"{body}.conv1", f"{body}.bn1", backbone, _TORCHVISION)
+    for number in range(1, 5):
+        yield from stage(f"{body}.layer{number}", f"backbone.layer{number}", number, backbone, _TORCHVISION)
+    for level in range(4):
+        yield from parts.lateral(f"{pyramid}.inner_blocks.{level}.0", level, settings)
+    for level in range(4):
+        yield from parts.output(f"{pyramid}.layer_blocks.{level}.0", level, settings)
+    yield from parts.rpn("rpn.head.conv.0.0", "rpn.head.cls_logits", "rpn.head.bbox_pred", settings)
+    yield from parts.fully_connected("roi_heads.box_head.fc6", "roi_heads.box_head.fc7", settings)
+    predictor = "roi_heads.box_predictor"
+    yield from parts.box_predictor(f"{predictor}.cls_score", f"{predictor}.bbox_pred", settings)
+    yield from parts.mask_convolutions([f"roi_heads.mask_head.{number}.0" for number in range(4)], settings)
+    predictor = "roi_heads.mask_predictor"
+    yield from parts.mask_predictor(f"{predictor}.conv5_mask", f"{predictor}.mask_fcn_logits", settings)
+
+
+def detectron2(settings: MaskRcnnSettings) -> Iterator[Entry]:
+    """The state dict of detectron2's Mask R-CNN with a feature pyramid."""
+    for level in range(4):
+        yield from parts.lateral(f"backbone.fpn_lateral{level + 2}", level, settings)
+        yield from parts.output(f"backbone.fpn_output{level + 2}", level, settings)
+    body, rpn, mask = "backbone.bottom_up", "proposal_generator.rpn_head", "roi_heads.mask_head"
+    backbone = settings.network.backbone
+    yield from stem(f"{body}.stem.conv1", f"{body}.stem.conv1.norm", backbone, _DETECTRON2)
+    for number in range(1, 5):
+        yield from stage(f"{body}.res{number + 1}", f"backbone.layer{number}", number, backbone, _DETECTRON2)
+    yield from parts.rpn(f"{rpn}.conv", f"{rpn}.objectness_logits", f"{rpn}.anchor_deltas", settings)
+    yield from parts.fully_connected("roi_heads.box_head.fc1", "roi_heads.box_head.fc2", settings)
+    predictor = "roi_heads.box_predictor"
+    yield from parts.box_predictor(f"{predictor}.cls_score", f"{predictor}.bbox_pred", settings)
+    yield from parts.mask_convolutions([f"{mask}.mask_fcn{number}" for number in range(1, 5)], settings)
+    yield from parts.mask_predictor(f"{mask}.deconv", f"{mask}.predictor", settings)
+
+
+def caffe2(settings: MaskRcnnSettings) -> Iterator[Entry]:
+    """The blobs of Detectron's Mask R-CNN, with a feature pyramid or without (C4)."""
+    return to_blobs(_caffe2(settings))
+
+
+def _caffe2(settings: MaskRcnnSettings) -> Iterator[Entry]:
+    """The arrays of Detectron's Mask R-CNN under its names for the layers."""
+    backbone, has_pyramid = settings.network.backbone, settings.network.fpn
+    yield from stem("conv1", "res_conv1_bn", backbone, _CAFFE2)
+    for number in range(1, 5):
+        canonical = f"backbone.layer{number}" if has_pyramid or number < 4 else "box_head.layer4"
+        yield from stage(f"res{number + 1}", canonical, number, backbone, _CAFFE2)
+    if has_pyramid:
+        for level, depth in enumerate(backbone.depths):
+            # Named after the sum that ends the stage; the coarsest map has no other to be a lateral of.
+            sum_name = f"res{level + 2}_{depth - 1}_sum"
+            yield from parts.lateral(f"fpn_inner_{sum_name}" + ("_lateral" if level < 3 else ""), level, settings)
+            yield from parts.output(f"fpn_{sum_name}", level, settings)
+    # The levels share the RPN's layers, which have the name of the finest.
+    level = "_fpn2" if has_pyramid else ""
+    yield from parts.rpn(f"conv_rpn{level}", f"rpn_cls_logits{level}", f"rpn_bbox_pred{level}", settings)
+    if has_pyramid:
+        yield from parts.fully_connected("fc6", "fc7", settings)
+    yield from parts.box_predictor("cls_score", "bbox_pred", settings)
+    if has_pyramid:
+        yield from parts.mask_convolutions([f"_[mask]_fcn{number}" for number in range(1, 5)], settings)
+    yield from parts.mask_predictor("conv5_mask", "mask_fcn_logits", settings)
+
+
+def _benchmark_stage(original: str, canonical: str, number: int, settings: MaskRcnnSettings) -> Iterator[Entry]:
+    return stage(original, canonical, number, settings.network.backbone, _BENCHMARK)
+
+
+def _cell_anchors(settings: MaskRcnnSettings) -> Iterator[Entry]:
+    """The anchors of a cell of each level, (A, 4) xyxy, which maskrcnn-benchmark saves along with the weights."""
+    for level, sizes in enumerate(settings.rpn.anchor_sizes):
+        stride = 4 * 2**level if settings.network.fpn else 16
+        anchors = cell_anchors(settings.rules, stride, sizes, settings.rpn.anchor_ratios)
+        shape = (parts.anchors_per_cell(settings), 4)
+        yield Entry(f"rpn.anchor_generator.cell_anchors.{level}", None, shape, anchors)
