@@ -1,6 +1,6 @@
 """How many images a second the loader makes ready for training, with one worker and with two.
 
-On the synthetic set unless --data names another; the samples are those of a model: read, augmented, matched.
+On the synthetic set unless --data names another; the samples are those of the models: read, augmented, matched.
 """
 
 import argparse
@@ -9,6 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from benchmarks.models import default_models
 from common.config import Settings
 from common.data.coco import CocoDataset, resolve
 from common.data.loader import Loader
@@ -28,7 +29,8 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="examples:\n  python -m benchmarks.loader\n  python -m benchmarks.loader yolact_base --data coco",
     )
-    parser.add_argument("model", nargs="?", default="yolact_resnet50", help="whose samples (default: %(default)s)")
+    default = " ".join(default_models())
+    parser.add_argument("models", nargs="*", metavar="MODEL", help=f"whose samples (default: {default})")
     parser.add_argument("--data", type=Path, help="folder of a COCO data set")
     parser.add_argument("--batches", type=int, default=20, help="batches that are timed (default: %(default)s)")
     parser.add_argument("--output", type=Path, help="write the figures here as JSON")
@@ -36,19 +38,27 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         # Images as large as COCO's.
         root = arguments.data or write_shapes(Path(folder), images=64, seed=0, size=(480, 640))
-        chosen = load_settings(arguments.model)
-        dataset = resolve(root, "train", chosen.data_kind, chosen.data_files)
-        settings = load_settings(arguments.model, [f"num_classes={len(dataset.class_names)}"])
-        rates = {workers: images_per_second(dataset, settings, workers, arguments.batches) for workers in WORKERS}
-    for workers, rate in rates.items():
-        print(f"{workers} worker{'s'[: workers - 1]}: {rate:.1f} images/s ({rate / rates[1]:.2f} times one worker)")
+        found = {}
+        for model in arguments.models or default_models():
+            found[model] = rates = measure(model, root, arguments.batches)
+            for workers, rate in rates.items():
+                title = f"{model}, {workers} worker{'s'[: workers - 1]}"
+                print(f"{title}: {rate:.1f} images/s ({rate / rates[1]:.2f} times one worker)", flush=True)
     if arguments.output:
         with atomic_path(arguments.output) as path:
-            path.write_text(json.dumps(rates, indent=1))
+            path.write_text(json.dumps(found, indent=1))
+
+
+def measure(model: str, root: Path, batches: int) -> dict[int, float]:
+    """The number of workers -> how many samples of a model they make ready in a second."""
+    chosen = load_settings(model)
+    dataset = resolve(root, "train", chosen.data_kind, chosen.data_files)
+    settings = load_settings(model, [f"num_classes={len(dataset.class_names)}"])
+    return {workers: images_per_second(dataset, settings, workers, batches) for workers in WORKERS}
 
 
 def images_per_second(dataset: CocoDataset, settings: Settings, workers: int, batches: int) -> float:
-    """After the workers have started and delivered what they had made ahead."""
+    """The rate after the workers have started and delivered what they had made ahead."""
     size = settings.schedule.batch_size
     samples = family_of(settings).samples.Training(dataset, settings)
     with Loader(samples, samples.collate, len(samples), size, seed=0, workers=workers) as loader:

@@ -1,7 +1,12 @@
 """Boxes as offsets from anchors (R-CNN, SSD), on the array contract.
 
 An offset is (dx, dy, dw, dh): the centres' distance over the anchor's size, and the logarithms of the sizes' ratios,
-each times its weight. SSD's variances 0.1 and 0.2 are the weights 10, 10, 5, 5.
+each times its weight, so that for a box (x, y, w, h) and an anchor (xa, ya, wa, ha), centres and sizes,
+
+    dx = wx * (x - xa) / wa    dw = ww * log(w / wa)
+    dy = wy * (y - ya) / ha    dh = wh * log(h / ha)
+
+SSD's variances 0.1 and 0.2 are the weights 10, 10, 5, 5.
 """
 
 import math
@@ -9,7 +14,7 @@ import math
 from common.array import Array, namespace
 from common.boxes import to_centres, to_corners
 
-# A decoded side is at most 1000/16 times the anchor's.
+# R-CNN: a decoded side is at most 1000/16 times the anchor's.
 LARGEST_LOG_RATIO = math.log(1000.0 / 16)
 
 
@@ -44,10 +49,19 @@ def encode(boxes: Array, anchors: Array, weights: tuple[float, float, float, flo
     return encode_centres(to_centres(boxes, offset), to_centres(anchors, offset), weights)
 
 
-def decode(deltas: Array, anchors: Array, weights: tuple[float, float, float, float], offset: float = 0.0) -> Array:
-    """R-CNN: offsets (N, 4 * C), one set a class, and anchors (N, 4) xyxy -> boxes (N, 4 * C) xyxy"""
+def decode(
+    deltas: Array,
+    anchors: Array,
+    weights: tuple[float, float, float, float],
+    offset: float = 0.0,
+    largest: float = LARGEST_LOG_RATIO,
+) -> Array:
+    """R-CNN: offsets (N, 4 * C), one set a class, and anchors (N, 4) xyxy -> boxes (N, 4 * C) xyxy.
+
+    `offset` is that of common/boxes.py; `largest` bounds the logarithm of a side's ratio from above.
+    """
     xp = namespace(deltas, anchors)
-    count, columns = deltas.shape
-    deltas = xp.reshape(deltas, (count, columns // 4, 4))
-    boxes = decode_centres(deltas, to_centres(anchors, offset)[:, None], weights, LARGEST_LOG_RATIO)
-    return xp.reshape(to_corners(boxes, offset), (count, columns))
+    count, width = deltas.shape
+    deltas = xp.reshape(deltas, (count, width // 4, 4))
+    boxes = decode_centres(deltas, to_centres(anchors, offset)[:, None], weights, largest)
+    return xp.reshape(to_corners(boxes, offset), (count, width))

@@ -1,15 +1,10 @@
 """Boxes as arrays (..., 4), on the array contract.
 
-A box is xyxy, its corners, unless a name says otherwise. `offset` is what a side counts beyond x2 - x1: 0, or 1 in
-the legacy convention of maskrcnn-benchmark and Caffe2, where x2 is the last pixel inside. See docs/conventions.md.
+A box is xyxy, its corners, unless a name says otherwise. `offset` is what a side counts beyond x2 - x1: 0 where x2 is
+the border, 1 where it is the last pixel inside. See docs/conventions.md.
 """
 
-from typing import Literal
-
 from common.array import Array, namespace
-
-# The code bases whose conventions for boxes, anchors and masks differ.
-Convention = Literal["maskrcnn_benchmark", "torchvision", "detectron2"]
 
 
 def to_centres(boxes: Array, offset: float = 0.0) -> Array:
@@ -65,14 +60,8 @@ def clip(boxes: Array, image_size: tuple[int, int], offset: float = 0.0) -> Arra
     return xp.maximum(xp.minimum(boxes, xp.asarray(limits, like=boxes, dtype="float32")), 0.0)
 
 
-def with_border(boxes: Array, family: Convention) -> Array:
-    """(..., 4) xyxy of a family -> (..., 4) xyxy whose width is x2 - x1, as results have it: x2 is the border."""
-    offset = side_offset(family)
+def with_border(boxes: Array, offset: float) -> Array:
+    """(..., 4) xyxy with this offset -> (..., 4) xyxy whose width is x2 - x1, as results have it: x2 is the border."""
     if offset == 0:
         return boxes
     return namespace(boxes).concatenate([boxes[..., :2], boxes[..., 2:] + offset], axis=-1)
-
-
-def side_offset(family: Convention) -> float:
-    """A family's `offset`."""
-    return 1.0 if family == "maskrcnn_benchmark" else 0.0

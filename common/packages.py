@@ -10,7 +10,7 @@ class MissingPackage(UserError, ModuleNotFoundError):
     """A package that a command needs is not installed."""
 
 
-def needed(module: str, package: str, purpose: str) -> ModuleType:
+def import_package(module: str, package: str, purpose: str) -> ModuleType:
     """Imports a module; if its package is missing, the error says what needs it and how to install it."""
     try:
         return importlib.import_module(module)

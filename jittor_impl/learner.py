@@ -9,10 +9,12 @@ from jittor import Var
 
 from common.array import namespace
 from common.config import Settings
+from common.errors import UserError
 from common.families import family_of
 from common.observing import Observer, Unobserved
 from common.results import Instances
 from common.training.batches import stays_on_host
+from common.training.choices import Choose, choose_own
 from common.weights import check_fit
 from jittor_impl import device as devices
 from jittor_impl import distributed
@@ -22,10 +24,20 @@ from jittor_impl.observing import observed
 
 
 class Learner:
+    """A model's network and optimizer on a device.
+
+    dtype: the precision of all that is computed, which is float32 here; float64 is refused.
+    """
+
     framework = "jittor"
 
-    def __init__(self, settings: Settings, device: str = "auto", training: bool = False):
+    def __init__(self, settings: Settings, device: str = "auto", training: bool = False, dtype: str = "float32"):
+        if dtype != "float32":
+            raise UserError(
+                f"{dtype}: this project's networks in Jittor compute in float32; PyTorch's do in float64, too"
+            )
         self.settings = settings
+        self.dtype = dtype
         self._family = family_of(settings)
         self.rank, self.world = distributed.start()
         self.device = devices.select(device)
@@ -61,14 +73,17 @@ class Learner:
     def load_optimizer_state(self, state: dict[str, np.ndarray]) -> None:
         self._optimizer.load_state(state)
 
-    def train_step(self, batch: dict[str, np.ndarray], learning_rate: float) -> dict[str, float]:
+    def train_step(
+        self, batch: dict[str, np.ndarray], learning_rate: float, choose: Choose = choose_own
+    ) -> dict[str, float]:
         """One update on this rank's share of a batch; the losses are those of the whole batch.
 
+        choose: says with what the step goes on where it chooses from rounded numbers.
         Where one of them, or the gradient, is not finite nothing is changed: parameters, statistics and the optimizer's
         memory stay. The gradient stands among the losses then: not every framework's ReLU lets a NaN through to them.
         """
         before = [statistic.numpy() for statistic in self._statistics]
-        terms, gradients = self._backward(batch)
+        terms, gradients = self._backward(batch, choose)
         jt.sync([*gradients, *self._statistics])
         losses = _floats(terms)
         norm = jt.sqrt(sum((gradient * gradient).sum() for gradient in gradients))
@@ -84,9 +99,14 @@ class Learner:
         self._optimizer.step(gradients, learning_rate)
         return losses
 
-    def gradients(self, batch: dict[str, np.ndarray]) -> tuple[dict[str, float], dict[str, np.ndarray]]:
-        """The losses, and the gradient of their sum by parameter name; nothing is updated."""
-        terms, gradients = self._backward(batch)
+    def gradients(
+        self, batch: dict[str, np.ndarray], choose: Choose = choose_own
+    ) -> tuple[dict[str, float], dict[str, np.ndarray]]:
+        """The losses, and the gradient of their sum by parameter name; nothing is updated.
+
+        choose: as in `train_step`.
+        """
+        terms, gradients = self._backward(batch, choose)
         arrays = {name: gradient.numpy() for name, gradient in zip(self._trainable, gradients, strict=True)}
         return _floats(terms), arrays
 
@@ -124,12 +144,12 @@ class Learner:
         for module in self.network.modules():
             module.is_train = training
 
-    def _backward(self, batch: dict[str, np.ndarray]) -> tuple[dict[str, Var], list[Var]]:
+    def _backward(self, batch: dict[str, np.ndarray], choose: Choose) -> tuple[dict[str, Var], list[Var]]:
         self._mode(training=True)
         arrays = {name: value if stays_on_host(name) else jt.array(value) for name, value in batch.items()}
         normalisers = [name for name in arrays if name.startswith("normaliser.")]
         totals = distributed.sum_over_ranks([arrays[name] for name in normalisers])
-        losses = self._family.losses(self.network, arrays | dict(zip(normalisers, totals, strict=True)))
+        losses = self._family.losses(self.network, arrays | dict(zip(normalisers, totals, strict=True)), choose)
         gradients = jt.grad(sum(losses.values()), list(self._trainable.values()))
         gradients = distributed.sum_over_ranks(gradients)
         terms = distributed.sum_over_ranks(list(losses.values()))

@@ -10,10 +10,12 @@ from mindspore import ops as F
 
 from common.array import namespace
 from common.config import Settings
+from common.errors import UserError
 from common.families import family_of
 from common.observing import Observer, Unobserved
 from common.results import Instances
 from common.training.batches import stays_on_host
+from common.training.choices import Choose, choose_own
 from common.weights import check_fit
 from mindspore_impl import device as devices
 from mindspore_impl import distributed
@@ -26,10 +28,20 @@ _CANONICAL = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", 
 
 
 class Learner:
+    """A model's network and optimizer on a device.
+
+    dtype: the precision of all that is computed, which is float32 here; float64 is refused.
+    """
+
     framework = "mindspore"
 
-    def __init__(self, settings: Settings, device: str = "auto", training: bool = False):
+    def __init__(self, settings: Settings, device: str = "auto", training: bool = False, dtype: str = "float32"):
+        if dtype != "float32":
+            raise UserError(
+                f"{dtype}: this project's networks in MindSpore compute in float32; PyTorch's do in float64, too"
+            )
         self.settings = settings
+        self.dtype = dtype
         self._family = family_of(settings)
         self._device = devices.select(device)
         self.rank, self.world = distributed.start()
@@ -67,14 +79,17 @@ class Learner:
     def load_optimizer_state(self, state: dict[str, np.ndarray]) -> None:
         self._optimizer.load_state(state)
 
-    def train_step(self, batch: dict[str, np.ndarray], learning_rate: float) -> dict[str, float]:
+    def train_step(
+        self, batch: dict[str, np.ndarray], learning_rate: float, choose: Choose = choose_own
+    ) -> dict[str, float]:
         """One update on this rank's share of a batch; the losses are those of the whole batch.
 
+        choose: says with what the step goes on where it chooses from rounded numbers.
         Where one of them, or the gradient, is not finite nothing is changed: parameters, statistics and the optimizer's
         memory stay. The gradient stands among the losses then: not every framework's ReLU lets a NaN through to them.
         """
         before = [statistic.asnumpy().copy() for statistic in self._statistics]
-        losses, gradients = self._backward(batch)
+        losses, gradients = self._backward(batch, choose)
         norm = F.sqrt(F.stack([F.square(gradient).sum() for gradient in gradients]).sum())
         if not math.isfinite(norm.item()):
             losses["gradient"] = norm.item()
@@ -87,9 +102,14 @@ class Learner:
         self._optimizer.step(gradients, learning_rate)
         return losses
 
-    def gradients(self, batch: dict[str, np.ndarray]) -> tuple[dict[str, float], dict[str, np.ndarray]]:
-        """The losses, and the gradient of their sum by parameter name; nothing is updated."""
-        losses, gradients = self._backward(batch)
+    def gradients(
+        self, batch: dict[str, np.ndarray], choose: Choose = choose_own
+    ) -> tuple[dict[str, float], dict[str, np.ndarray]]:
+        """The losses, and the gradient of their sum by parameter name; nothing is updated.
+
+        choose: as in `train_step`.
+        """
+        losses, gradients = self._backward(batch, choose)
         return losses, {name: g.asnumpy().copy() for name, g in zip(self._trainable, gradients, strict=True)}
 
     def sum_over_ranks(self, array: np.ndarray) -> np.ndarray:
@@ -120,7 +140,7 @@ class Learner:
             outputs |= {f"grad.{name}": value for name, value in by_name.items()}
         return outputs
 
-    def _backward(self, batch: dict[str, np.ndarray]) -> tuple[dict[str, float], tuple[Tensor, ...]]:
+    def _backward(self, batch: dict[str, np.ndarray], choose: Choose) -> tuple[dict[str, float], tuple[Tensor, ...]]:
         self.network.set_train()
         arrays = {name: value if stays_on_host(name) else Tensor(np.asarray(value)) for name, value in batch.items()}
         normalisers = [name for name in arrays if name.startswith("normaliser.")]
@@ -128,7 +148,7 @@ class Learner:
         arrays |= dict(zip(normalisers, totals, strict=True))
 
         def total_and_terms(arrays: dict) -> tuple[Tensor, dict[str, Tensor]]:
-            terms = self._family.losses(self.network, arrays)
+            terms = self._family.losses(self.network, arrays, choose)
             return F.stack(list(terms.values())).sum(), terms
 
         differentiated = ms.value_and_grad(total_and_terms, None, list(self._trainable.values()), has_aux=True)

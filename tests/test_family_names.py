@@ -34,8 +34,17 @@ def test_the_unnamed_familys_networks_mirror_each_other(wing):
     assert public(other) == public(torch)
 
 
-# Where a family's name may stand in code, {} being the name.
-ROOMS = ("common/families/{}/*", "*_impl/{}.py", "weights_convert/families/{}*", "weights_convert/upstreams/*")
+# Where a family's name may stand in code, {} being the name: its own files, and those of an original, one a file; the
+# demo has a model of its own, and one file measures a model of torchvision beside ours.
+ROOMS = (
+    "common/families/{}/*",
+    "*_impl/{}.py",
+    "weights_convert/families/{}*",
+    "weights_convert/upstreams/[a-z]*.py",
+    "common/commands/originals/[a-z]*.py",
+    "benchmarks/demo.py",
+    "benchmarks/gpu/beside_torchvision.py",
+)
 
 
 def names_in_code(tree: ast.Module) -> Iterator[tuple[int, str]]:

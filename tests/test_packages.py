@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from common.data.shapes import write_shapes
-from common.packages import MissingPackage, needed
+from common.packages import MissingPackage, import_package
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("supervision", "tensorboardX", "faster_coco_eval")
@@ -74,5 +74,5 @@ def test_what_a_package_itself_lacks_is_not_hidden(tmp_path, monkeypatch):
     (tmp_path / "half_there.py").write_text("import no_such_module\n")
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(ModuleNotFoundError, match="no_such_module") as caught:
-        needed("half_there", "half-there", "this")
+        import_package("half_there", "half-there", "this")
     assert not isinstance(caught.value, MissingPackage)

@@ -13,6 +13,7 @@ from common.families import family_of
 from common.observing import Observer, Unobserved
 from common.results import Instances
 from common.training.batches import stays_on_host
+from common.training.choices import Choose, choose_own
 from common.training.schedules import rate_and_decay
 from common.weights import check_fit
 from torch_impl import device as devices
@@ -22,10 +23,16 @@ from torch_impl.observing import observed
 
 
 class Learner:
+    """A model's network and optimizer on a device.
+
+    dtype: the precision of parameters, inputs and all that is computed from them: float32, or float64 as a reference.
+    """
+
     framework = "torch"
 
-    def __init__(self, settings: Settings, device: str = "auto", training: bool = False):
+    def __init__(self, settings: Settings, device: str = "auto", training: bool = False, dtype: str = "float32"):
         self.settings = settings
+        self.dtype = dtype
         self._family = family_of(settings)
         self.rank, self.world = distributed.start()
         self._device = devices.select(device)
@@ -33,7 +40,7 @@ class Learner:
         per_device = settings.schedule.batch_size // self.world
         frozen_norm = not training or settings.network.freezes_norm(per_device)
         network = _network_class(settings.family, self._family.network)(settings, frozen_norm)
-        self.network = network.to(self._device, memory_format=torch.channels_last)
+        self.network = network.to(self._device, getattr(torch, dtype), memory_format=torch.channels_last)
         self.network.train(training)
         self._state = dict(self.network.named_parameters()) | dict(self.network.named_buffers())
         self._trainable = {name: p for name, p in self.network.named_parameters() if p.requires_grad}
@@ -77,14 +84,17 @@ class Learner:
                 memory = memory.to(self._device, memory_format=torch.preserve_format).clone()
             self._optimizer.state[parameter][quantity] = memory
 
-    def train_step(self, batch: dict[str, np.ndarray], learning_rate: float) -> dict[str, float]:
+    def train_step(
+        self, batch: dict[str, np.ndarray], learning_rate: float, choose: Choose = choose_own
+    ) -> dict[str, float]:
         """One update on this rank's share of a batch; the losses are those of the whole batch.
 
+        choose: says with what the step goes on where it chooses from rounded numbers.
         Where one of them, or the gradient, is not finite nothing is changed: parameters, statistics and the optimizer's
         memory stay. The gradient stands among the losses then: not every framework's ReLU lets a NaN through to them.
         """
         before = [statistic.clone() for statistic in self._statistics]
-        losses = self._backward(batch)
+        losses = self._backward(batch, choose)
         limit = self.settings.schedule.clip_norm
         # Without a limit the gradients stay as they are; this way to their norm is in every release of PyTorch.
         norm = nn.utils.clip_grad_norm_(self._trainable.values(), math.inf if limit is None else limit)
@@ -99,9 +109,14 @@ class Learner:
         self._optimizer.step()
         return losses
 
-    def gradients(self, batch: dict[str, np.ndarray]) -> tuple[dict[str, float], dict[str, np.ndarray]]:
-        """The losses, and the gradient of their sum by parameter name; nothing is updated."""
-        losses = self._backward(batch)
+    def gradients(
+        self, batch: dict[str, np.ndarray], choose: Choose = choose_own
+    ) -> tuple[dict[str, float], dict[str, np.ndarray]]:
+        """The losses, and the gradient of their sum by parameter name; nothing is updated.
+
+        choose: as in `train_step`.
+        """
+        losses = self._backward(batch, choose)
         return losses, {name: p.grad.detach().cpu().numpy().copy() for name, p in self._trainable.items()}
 
     def sum_over_ranks(self, array: np.ndarray) -> np.ndarray:
@@ -111,6 +126,7 @@ class Learner:
     def predict(self, inputs: dict[str, np.ndarray], score_threshold: float = 0.0) -> list[Instances]:
         """A batch for prediction, as `common.data.samples` has it -> of each image its instances, in its own pixels."""
         self.network.eval()
+        inputs = self._in_own_precision(inputs)
         with torch.inference_mode():
             return self._family.predict(self.network, self._image(inputs["image"]), inputs, score_threshold)
 
@@ -124,6 +140,7 @@ class Learner:
         gradients in training mode.
         """
         self.network.eval()
+        inputs = self._in_own_precision(inputs)
         with torch.inference_mode(), unfolded(), observed(self.network, observer or Unobserved()):
             stages = self._family.stages(self.network, self._image(inputs["image"]), inputs)
             outputs = {name: namespace(value).to_numpy(value) for name, value in stages.items()}
@@ -133,11 +150,18 @@ class Learner:
             outputs |= {f"grad.{name}": value for name, value in by_name.items()}
         return outputs
 
+    def _in_own_precision(self, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The arrays, those of float32 in the learner's own precision."""
+        if self.dtype == "float32":
+            return arrays
+        return {name: x.astype(self.dtype) if x.dtype == np.float32 else x for name, x in arrays.items()}
+
     def _image(self, images: np.ndarray) -> Tensor:
         return torch.from_numpy(images).to(self._device, memory_format=torch.channels_last)
 
-    def _backward(self, batch: dict[str, np.ndarray]) -> dict[str, float]:
+    def _backward(self, batch: dict[str, np.ndarray], choose: Choose) -> dict[str, float]:
         self.network.train()
+        batch = self._in_own_precision(batch)
         self.network.zero_grad(set_to_none=True)
         arrays = {
             name: value if stays_on_host(name) else torch.from_numpy(np.asarray(value)).to(self._device)
@@ -146,7 +170,7 @@ class Learner:
         arrays["image"] = self._image(batch["image"])
         normalisers = [name for name in arrays if name.startswith("normaliser.")]
         totals = distributed.sum_over_ranks([arrays[name] for name in normalisers])
-        losses = self._family.losses(self.network, arrays | dict(zip(normalisers, totals, strict=True)))
+        losses = self._family.losses(self.network, arrays | dict(zip(normalisers, totals, strict=True)), choose)
         torch.stack(list(losses.values())).sum().backward()
         for parameter in self._trainable.values():
             if parameter.grad is None:

@@ -23,7 +23,7 @@ def run(job: Job, report: Report) -> None:
         raise UserError(f"torchvision does not load: {error}") from None
 
     device = devices.select(job.device)
-    ours = Model(MODEL, job.device, job.small)
+    ours = Model(MODEL, job.device)
     theirs = maskrcnn_resnet50_fpn(weights=None, weights_backbone=None, num_classes=ours.settings.num_classes + 1)
     state = formats()["torchvision"].write(ours.weights, ours.settings, "ours")
     missing = theirs.load_state_dict({name: torch.from_numpy(np.array(x)) for name, x in state.items()}, strict=False)

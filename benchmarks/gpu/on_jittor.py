@@ -4,13 +4,13 @@ import importlib.util
 import shutil
 import time
 
-from benchmarks.gpu.parts import SEED, Job, tiny
+from benchmarks.gpu.parts import SEED, Job
 from benchmarks.gpu.report import Report
+from benchmarks.models import first_models, tiny_model
 from common.errors import UserError
 from common.models import load_settings
 
-MODELS = ("yolact_resnet50", "mask_rcnn_r50_fpn", "pose2seg")
-CASES = ("yolact_tiny", "mask_rcnn_tiny", "pose2seg_tiny", "roi_align", "yolact_loss")
+CASES = ("*_tiny", "roi_align", "*_loss")  # the folders of golden cases
 REPETITIONS = 5
 
 
@@ -25,9 +25,9 @@ def run(job: Job, report: Report) -> None:
     devices.select(job.device)
     with report.attempt("golden cases"):
         _goldens(job, report)
-    for name in MODELS:
+    for name in first_models():
         with report.attempt(f"speed of {name}"):
-            _speed(tiny(name) if job.small else name, job, report)
+            _speed(tiny_model(name) if job.small else name, job, report)
 
 
 def _goldens(job: Job, report: Report) -> None:
@@ -37,7 +37,8 @@ def _goldens(job: Job, report: Report) -> None:
     from tests.goldens import golden, runner
 
     folder = golden.Path(golden.__file__).parent
-    for case in [folder / name for name in CASES[: 1 if job.small else None]]:
+    cases = [case for name in CASES for case in sorted(folder.glob(name))]
+    for case in cases[: 1 if job.small else None]:
         with report.attempt(case.name):
             work = job.folder / case.name
             work.mkdir()
@@ -51,14 +52,14 @@ def _goldens(job: Job, report: Report) -> None:
 def _speed(name: str, job: Job, report: Report) -> None:
     import jittor as jt
 
-    from benchmarks.speed import made_up
+    from benchmarks.speed.made_up import make_inputs, make_weights
+    from common.data.made_up import IMAGE_SIZE
     from jittor_impl.learner import Learner
 
     settings = load_settings(name)
-    family = importlib.import_module(f"benchmarks.speed.{settings.family}")
     learner = Learner(settings, job.device)
-    learner.load_weights(family.make_work(settings, SEED).weights(learner.shapes()))
-    inputs = family.inputs(settings, 1, SEED)
+    learner.load_weights(make_weights(learner.shapes(), settings, SEED))
+    inputs = make_inputs(settings, 1, SEED)
     times = []
     for _ in range(2 + REPETITIONS):
         jt.sync_all(True)
@@ -67,4 +68,4 @@ def _speed(name: str, job: Job, report: Report) -> None:
         jt.sync_all(True)
         times.append(1e3 * (time.perf_counter() - began))
     row = {"first_ms": round(times[0]), "ms": round(sorted(times[2:])[REPETITIONS // 2], 1)}
-    report.add("speed in Jittor", model=name, task=f"whole inference of {made_up.IMAGE_SIZE}", **row)
+    report.add("speed in Jittor", model=name, task=f"whole inference of {IMAGE_SIZE}", **row)

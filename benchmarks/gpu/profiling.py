@@ -8,9 +8,10 @@ from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.gpu.models import Model
-from benchmarks.gpu.parts import MEASURED, Job, tiny
+from benchmarks.gpu.parts import Job
 from benchmarks.gpu.report import Report
 from benchmarks.gpu.timing import allow_tf32
+from benchmarks.models import default_models, tiny_model
 from torch_impl import device as devices
 
 LONGEST = 10
@@ -19,8 +20,8 @@ LONGEST = 10
 def run(job: Job, report: Report) -> None:
     device = devices.select(job.device)
     allow_tf32(True)  # as PyTorch's convolutions are set by themselves
-    for name in MEASURED:
-        model = Model(tiny(name) if job.small else name, job.device, job.small)
+    for name in default_models():
+        model = Model(tiny_model(name) if job.small else name, job.device)
         with report.attempt(name):
             learner, inputs = model.learner(), model.inputs(1)
             _profile(name, "inference", lambda learner=learner, inputs=inputs: learner.predict(inputs), device, report)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.demo import MODEL
 from benchmarks.gpu.parts import Job
 from benchmarks.gpu.report import Report
 from common.data.shapes import write_shapes
@@ -27,7 +28,7 @@ def run(job: Job, report: Report) -> None:
     _finish(_start(job, data, killed, steps, "--resume"))
     expected, found = _losses(whole), _losses(killed)
     both = expected.keys() & found.keys()
-    apart = np.max(
+    farthest = np.max(
         [
             abs(found[step][term] - value) / max(1.0, abs(value))
             for step in both
@@ -35,15 +36,15 @@ def run(job: Job, report: Report) -> None:
         ]
     )
     equal = sum(found[step] == expected[step] for step in both)
-    report.add("killed and resumed", steps=steps, killed_at=reached, equal_to_the_bit=equal, farthest=f"{apart:.1e}")
+    report.add("killed and resumed", steps=steps, killed_at=reached, equal_to_the_bit=equal, farthest=f"{farthest:.1e}")
     report.check("killed and resumed: steps that are missing", len(set(expected) ^ set(found)), 0)
     # A GPU's sums have no fixed order.
-    report.check("killed and resumed: losses", apart, 1e-3)
+    report.check("killed and resumed: losses", farthest, 1e-3)
 
 
 def _start(job: Job, data: Path, output: Path, steps: int, *more: str) -> subprocess.Popen:
     # Norms stand still with so few images; at this rate rounding, in any order on a GPU, stays small in all steps.
-    arguments = ["yolact_tiny", "--data", data, "--output", output, "--iterations", steps, "--workers", 1, *more]
+    arguments = [MODEL, "--data", data, "--output", output, "--iterations", steps, "--workers", 1, *more]
     overrides = ["batch_size=4", "log_every=1", "checkpoint_every=4", "warmup_iterations=0", "learning_rate=5e-5"]
     command = [sys.executable, "-m", "torch_impl.train", *map(str, arguments), "--device", job.device, "--skip-test"]
     command += [f"schedule.{override}" for override in overrides]
@@ -51,7 +52,7 @@ def _start(job: Job, data: Path, output: Path, steps: int, *more: str) -> subpro
 
 
 def _kill_on_the_way(process: subprocess.Popen, output: Path, goal: int) -> int:
-    """Kills a run once it has logged `goal` steps; -> how many it had logged."""
+    """Kills a run once it has logged `goal` steps -> how many it had logged."""
     until = time.monotonic() + PATIENCE
     while len(_losses(output)) < goal and process.poll() is None and time.monotonic() < until:
         time.sleep(0.01)

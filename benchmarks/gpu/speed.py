@@ -6,11 +6,11 @@ from typing import Any
 import torch
 
 from benchmarks.gpu.models import Model
-from benchmarks.gpu.parts import Job, tiny
+from benchmarks.gpu.parts import Job
 from benchmarks.gpu.report import Report
 from benchmarks.gpu.timing import allow_tf32, timed
-from common.families.mask_rcnn.masks import paste_binary
-from common.families.yolact.masks import resize_binary
+from benchmarks.models import tiny_model
+from common.families import family_of
 from common.results import Instances
 from torch_impl import device as devices
 
@@ -18,15 +18,15 @@ BATCHES = (1, 8)
 
 
 def run(job: Job, report: Report) -> None:
-    name = tiny(job.subject) if job.small else job.subject
+    name = tiny_model(job.subject) if job.small else job.subject
     device = devices.select(job.device)
-    model = Model(name, job.device, job.small)
+    model = Model(name, job.device)
     for images in (1, 2) if job.small else BATCHES:
         with report.attempt(f"inference, batch {images}"):
             inputs = model.inputs(images)
             found = _measure(inference(model.learner(images), inputs), name, images, device, report)
             if images == 1:
-                _masks_alone(found[0], model, name, report)
+                _measure_masks(found[0], model, name, report)
         with report.attempt(f"training, batch {images}"):
             trained, batch = model.learner(images, training=True), model.batch(images)
             # With rate 0 the weights stay what they are, at the same cost.
@@ -37,34 +37,30 @@ def run(job: Job, report: Report) -> None:
 
 def inference(learner: Any, inputs: dict[str, Any]) -> dict[str, Callable[[], Any]]:
     """The network up to where the host has a part, and the whole inference from prepared images to masks."""
-    image = learner._image(inputs["image"])
-    network = learner.network.features if learner.settings.family == "pose2seg" else learner.network
+    family_speed = family_of(learner.settings).speed
+    image = torch.from_numpy(inputs["image"]).to(learner.device, memory_format=torch.channels_last)
 
     def forward() -> Any:
         with torch.inference_mode():
-            return network(image)
+            return family_speed.forward(learner.network, image)
 
     learner.network.eval()
-    name = "the features alone" if learner.settings.family == "pose2seg" else "the network alone"
-    return {name: forward, "whole inference": lambda: learner.predict(inputs)}
+    return {family_speed.forward_title: forward, "whole inference": lambda: learner.predict(inputs)}
 
 
-def _masks_alone(found: Instances, model: Model, name: str, report: Report) -> None:
-    """What of an inference the host spends on bringing an image's masks to its size."""
-    if model.settings.family == "pose2seg":
+def _measure_masks(found: Instances, model: Model, name: str, report: Report) -> None:
+    """Measures the part of an inference in which the host brings an image's masks to its size."""
+    paste_masks = family_of(model.settings).speed.paste_masks
+    if paste_masks is None:
         return
-    if model.settings.family == "yolact":
-        call = lambda: resize_binary(found.probabilities, found.image_size)  # noqa: E731
-    else:
-        placed = found.probabilities, found.probability_boxes, found.image_size, model.settings.convention
-        call = lambda: paste_binary(*placed)  # noqa: E731
     height, width = found.image_size
-    figures = {"masks": len(found), "size": f"{height} x {width}", "ms": timed(call, "cpu", seconds=0.3).milliseconds}
+    milliseconds = timed(lambda: paste_masks(found, model.settings), "cpu", seconds=0.3).milliseconds
+    figures = {"masks": len(found), "size": f"{height} x {width}", "ms": milliseconds}
     report.add("masks brought to the image's size on the host", model=name, **figures)
 
 
 def _measure(tasks: dict[str, Callable], name: str, images: int, device: str, report: Report) -> Any:
-    """Adds the tasks' times; -> what the last one answered."""
+    """Adds the tasks' times to the report -> the last task's answer."""
     for task, call in tasks.items():
         for precision in ("fp32", "tf32"):
             allow_tf32(precision == "tf32")

@@ -12,8 +12,10 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from benchmarks.frameworks import FRAMEWORKS, chosen_frameworks
+from benchmarks.models import default_models
 from benchmarks.parity import report
 from benchmarks.parity.against import run_against
 from benchmarks.parity.case import WEIGHTS
@@ -25,8 +27,6 @@ from common.errors import UserError, run_command
 from common.frameworks import MissingFramework
 from common.models import load_settings
 from weights_convert import open_weights
-
-MODELS = ("yolact_resnet50", "yolact_plus_resnet50", "mask_rcnn_r50_fpn", "pose2seg")
 
 EXAMPLES = """
 examples:
@@ -42,11 +42,11 @@ def main() -> None:
     arguments = _arguments()
     if arguments.reference:
         sys.exit(run_against(arguments.reference, arguments.against, arguments.output))
-    codes = [_one_model(model, arguments) for model in arguments.models or MODELS]
+    codes = [_compare_model(model, arguments) for model in arguments.models or default_models()]
     sys.exit(max(codes))
 
 
-def _one_model(model: str, arguments: argparse.Namespace) -> int:
+def _compare_model(model: str, arguments: argparse.Namespace) -> int:
     settings = load_settings(model)
     with tempfile.TemporaryDirectory(prefix="parity-") as temporary:
         folder = Path(temporary)
@@ -58,14 +58,14 @@ def _one_model(model: str, arguments: argparse.Namespace) -> int:
         prepare(folder, settings, arguments.batch_size, arguments.data, seed=arguments.seed)
         output = arguments.output and arguments.output / settings.model
         if arguments.against:
-            return _against(folder, arguments.against, output)
-        runs = [_in_a_process("record", REFERENCE, folder, arguments.gates)]
+            return _run_against_port(folder, arguments.against, output)
+        runs = [_run_in_process("record", REFERENCE, folder, arguments.gates)]
         if runs[0].not_run:
             raise UserError(f"there is no reference without PyTorch: {runs[0].not_run}")
         for framework in arguments.frameworks:
             if framework != REFERENCE:
                 print(f"{settings.model}: {framework}", file=sys.stderr, flush=True)
-                runs.append(_compared(framework, folder, arguments.gates))
+                runs.append(_compare(framework, folder, arguments.gates))
         print(report.table(runs))
         if output:
             report.write_json(output / "parity.json", runs)
@@ -73,18 +73,18 @@ def _one_model(model: str, arguments: argparse.Namespace) -> int:
         return 0 if report.passed(runs) else 1
 
 
-def _compared(framework: str, folder: Path, gates: list[int]) -> Run:
-    """A wing's run; when it departs somewhere within a module, the reference writes its inner layers for it."""
-    run = _in_a_process("compare", framework, folder, gates)
+def _compare(framework: str, folder: Path, gates: list[int]) -> Run:
+    """Compares a wing; where it departs within a module, the reference writes its inner layers before a second try."""
+    run = _run_in_process("compare", framework, folder, gates)
     if run is not None:
         return run
     print(f"{framework} departs: writing the reference's inner layers", file=sys.stderr, flush=True)
     _run_worker("record", REFERENCE, folder, [1], "--everything")
-    return _in_a_process("compare", framework, folder, gates)
+    return _run_in_process("compare", framework, folder, gates)
 
 
-def _in_a_process(task: str, framework: str, folder: Path, gates: list[int]) -> Run | None:
-    """A framework's run; None where it needs more of the reference than was written."""
+def _run_in_process(task: str, framework: str, folder: Path, gates: list[int]) -> Run | None:
+    """Runs a framework's part in a process of its own; None where it needs more of the reference than was written."""
     run = Run(framework, REFERENCE)
     try:
         answer = _run_worker(task, framework, folder, gates)
@@ -93,13 +93,13 @@ def _in_a_process(task: str, framework: str, folder: Path, gates: list[int]) -> 
         return run
     if answer["not_recorded"]:
         return None
-    run.findings = [_finding(**values) for values in answer["findings"]]
+    run.findings = [_read_finding(**values) for values in answer["findings"]]
     run.seconds, run.peak_mib = answer["seconds"], answer["peak_mib"]
     return run
 
 
 def _run_worker(task: str, framework: str, folder: Path, gates: list[int], *options: str) -> dict:
-    """What the worker found; what it prints goes to the terminal."""
+    """Runs the worker and reads its answer; its output goes to the terminal."""
     command = [sys.executable, "-m", "benchmarks.parity.worker", task, framework, str(folder), *options, "--gates"]
     done = subprocess.run([*command, *map(str, gates)], stdout=sys.stderr, stderr=subprocess.PIPE, text=True)
     if done.returncode:
@@ -111,14 +111,18 @@ def _run_worker(task: str, framework: str, folder: Path, gates: list[int], *opti
     return json.loads((folder / f"{task}_{framework}.json").read_text())
 
 
-def _finding(difference: dict | None, tolerance: dict | None, **values) -> Finding:
+def _read_finding(difference: dict | None, tolerance: dict | None, **values: Any) -> Finding:
+    """A finding of its values as JSON has them."""
     return Finding(
         difference=difference and Difference(**difference), tolerance=tolerance and Tolerance(**tolerance), **values
     )
 
 
-def _against(folder: Path, dump: Path, output: Path) -> int:
-    """A user's own port of the model. The reference lies in `output` for good: the port is given its inputs."""
+def _run_against_port(folder: Path, dump: Path, output: Path) -> int:
+    """Holds a user's own port of the model against the reference -> the exit code.
+
+    The reference stays in `output`: the port is given its inputs.
+    """
     _run_worker("dump", REFERENCE, folder, [])
     output.mkdir(parents=True, exist_ok=True)
     for name in (WEIGHTS, weight_files.card_path(WEIGHTS).name):
@@ -140,7 +144,7 @@ def _arguments() -> argparse.Namespace:
         epilog=EXAMPLES.strip(),
     )
     add = parser.add_argument
-    add("models", nargs="*", metavar="MODEL", help=f"default: {' '.join(MODELS)}")
+    add("models", nargs="*", metavar="MODEL", help=f"default: {' '.join(default_models())}")
     add("--weights", type=Path, metavar="FILE", help="of any known format; otherwise they are drawn")
     add(
         "--frameworks",

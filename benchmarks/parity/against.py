@@ -19,7 +19,7 @@ SAME_INPUT = 1e-6  # relative; room for an input that has been through another p
 
 
 def run_against(reference: Path, other: Path, output: Path | None = None) -> int:
-    """Prints how the arrays were matched and what was found; the exit code."""
+    """Prints how the arrays were matched and what was found -> the exit code."""
     run, matches = compare_dumps(reference, other)
     print(describe_matches(matches), table([run]), sep="\n\n", flush=True)
     if output is not None:
@@ -36,7 +36,7 @@ class _Reference:
 
 
 def compare_dumps(reference: Path, other: Path) -> tuple[Run, list[Match]]:
-    """What became of every layer, in the reference's order, and how each was matched.
+    """Compares every layer, in the reference's order -> the findings, and how each layer was matched.
 
     The first layer that departs is the cause; those after it were given its values and are consequences.
     """
@@ -119,10 +119,11 @@ def _check_inputs(ours: Dump, theirs: Dump, names: dict[str, str]) -> None:
         _check_finite(theirs, given, other)
         found = difference(reference, other, SAME_INPUT)
         if found.largest > SAME_INPUT:
-            how = pattern(reference, other)
+            departure = pattern(reference, other)
             raise UserError(
                 f"{theirs.path}: input {given!r} is not the reference's, from which it differs by up to "
-                f"{found.largest:.2g} of the largest value ({how.name}: {how.detail}); inputs.npz has what it was given"
+                f"{found.largest:.2g} of the largest value ({departure.name}: {departure.detail}); "
+                "inputs.npz has what it was given"
             )
 
 

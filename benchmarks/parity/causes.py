@@ -1,4 +1,12 @@
-"""What usually causes a departure, as porting has shown: by pattern, kind and name. A hint, never a proof."""
+"""The usual causes of a departure by pattern, kind and name, as porting has shown them: hints, never a proof.
+
+Those of a family's own modules and stages stand in its record.
+"""
+
+from functools import cache
+
+from common.families import family_records
+from common.families.parity import UsualCauses
 
 # By a module's class or another kind of finding, then by pattern; "" stands for any.
 CAUSES = {
@@ -45,15 +53,6 @@ CAUSES = {
     "Upsample": {
         "": "align_corners, the half pixel, or a size that is rounded otherwise",
         "border": "align_corners, or how a pixel beyond the border is read",
-    },
-    "ProtoNet": {
-        "": "the resize (align_corners), or an activation before it or at the end",
-    },
-    "PredictionHead": {
-        "": "the order in which anchors and their numbers are flattened: channels have to go last first",
-    },
-    "MaskIoUNet": {
-        "": "the threshold of its input, the padding, or the activation before the maximum",
     },
     "preprocessing": {
         "": "how the picture is resized: the interpolation, its rounding or the half pixel",
@@ -107,7 +106,7 @@ CAUSES = {
         "scale": "the momentum that has the learning rate in it, or is dampened",
     },
     "choice": {
-        "": "suppression: its threshold, the order of equal scores, or the number kept of each map",
+        "": "a threshold, such as suppression's, the order of equal scores, or the number kept",
     },
     "result": {
         "": "suppression: its threshold, the order of equal scores, or the number kept",
@@ -117,11 +116,6 @@ CAUSES = {
 
 # The same by the last part of a name, of what is no module.
 NAMED = {
-    "priors": {
-        "shift by channel": "the anchors' centre: half a step off",
-        "channels permuted": "the order of anchors: rows, columns, sizes and aspect ratios",
-        "": "the anchors' rounding (floor for round), their centre (half a step), or a size of another picture",
-    },
     "running_var": {
         "scale": "the biased variance for the unbiased, or the norm's momentum read the other way",
         "": "the norm's momentum read the other way, a biased variance, or a statistic never updated",
@@ -147,10 +141,6 @@ NAMED = {
     "scores": {
         "": "the order of detections, or a softmax where the reference has a sigmoid",
     },
-    "proposals": {
-        "": "the box coder: its weights, the last pixel counted with (+1), clipping, or the anchors",
-        "shift by channel": "the last pixel counted with (+1) in width and height",
-    },
     "detections": {
         "": "a threshold, the suppression, or the number kept",
     },
@@ -158,11 +148,22 @@ NAMED = {
 
 
 def usual_cause(pattern: str, kind: str, name: str) -> str:
-    """One line: what is said of this pattern, at best in this place; else what is said of the place."""
-    part = name.rsplit(".", 1)[-1].split("@", 1)[0]  # running_var of backbone.bn1.running_var, trunk of head.trunk@2
+    """One line: what usually causes this pattern, in this place if that is known; else what is usual for the place."""
+    by_class, by_name = _all_causes()
+    last = name.rsplit(".", 1)[-1].split("@", 1)[0]  # running_var of backbone.bn1.running_var, trunk of head.trunk@2
     # A class may be another's by name: BatchNorm's causes serve BatchNorm2d, and FrozenBatchNorm after its own.
-    kinds = sorted((known for known in CAUSES if known and known in kind), key=len, reverse=True)
-    named = NAMED.get(part, {}) if kind.islower() else {}
-    places = [named, *(CAUSES[known] for known in kinds), CAUSES[""]]
-    key = pattern if any(pattern in place for place in places) else ""
-    return "usually " + next(place[key] for place in places if key in place)
+    kinds = sorted((known for known in by_class if known and known in kind), key=len, reverse=True)
+    named = by_name.get(name, by_name.get(last, {})) if kind.islower() else {}
+    tables = [named, *(by_class[known] for known in kinds), by_class[""]]
+    key = pattern if any(pattern in table for table in tables) else ""
+    return "usually " + next(table[key] for table in tables if key in table)
+
+
+@cache
+def _all_causes() -> tuple[dict[str, UsualCauses], dict[str, UsualCauses]]:
+    """The causes by class and by name, with those of every family."""
+    by_class, by_name = dict(CAUSES), dict(NAMED)
+    for family in family_records():
+        by_class |= family.parity.causes_by_class
+        by_name |= family.parity.causes_by_name
+    return by_class, by_name

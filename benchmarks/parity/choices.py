@@ -1,99 +1,139 @@
-"""What a training step chooses: the proposals of a two-stage model.
+"""What a training step chooses from rounded numbers, such as the proposals of a two-stage model.
 
-A score or an overlap that is rounded otherwise takes in one proposal and leaves out another, and whole rows of the
-losses come and go with it; no tolerance for numbers would tell that from a fault. So a wing's own choice in the first
-step is held against the reference's by itself, and each step goes on with what the reference chose in it.
+A score or an overlap that is rounded otherwise takes in one row and leaves out another, and whole rows of the losses
+come and go with it; no tolerance for numbers would tell that from a fault. So a wing's own choice in the first step is
+compared with the reference's by itself, and each step goes on with what the reference chose in it.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from benchmarks.parity.case import Arrays
 from benchmarks.parity.finding import Finding
 from benchmarks.parity.judge import Tolerances, judge
-from common.families.mask_rcnn import training
-from common.families.mask_rcnn.proposals import Proposals
+from common.array import Array, namespace
 from common.files import atomic_path
+from common.training.choices import Choice, Choose
 
 GATE = 2
-NUMBER = "number of equal proposals"
-OTHERS = 0.02  # of the proposals may be others
+OTHERS = 0.02  # the share of a choice's rows that may be others
+Pairs = dict[str, tuple[np.ndarray, np.ndarray]]  # the reference's array and the own one
 
 
 class Choices:
-    """Writes what is chosen, or holds it against what was written and hands that over."""
+    """The choices of the reference's steps, in a case's folder, and a wing's own choices in its first step.
 
-    def __init__(self, folder: Path, hands_over: bool):
-        self._folder, self._hands_over = folder, hands_over
-        self._first: tuple[list[Proposals], list[Proposals]] | None = None  # the reference's, and the own ones
+    row_keys: by a choice's name the field that tells its rows apart; see `common.families.parity.Parity`.
+    """
 
-    @contextmanager
-    def of(self, part: str) -> Iterator[None]:
-        """While a step computes; `part` tells the steps apart."""
-        right = training.propose
-        path = self._folder / f"proposals_{part}.npz"
+    def __init__(self, folder: Path, row_keys: Mapping[str, str]):
+        self._folder, self._row_keys = folder, row_keys
+        self._first: dict[str, tuple[list[Arrays], list[Arrays]]] = {}  # the reference's and the own ones, by name
 
-        def propose(*given) -> list[Proposals]:
-            own = right(*given)
-            if not self._hands_over:
-                _write(path, own)
-                return own
-            recorded = _read(path)
-            self._first = self._first or (recorded, own)
+    def recording(self, part: str) -> Choose:
+        """For the reference: writes what a step chooses, which goes on with it. part: tells the steps apart."""
+
+        def choose(name: str, own: Choice) -> Choice:
+            arrays = {f"{image}.{field}": x for image, each in enumerate(_arrays(own)) for field, x in each.items()}
+            with atomic_path(self._path(name, part)) as path:
+                np.savez(path, **arrays)
+            return own
+
+        return choose
+
+    def handing_over(self, part: str) -> Choose:
+        """For every other: keeps what the first step chooses, and hands each step what the reference chose in it."""
+
+        def choose(name: str, own: Choice) -> Choice:
+            recorded = _read(self._path(name, part), own)
+            self._first.setdefault(name, (_arrays(recorded), _arrays(own)))
             return recorded
 
-        training.propose = propose
-        try:
-            yield
-        finally:
-            training.propose = right
+        return choose
 
     def measure(self, tolerances: Tolerances) -> None:
-        """The reference's error, as its float64 shows it."""
-        for name, (rounded, exact) in self._pairs().items():
-            tolerances.measure(Tolerances.key(GATE, name), exact, rounded)
+        """Keeps the reference's error, after its float64 has been handed the choices of its float32."""
+        for name in self._first:
+            for array, (rounded, exact) in self._pairs(name).items():
+                tolerances.measure(Tolerances.key(GATE, array), exact, rounded)
 
     def findings(self, tolerances: Tolerances) -> list[Finding]:
-        """The first step's proposals against the reference's; none where the model chooses nothing."""
+        """The first step's choices against the reference's; none where the model chooses nothing."""
         findings = []
-        for name, (reference, own) in self._pairs().items():
-            floor = (OTHERS, OTHERS) if name == NUMBER else (0.0, 0.0)
-            finding = judge(tolerances, GATE, name, "choice", reference, own, floor=floor)
-            if name == NUMBER and finding.passed and own != reference:
-                detail = f"{own[0]} of {reference[0]}; every step goes on with the reference's"
-                finding = replace(finding, detail=detail)
-            findings.append(finding)
+        for name in self._first:
+            for array, (reference, own) in self._pairs(name).items():
+                is_count = array == _count_name(name)
+                floor = (OTHERS, OTHERS) if is_count else (0.0, 0.0)
+                finding = judge(tolerances, GATE, array, "choice", reference, own, floor=floor)
+                if is_count and finding.passed and own != reference:
+                    detail = f"{own[0]} of {reference[0]}; every step goes on with the reference's"
+                    finding = replace(finding, detail=detail)
+                findings.append(finding)
         return findings
 
-    def _pairs(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-        """name -> the reference's and the own array: of the proposals that both have, by the anchor they come from."""
-        if self._first is None:
-            return {}
-        parts: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {"proposals": [], "proposal scores": []}
-        common = 0
-        for reference, own in zip(*self._first, strict=True):
-            _, rows, partners = np.intersect1d(reference.rows, own.rows, return_indices=True)
-            parts["proposals"].append((reference.boxes[rows], own.boxes[partners]))
-            parts["proposal scores"].append((reference.scores[rows], own.scores[partners]))
-            common += len(rows)
-        total = max(sum(len(each.rows) for each in whose) for whose in self._first)
-        pairs = {name: tuple(map(np.concatenate, zip(*found, strict=True))) for name, found in parts.items()}
-        return pairs | {NUMBER: (np.array([total]), np.array([common]))}
+    def _path(self, name: str, part: str) -> Path:
+        return self._folder / f"choice_{name}_{part}.npz"
+
+    def _pairs(self, name: str) -> Pairs:
+        reference, own = self._first[name]
+        if name in self._row_keys:
+            return _pair_by_key(name, reference, own, self._row_keys[name])
+        return {
+            f"{name}.{field}": tuple(
+                np.concatenate([np.atleast_1d(each[field]) for each in side]) for side in (reference, own)
+            )
+            for field in reference[0]
+        }
 
 
-def _write(path: Path, proposals: list[Proposals]) -> None:
-    arrays = {name: np.concatenate([getattr(each, name) for each in proposals]) for name in ("boxes", "scores", "rows")}
-    with atomic_path(path) as temporary:
-        np.savez(temporary, counts=[len(each.rows) for each in proposals], **arrays)
+def _pair_by_key(name: str, reference: list[Arrays], own: list[Arrays], key: str) -> Pairs:
+    """Each field of the rows whose keys both choices have, image by image, and how many rows these are.
+
+    reference, own: each image's arrays (rows, ...) by field.
+    """
+    pairs: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
+    common = 0
+    for of_reference, of_own in zip(reference, own, strict=True):
+        _, rows, partners = np.intersect1d(of_reference[key], of_own[key], return_indices=True)
+        common += len(rows)
+        for field in [field for field in of_reference if field != key]:
+            pairs.setdefault(f"{name}.{field}", []).append((of_reference[field][rows], of_own[field][partners]))
+    total = max(sum(len(each[key]) for each in side) for side in (reference, own))
+    found = {field: tuple(map(np.concatenate, zip(*found, strict=True))) for field, found in pairs.items()}
+    return found | {_count_name(name): (np.array([total]), np.array([common]))}
 
 
-def _read(path: Path) -> list[Proposals]:
+def _count_name(name: str) -> str:
+    return f"number of equal {name}"
+
+
+def _arrays(choice: Any) -> list[Arrays]:
+    """A dataclass of arrays, or a list of these -> the arrays of each by field, in NumPy."""
+    return [
+        {field.name: _to_numpy(getattr(each, field.name)) for field in fields(each)}
+        for each in (choice if isinstance(choice, list) else [choice])
+    ]
+
+
+def _read(path: Path, own: Choice) -> Choice:
+    """A choice that was written, in the structure and the framework of `own`."""
+    images = own if isinstance(own, list) else [own]
     with np.load(path) as stored:
-        arrays: Arrays = dict(stored)
-    ends = np.cumsum(arrays.pop("counts"))[:-1]
-    split = {name: np.split(array, ends) for name, array in arrays.items()}
-    return [Proposals(*each) for each in zip(split["boxes"], split["scores"], split["rows"], strict=True)]
+        read = [
+            replace(each, **{f.name: _as_in(stored[f"{image}.{f.name}"], getattr(each, f.name)) for f in fields(each)})
+            for image, each in enumerate(images)
+        ]
+    return read if isinstance(own, list) else read[0]
+
+
+def _to_numpy(array: Array) -> np.ndarray:
+    return array if isinstance(array, np.ndarray) else namespace(array).to_numpy(array)
+
+
+def _as_in(stored: np.ndarray, own: Array) -> Array:
+    """A stored array as an array of the framework that has `own`."""
+    return stored if isinstance(own, np.ndarray) else namespace(own).asarray(stored, like=own)

@@ -1,4 +1,4 @@
-"""What the gates find: one comparison each, and a framework's findings together."""
+"""A finding is one array compared with the reference's; a run has all findings of a framework."""
 
 from dataclasses import dataclass, field
 from typing import Literal
@@ -33,10 +33,10 @@ class Tolerance:
 class Finding:
     """One array held against the reference's.
 
-    name: the canonical path of what was compared: "preprocessing", "backbone.bn1", "input of proto_net.conv4",
+    name: the canonical path of the array: "preprocessing", "backbone.bn1", "input of proto_net.conv4",
         "head.trunk@2", "priors", "loss.S", "backbone.bn1.weight", "boxes".
     kind: the module's class, or "preprocessing", "input", "stage", "weight", "loss", "gradient", "update", "result".
-    step: of gate 4, the optimizer steps done.
+    step: in gate 4 the number of optimizer steps done.
     """
 
     gate: int
@@ -64,7 +64,8 @@ class Run:
     seconds: dict[str, float] = field(default_factory=dict)  # by what was done
     peak_mib: float = 0.0
 
-    def of(self, gate: int) -> list[Finding]:
+    def findings_of(self, gate: int) -> list[Finding]:
+        """The findings of one gate."""
         return [finding for finding in self.findings if finding.gate == gate]
 
     def failures(self, gate: int | None = None) -> list[Finding]:
@@ -72,6 +73,6 @@ class Run:
         return [finding for finding in self.findings if not finding.passed and gate in (None, finding.gate)]
 
     def first(self) -> Finding | None:
-        """The first cause; where none is told apart, the first that departs."""
+        """The first cause; where no cause is known, the first failure."""
         failures = self.failures()
         return next((finding for finding in failures if finding.role == "cause"), failures[0] if failures else None)

@@ -1,4 +1,4 @@
-"""Turning pairs of arrays into findings: measured tolerances, and what is said of an array that departs."""
+"""Pairs of arrays become findings, by tolerances that were measured."""
 
 import json
 from dataclasses import asdict, replace
@@ -35,11 +35,12 @@ class Tolerances:
         if key in self._measured:
             self._measured.setdefault(other, self._measured[key])
 
-    def of(self, key: str) -> Difference:
+    def get(self, key: str) -> Difference:
+        """The error that was measured under a key; none at all where nothing was."""
         return self._measured.get(key, NO_ERROR)
 
-    def elsewhere(self, gate: int, name: str, step: int | None) -> tuple[float, float]:
-        """The largest error, `largest` and `frobenius`, of what goes by the same last name, up to this step.
+    def largest_alike(self, gate: int, name: str, step: int | None) -> tuple[float, float]:
+        """The largest errors, `largest` and `frobenius`, of all values of the same last name, up to this step.
 
         A value near the kink of a ReLU falls on either side of it, and the gradients behind it leap. That meets one
         layer in one implementation and another in the next, so what it did somewhere may happen anywhere.
@@ -69,7 +70,7 @@ class Tolerances:
 
 
 def _leaf(name: str) -> str:
-    """What a value is, wherever it stands: "loss", " weight", "update bias", "momentum_buffer weight", ..."""
+    """A value's kind, wherever in the network it stands: "loss", " weight", "update bias", "momentum_buffer weight"."""
     if name.startswith("loss."):
         return "loss"
     what = "update" if name.startswith("update of ") else name.rpartition("/")[0]
@@ -87,29 +88,30 @@ def judge(
     step: int | None = None,
     floor: tuple[float, float] = (0.0, 0.0),
 ) -> Finding:
-    """One array held against the reference's; None where one of the two has no such array.
+    """Holds an array against the reference's; None stands for an array that one of the two does not have.
 
-    floor: what is allowed of `largest` and `frobenius` whatever was measured.
+    floor: what is allowed of `largest` and `frobenius`, whatever was measured.
     """
-    place = {"gate": gate, "name": name, "kind": kind, "mode": mode, "step": step}
+    identity = {"gate": gate, "name": name, "kind": kind, "mode": mode, "step": step}
     if reference is None or other is None:
         whose = "the reference has it and this has not" if other is None else "the reference has nothing like it"
-        return _departed(place, Pattern("missing", whose))
+        return _make_failure(identity, Pattern("missing", whose))
     reference, other = np.asarray(reference), np.asarray(other)
     if reference.shape != other.shape:
         detail = f"{other.shape} instead of {reference.shape}"
-        return _departed(place, Pattern("another shape", detail))
-    allowed = tolerance(tolerances.of(Tolerances.key(gate, name, mode, step)))
+        return _make_failure(identity, Pattern("another shape", detail))
+    allowed = tolerance(tolerances.get(Tolerances.key(gate, name, mode, step)))
     allowed = replace(allowed, largest=max(allowed.largest, floor[0]), frobenius=max(allowed.frobenius, floor[1]))
     found = difference(reference, other, allowed.largest)
     if holds(found, allowed):
-        return Finding(**place, passed=True, difference=found, tolerance=allowed)
-    return _departed(place, pattern(reference, other), found, allowed)
+        return Finding(**identity, passed=True, difference=found, tolerance=allowed)
+    return _make_failure(identity, pattern(reference, other), found, allowed)
 
 
-def _departed(
-    place: dict[str, Any], how: Pattern, found: Difference | None = None, allowed: Tolerance | None = None
+def _make_failure(
+    identity: dict[str, Any], departure: Pattern, found: Difference | None = None, allowed: Tolerance | None = None
 ) -> Finding:
-    cause = usual_cause(how.name, place["kind"], place["name"])
-    told = {"pattern": how.name, "detail": how.detail, "usual_cause": cause}
-    return Finding(**place, passed=False, difference=found, tolerance=allowed, **told)
+    """The finding of an array that departs; identity: the fields that say which array it is."""
+    cause = usual_cause(departure.name, identity["kind"], identity["name"])
+    facts = {"pattern": departure.name, "detail": departure.detail, "usual_cause": cause}
+    return Finding(**identity, passed=False, difference=found, tolerance=allowed, **facts)

@@ -1,4 +1,4 @@
-"""How an array departs from the reference's, told from the two arrays alone."""
+"""The pattern in which an array departs from the reference's, found from the two arrays alone."""
 
 import itertools
 from collections.abc import Iterator
@@ -116,7 +116,7 @@ def _not_finite(reference: np.ndarray, other: np.ndarray) -> Pattern | None:
         if bad.any():
             nans = int(np.isnan(array).sum())
             counts = f"{nans} NaN and {int(bad.sum()) - nans} infinite of {array.size}{whose}"
-            return Pattern("not finite", f"{counts}, the first at {_place(int(bad.argmax()), array)}")
+            return Pattern("not finite", f"{counts}, the first at {_position(int(bad.argmax()), array)}")
     return None
 
 
@@ -184,7 +184,9 @@ def _permuted(pair: _Pair) -> Pattern | None:
         if pair.reference.shape[axis] == 3:
             reference, other = _channels(pair.reference, axis), _channels(pair.other, axis)
             orders = [np.array(order) for order in itertools.permutations(range(3))]
-            left = [_left(reference[:, order], other, *_line(reference[:, order], other)) for order in orders]
+            left = [
+                _remaining_energy(reference[:, order], other, *_line(reference[:, order], other)) for order in orders
+            ]
             best = int(np.argmin(left))
             if best != 0 and left[best] <= min(pair.allowed, left[0] / 2):
                 order = _order(orders[best])
@@ -232,15 +234,15 @@ def _by_channel(pair: _Pair) -> Pattern | None:
         if reference.shape[1] < 2 or each < FEWEST:
             continue
         scale = _ratio((reference * other).sum(axis=(0, 2)), (reference * reference).sum(axis=(0, 2)))
-        if _left(reference, other, scale, 0.0) <= pair.allowed:
+        if _remaining_energy(reference, other, scale, 0.0) <= pair.allowed:
             return Pattern("scale by channel", f"{_numbers(scale, 'times', 1.0)}, {_axes((axis,))}")
         shift = (other - reference).mean(axis=(0, 2))
-        if _left(reference, other, 1.0, shift) <= pair.allowed:
+        if _remaining_energy(reference, other, 1.0, shift) <= pair.allowed:
             return Pattern("shift by channel", f"{_numbers(shift, 'plus', 0.0)}, {_axes((axis,))}")
         if each < 2 * FEWEST:
             continue
         scale, shift = _line(reference, other)
-        if _left(reference, other, scale, shift) <= pair.allowed:
+        if _remaining_energy(reference, other, scale, shift) <= pair.allowed:
             numbers = f"{_numbers(scale, 'times', 1.0)}, {_numbers(shift, 'plus', 0.0)}"
             return Pattern("scale and shift by channel", f"{numbers}, {_axes((axis,))}")
     return None
@@ -283,7 +285,7 @@ def _moved(pair: _Pair) -> Pattern | None:
         rows, columns = _overlap(down, height), _overlap(right, width)
         before = reference[:, rows[0], columns[0]]
         after, unmoved = other[:, rows[1], columns[1]], reference[:, rows[1], columns[1]]
-        # Most moves are told to be wrong by a single plane.
+        # Most moves are ruled out by a single plane.
         for planes in (slice(0, 1), slice(None)):
             allowed = (1.0 - EXPLAINED) * _to_explain(unmoved[planes], after[planes])
             if _energy(after[planes] - before[planes]) > allowed:
@@ -302,7 +304,7 @@ def _moves() -> Iterator[tuple[int, int]]:
 
 
 def _overlap(move: int, length: int) -> tuple[slice, slice]:
-    """What is in the picture before and after the move, in the places of before and of after."""
+    """Slices of the part that a move leaves in the picture: where it was before, and where it is after."""
     start, stop = max(0, -move), length - max(0, move)
     return slice(start, stop), slice(start + move, stop + move)
 
@@ -337,8 +339,10 @@ def _line(reference: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.ndar
     return scale, other_mean - scale * mean
 
 
-def _left(reference: np.ndarray, other: np.ndarray, scale: np.ndarray | float, shift: np.ndarray | float) -> float:
-    """The energy left of (before, C, after) when each channel's scale and shift are accounted for."""
+def _remaining_energy(
+    reference: np.ndarray, other: np.ndarray, scale: np.ndarray | float, shift: np.ndarray | float
+) -> float:
+    """The energy of the difference (before, C, after) once each channel's scale and shift are accounted for."""
     return _energy(other - (reference * np.reshape(scale, (-1, 1)) + np.reshape(shift, (-1, 1))))
 
 
@@ -371,7 +375,7 @@ def _axes(axes: tuple[int, ...]) -> str:
     return ("axis " if len(axes) == 1 else "axes ") + " and ".join(map(str, axes))
 
 
-def _place(flat: int, array: np.ndarray) -> str:
+def _position(flat: int, array: np.ndarray) -> str:
     return str(tuple(int(index) for index in np.unravel_index(flat, array.shape)))
 
 
@@ -379,4 +383,4 @@ def _worst(pair: _Pair) -> str:
     distance = np.abs(pair.other - pair.reference)
     worst = int(distance.argmax())
     values = f"{pair.other.flat[worst]:.6g} instead of {pair.reference.flat[worst]:.6g}"
-    return f"{np.mean(distance > 0.0):.0%} of the values differ, most at {_place(worst, pair.other)}: {values}"
+    return f"{np.mean(distance > 0.0):.0%} of the values differ, most at {_position(worst, pair.other)}: {values}"

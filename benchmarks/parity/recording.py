@@ -1,4 +1,4 @@
-"""The reference's values on disk, layer by layer: written once, read by every wing one array at a time."""
+"""The reference's values of every layer on disk: they are written once, and read one array at a time."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -13,10 +13,10 @@ from common.observing import Calls, arrays_in, replaced
 
 
 class Recorder:
-    """An observer that writes what the modules are given and what they answer, in the order of the computation.
+    """An observer that writes the inputs and outputs of modules in the order of the computation.
 
-    Without `everything` it writes the values of the outermost modules, and of the others that they are there: most of
-    the time nobody asks for them, and they are a thousand times as much.
+    everything: whether the values of modules within other modules are written, too. Without it only their names are:
+    their values are a thousand times as much, and they are needed only where an outer module departs.
     """
 
     def __init__(self, folder: Path, everything: bool):
@@ -39,7 +39,7 @@ class Recorder:
             self.add(name, kind, array, path)
 
     def add(self, name: str, kind: str, array: Array, path: str = "") -> None:
-        """Writes an array; one that was written last, and now goes into the next module, is written once."""
+        """Writes an array under a name; the output of one module that is the next one's input is written once."""
         if self._depth and not self._everything:
             self.entries.append({"name": name, "kind": kind, "file": "", "path": path})
             return
@@ -47,7 +47,6 @@ class Recorder:
         file = last or f"{len(self.entries)}.npy"
         if last is None:
             np.save(self._folder / file, namespace(array).to_numpy(array))
-        # What a module gives out is mostly what the next one takes in.
         self._last = [*self._last[-7:], (array, file)]
         self.entries.append({"name": name, "kind": kind, "file": file, "path": path})
 
@@ -57,13 +56,13 @@ class Recorder:
 
 
 class Recording:
-    """What a Recorder wrote."""
+    """The values that a `Recorder` wrote."""
 
     def __init__(self, folder: Path):
         self._folder = folder
         self.entries: list[dict[str, str]] = json.loads((folder / "index.json").read_text())
         self._files = {entry["name"]: entry["file"] for entry in self.entries}
-        self._passed_on = {name for pair in self.twins() for name in pair}
+        self._shared = {name for pair in self.twins() for name in pair}
         self._paths = {entry["path"] for entry in self.entries if entry["path"]}
 
     def __contains__(self, name: str) -> bool:
@@ -74,7 +73,7 @@ class Recording:
         return all(entry["file"] for entry in self.entries if entry["path"] == path)
 
     def twins(self) -> Iterator[tuple[str, str]]:
-        """Pairs of names that one array has."""
+        """Pairs of names that belong to one array."""
         first: dict[str, str] = {}
         for name, file in self._files.items():
             if file and first.setdefault(file, name) != name:
@@ -83,12 +82,12 @@ class Recording:
     def read(self, name: str) -> np.ndarray:
         return np.load(self._folder / self._files[name], mmap_mode="r")
 
-    def is_passed_on(self, name: str) -> bool:
-        """Whether this is an array that another name has too."""
-        return name in self._passed_on
+    def is_shared(self, name: str) -> bool:
+        """Whether the array of this name has another name, too."""
+        return name in self._shared
 
     def children(self, path: str) -> set[str]:
-        """The modules right below one; "" is the network. A list of modules is no module."""
+        """The paths of the modules right below one; "" is the network. A list of modules is no module."""
         below = {other for other in self._paths if other != path and other.startswith(f"{path}." if path else "")}
         return {other for other in below if not any(other.startswith(f"{between}.") for between in below)}
 
@@ -96,42 +95,46 @@ class Recording:
 Compare = Callable[[str, str, str, np.ndarray | None, np.ndarray | None], None]
 
 
-class Meeting:
-    """An observer that brings what a network computes together with the recording, one array at a time.
+class Comparing:
+    """An observer that compares the values of a network with the recording while they are computed.
 
-    compare(name, kind, path, reference, other) is called for each; one of the two is None where the networks do not
-    make the same calls. injected: every module is given, and gives on, the reference's values, so that what one does
-    wrong goes no further.
+    watched: the paths of the modules that are compared.
+    injected: whether every module is given the reference's inputs, and its outputs are replaced by the reference's, so
+        that a fault in one module does not reach the next.
+    compare: compare(name, kind, path, reference, other) is called for each array; one of the two is None where the
+        networks do not make the same calls.
     """
 
     def __init__(self, recording: Recording, watched: set[str], injected: bool, compare: Compare):
         self._recording, self._watched, self._injected, self._compare = recording, watched, injected, compare
-        self._calls, self._passed_on, self._met = Calls(), [], set()
+        self._calls, self._outputs, self._seen = Calls(), [], set()
 
     def watches(self, path: str) -> bool:
         return path in self._watched
 
     def entering(self, path: str, kind: str, value: Any) -> Any:
-        return self._meet("input of ", self._calls.enter(path), "input", path, value)
+        return self._compare_value("input of ", self._calls.enter(path), "input", path, value)
 
     def leaving(self, path: str, kind: str, value: Any) -> Any:
-        return self._meet("", self._calls.current(path), kind, path, value)
+        return self._compare_value("", self._calls.current(path), kind, path, value)
 
-    def _meet(self, prefix: str, call: str, kind: str, path: str, value: Any) -> Any:
-        given = []
+    def _compare_value(self, prefix: str, call: str, kind: str, path: str, value: Any) -> Any:
+        """Compares each array of a module's input or output, and gives what goes on in its place; None leaves it."""
+        arrays = []
         for name, array in arrays_in(value, call):
             name = prefix + name
-            self._met.add(name)
-            known = any(array is passed for passed in self._passed_on) and self._recording.is_passed_on(name)
+            self._seen.add(name)
+            # One array that is both an output and the next module's input is compared once, as the output.
+            known = any(array is output for output in self._outputs) and self._recording.is_shared(name)
             if not known:
-                array = self._held_against(name, kind, path, array)
-            given.append(array)
+                array = self._compare_array(name, kind, path, array)
+            arrays.append(array)
         if not prefix:
-            self._passed_on = given
-        return replaced(value, iter(given)) if self._injected else None
+            self._outputs = arrays
+        return replaced(value, iter(arrays)) if self._injected else None
 
-    def _held_against(self, name: str, kind: str, path: str, array: Array) -> Array:
-        """Compares the array with the reference's; what goes on in its place."""
+    def _compare_array(self, name: str, kind: str, path: str, array: Array) -> Array:
+        """Compares an array with the reference's, and gives the one of the two that goes on."""
         xp = namespace(array)
         reference = self._recording.read(name) if name in self._recording else None
         self._compare(name, kind, path, reference, xp.to_numpy(array))
@@ -140,7 +143,7 @@ class Meeting:
         return xp.asarray(np.array(reference), array)
 
     def finish(self) -> None:
-        """Tells of the reference's calls that were not made."""
+        """Compares the reference's calls that were not made with None."""
         for entry in self._recording.entries:
-            if entry["path"] in self._watched and entry["name"] not in self._met:
+            if entry["path"] in self._watched and entry["name"] not in self._seen:
                 self._compare(entry["name"], entry["kind"], entry["path"], self._recording.read(entry["name"]), None)

@@ -1,4 +1,4 @@
-"""What the gates found, for people and programs: a table with the first fault named, JSON, and a page of HTML."""
+"""Reports the findings: a table that names the first fault, JSON for programs, and a page of HTML."""
 
 import json
 import math
@@ -43,7 +43,7 @@ class _Row:
 
     @property
     def findings(self) -> list[Finding]:
-        return [finding for finding in self.run.of(self.gate) if finding.mode == self.mode]
+        return [finding for finding in self.run.findings_of(self.gate) if finding.mode == self.mode]
 
     @property
     def title(self) -> str:
@@ -64,7 +64,7 @@ class _Row:
         """The texts of _COLUMNS."""
         worst = self.worst
         compared = str(len(self.findings)) if worst else "-"
-        name = _place(worst) if worst else ""
+        name = _name_and_step(worst) if worst else ""
         return [self.title, self.run.framework, compared, *_figures(worst), self.verdict, name]
 
 
@@ -75,10 +75,10 @@ def passed(runs: list[Run]) -> bool:
 
 
 def table(runs: list[Run]) -> str:
-    """The gates by framework; for each framework that departs where, how and why it usually does; the times."""
+    """The gates by framework, for each framework that departs the place and the usual cause, and the times."""
     rows = [row.cells() for row in _rows(runs)]
     parts = [_aligned(rows)] if rows else []
-    parts += [_told(run) for run in runs if run.failures()]
+    parts += [_describe_faults(run) for run in runs if run.failures()]
     parts += [line for line in (_remarks(runs), _not_run(runs), _times(runs)) if line]
     return "\n\n".join(parts)
 
@@ -124,14 +124,14 @@ def write_html(path: Path, runs: list[Run]) -> None:
 
 
 def _compared(runs: list[Run]) -> list[Run]:
-    """Without the reference's own run, which has times alone."""
+    """The runs without the reference's own, which has times alone."""
     return [run for run in runs if run.framework != run.reference or run.findings or run.not_run]
 
 
 def _rows(runs: list[Run]) -> list[_Row]:
     """The gates that some framework was put to, for every framework."""
-    places = {(finding.gate, finding.mode) for run in runs for finding in run.findings}
-    return [_Row(gate, mode, run) for gate, mode in sorted(places) for run in _compared(runs)]
+    gates = {(finding.gate, finding.mode) for run in runs for finding in run.findings}
+    return [_Row(gate, mode, run) for gate, mode in sorted(gates) for run in _compared(runs)]
 
 
 def _excess(finding: Finding) -> float:
@@ -159,11 +159,11 @@ def _number(value: float) -> str:
     return "0" if value == 0 else f"{value:.2e}"
 
 
-def _place(finding: Finding) -> str:
+def _name_and_step(finding: Finding) -> str:
     return finding.name if finding.step is None else f"{finding.name}, step {finding.step}"
 
 
-def _how(finding: Finding) -> str:
+def _describe_departure(finding: Finding) -> str:
     return ": ".join(text for text in (finding.pattern, finding.detail) if text) or "departs"
 
 
@@ -182,14 +182,14 @@ def _aligned(rows: list[list[str]]) -> str:
     return "\n".join(lines)
 
 
-def _told(run: Run) -> str:
-    """A framework's faults: the first in full, the next causes by a line each, the rest by their number."""
+def _describe_faults(run: Run) -> str:
+    """A framework's faults: the first in full, the next causes in a line each, the number of the rest."""
     first = run.first()
     injected = ", injected" if first.mode == "injected" else ""
     lines = [
-        f"{run.framework} departs from {run.reference} first at {_place(first)} "
+        f"{run.framework} departs from {run.reference} first at {_name_and_step(first)} "
         f"({first.kind}; gate {first.gate}, {GATES[first.gate]}{injected})",
-        f"  how: {_how(first)}",
+        f"  how: {_describe_departure(first)}",
     ]
     if first.difference is not None and first.tolerance is not None:
         lines.append(f"  by: {_number(first.difference.largest)}, where {_number(first.tolerance.largest)} is allowed")
@@ -197,9 +197,9 @@ def _told(run: Run) -> str:
     more = _further_causes(run)
     if more:
         lines.append("  other causes:")
-        lines += [
-            f"    gate {found.gate}  {_place(found)} ({found.kind})  {_how(found)}" for found in more[:MOST_CAUSES]
-        ]
+        for found in more[:MOST_CAUSES]:
+            place = f"gate {found.gate}  {_name_and_step(found)} ({found.kind})"
+            lines.append(f"    {place}  {_describe_departure(found)}")
     if len(more) > MOST_CAUSES:
         lines.append(f"    and {len(more) - MOST_CAUSES} more")
     consequences = sum(found.role == "consequence" for found in run.failures())
@@ -208,7 +208,7 @@ def _told(run: Run) -> str:
 
 
 def _further_causes(run: Run) -> list[Finding]:
-    """What else departs by itself, each array once: in one of the modes, at one of the steps."""
+    """The other causes, each array once, whatever the mode and the step."""
     causes: dict[tuple[int, str], Finding] = {}
     for found in run.failures():
         if found.role != "consequence":
@@ -219,14 +219,14 @@ def _further_causes(run: Run) -> list[Finding]:
 
 
 def _remarks(runs: list[Run]) -> str:
-    """What is to be said of values that passed: how many of the optimizer's steps could be compared."""
-    told = [
+    """Remarks about values that passed, such as how many of the optimizer's steps could be compared."""
+    lines = [
         f"{run.framework}: {found.name}: {found.detail}"
         for run in runs
         for found in run.findings
         if found.passed and found.detail
     ]
-    return "\n".join(told)
+    return "\n".join(lines)
 
 
 def _not_run(runs: list[Run]) -> str:
@@ -279,7 +279,7 @@ def _summary_cell(row: _Row) -> str:
     style = {"passed": "passed", "not run": "unrun"}.get(verdict, "failed")
     text = f"<b>{verdict}</b>"
     if worst is not None:
-        text += f" of {len(row.findings)}<br><small>{escape(_place(worst))}</small>"
+        text += f" of {len(row.findings)}<br><small>{escape(_name_and_step(worst))}</small>"
         if worst.difference is not None and worst.tolerance is not None:
             largest, allowed = _number(worst.difference.largest), _number(worst.tolerance.largest)
             text += f"<br><small>{largest}, allowed {allowed}</small>"
@@ -287,11 +287,11 @@ def _summary_cell(row: _Row) -> str:
 
 
 def _section(run: Run) -> str:
-    """A framework's failures told as in the table, then all that was compared."""
+    """A framework's failures as in the table, then all that was compared."""
     title = f"<h2>{escape(run.framework)} against {escape(run.reference)}</h2>"
-    told = f"<pre>{escape(_told(run))}</pre>" if run.failures() else ""
+    faults = f"<pre>{escape(_describe_faults(run))}</pre>" if run.failures() else ""
     header = ["gate", "mode", "name", "kind", *map(_titled, _FIGURES), "verdict", "how"]
-    return f"{title}\n{told}\n{_html_table(header, [_finding_cells(finding) for finding in run.findings])}"
+    return f"{title}\n{faults}\n{_html_table(header, [_finding_cells(finding) for finding in run.findings])}"
 
 
 def _titled(column: tuple[str, str]) -> str:
@@ -302,12 +302,18 @@ def _titled(column: tuple[str, str]) -> str:
 def _finding_cells(finding: Finding) -> list[str]:
     verdict = "passed" if finding.passed else finding.role or "departs"
     style = "passed" if finding.passed else finding.role or "failed"
-    how = "" if finding.passed else escape(_how(finding))
+    departure = "" if finding.passed else escape(_describe_departure(finding))
     if not finding.passed:
         explained = ". ".join(text for text in (PATTERNS.get(finding.pattern, ""), _cause(finding)) if text)
-        how += f"<br><small>{escape(explained)}</small>"
-    texts = [f"{finding.gate} {GATES[finding.gate]}", finding.mode, _place(finding), finding.kind, *_figures(finding)]
-    return [*map(escape, texts), f"<span class='{style}'>{escape(verdict)}</span>", how]
+        departure += f"<br><small>{escape(explained)}</small>"
+    texts = [
+        f"{finding.gate} {GATES[finding.gate]}",
+        finding.mode,
+        _name_and_step(finding),
+        finding.kind,
+        *_figures(finding),
+    ]
+    return [*map(escape, texts), f"<span class='{style}'>{escape(verdict)}</span>", departure]
 
 
 def _html_table(header: list[str], rows: list[list[str]]) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.parity.case import Case, Exact
+from benchmarks.parity.case import Case
 from benchmarks.parity.finding import Finding
 from benchmarks.parity.judge import Tolerances, judge
 from common.evaluation.inference import predict_dataset
@@ -22,7 +22,7 @@ def record(case: Case, learner: Any, folder: Path) -> None:
     write_json(folder / "results.json", _predict(case, learner))
 
 
-def measure(case: Case, exact: Exact, folder: Path, tolerances: Tolerances) -> None:
+def measure(case: Case, exact: Any, folder: Path, tolerances: Tolerances) -> None:
     """Measures the errors of the results that `record` wrote."""
     for pair in _compare(case, _predict(case, exact), _recorded(folder)):
         tolerances.measure(Tolerances.key(GATE, pair.name), pair.reference, pair.other)

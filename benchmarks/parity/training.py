@@ -1,6 +1,6 @@
 """Gates 2 to 4: the terms of the loss, the gradient of every parameter, and the first steps of the optimizer."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.parity.case import Arrays, Case, Exact
+from benchmarks.parity.case import Arrays, Case
 from benchmarks.parity.choices import Choices
 from benchmarks.parity.difference import FLOOR
 from benchmarks.parity.finding import Finding
 from benchmarks.parity.judge import Tolerances, judge
+from common.families import family_of
 from common.files import atomic_path
+from common.training.choices import Choose
 from common.training.schedules import learning_rate
 
 LOSSES, GRADIENTS, STEPS = 2, 3, 4
@@ -25,16 +27,16 @@ LEAPS = 4.0  # times what rounding did to any parameter of the kind is allowed t
 
 def record(case: Case, learner: Any, folder: Path) -> None:
     """Writes the reference's values; the learner's weights have moved afterwards."""
-    for part, arrays in _computed(case, learner, folder, Choices(folder, hands_over=False)):
+    for part, arrays in _compute_parts(case, learner, folder, _choices(case, folder).recording):
         with atomic_path(folder / f"{part}.npz") as path:
             np.savez(path, **arrays)
 
 
-def measure(case: Case, exact: Exact, folder: Path, tolerances: Tolerances) -> None:
-    """The errors of what `record` wrote."""
-    choices = Choices(folder, hands_over=True)
-    for part, arrays in _computed(case, exact, folder, choices):
-        gate, step = _place(part)
+def measure(case: Case, exact: Any, folder: Path, tolerances: Tolerances) -> None:
+    """Keeps the errors of what `record` wrote; exact: the reference's learner in float64."""
+    choices = _choices(case, folder)
+    for part, arrays in _compute_parts(case, exact, folder, choices.handing_over):
+        gate, step = _gate_and_step(part)
         with np.load(folder / f"{part}.npz") as rounded:
             for name, value in arrays.items():
                 tolerances.measure(Tolerances.key(gate, name, step=step), value, rounded[name])
@@ -42,13 +44,13 @@ def measure(case: Case, exact: Exact, folder: Path, tolerances: Tolerances) -> N
 
 
 def compare(case: Case, learner: Any, folder: Path, tolerances: Tolerances) -> list[Finding]:
-    """Every loss, gradient and updated weight against the reference's."""
+    """Compares every loss, gradient and updated weight with the reference's."""
     start = case.weights(folder)
-    findings, choices = [], Choices(folder, hands_over=True)
-    for part, arrays in _computed(case, learner, folder, choices):
+    findings, choices = [], _choices(case, folder)
+    for part, arrays in _compute_parts(case, learner, folder, choices.handing_over):
         if part == "losses":
             findings += choices.findings(tolerances)
-        gate, step = _place(part)
+        gate, step = _gate_and_step(part)
         if part.startswith("losses_") and _is_chaotic(tolerances, step, arrays):
             detail = f"the first {step - 1} of {case.steps}; then the reference's own rounding exceeds {CHAOS:g}"
             findings.append(Finding(STEPS, "steps", "update", passed=True, step=step - 1, detail=detail))
@@ -56,42 +58,53 @@ def compare(case: Case, learner: Any, folder: Path, tolerances: Tolerances) -> l
         with np.load(folder / f"{part}.npz") as reference:
             for name in dict.fromkeys([*reference.files, *arrays]):
                 expected, found = reference.get(name), arrays.get(name)
-                leaps = tuple(LEAPS * error for error in tolerances.elsewhere(gate, name, step))
-                floor = _beside_the_sum(reference, name) if part.startswith("losses_") and step > 1 else 0.0
+                leaps = tuple(LEAPS * error for error in tolerances.largest_alike(gate, name, step))
+                floor = _rounding_of_the_sum(reference, name) if part.startswith("losses_") and step > 1 else 0.0
                 floors = tuple(max(leap, floor) for leap in leaps)
                 finding = judge(tolerances, gate, name, _kind(part), expected, found, step=step, floor=floors)
-                findings.append(_explained(finding, expected, found, start.get(name)))
-    return _with_roles(findings)
+                findings.append(_explain(finding, expected, found, start.get(name)))
+    return _assign_roles(findings)
 
 
-def _beside_the_sum(losses: Mapping[str, np.ndarray], name: str) -> float:
-    """What rounding of the whole loss is to one term of it: a tiny term, once the weights have moved, is no finer."""
+def _choices(case: Case, folder: Path) -> Choices:
+    return Choices(folder, family_of(case.settings).parity.row_keys)
+
+
+def _rounding_of_the_sum(losses: Mapping[str, np.ndarray], name: str) -> float:
+    """Rounding of the whole loss, relative to one of its terms.
+
+    Once the weights have moved, a tiny term is known no finer than that.
+    """
     if name not in losses or not losses[name].all():
         return 0.0
     return FLOOR * abs(sum(term.item() for term in losses.values()) / losses[name].item())
 
 
 def _is_chaotic(tolerances: Tolerances, step: int, losses: Arrays) -> bool:
-    measured = (tolerances.of(Tolerances.key(STEPS, name, step=step)) for name in losses)
+    measured = (tolerances.get(Tolerances.key(STEPS, name, step=step)) for name in losses)
     return any(error.largest > CHAOS for error in measured)
 
 
-def _computed(case: Case, learner: Any, folder: Path, choices: Choices) -> Iterator[tuple[str, Arrays]]:
-    """The values of each part in turn: losses and gradients of the first batch, then what each step leaves."""
+def _compute_parts(
+    case: Case, learner: Any, folder: Path, make_choose: Callable[[str], Choose]
+) -> Iterator[tuple[str, Arrays]]:
+    """Gives the values of each part in turn: losses and gradients of the first batch, then what each step leaves.
+
+    make_choose: the name of a computation -> with what it goes on where it chooses.
+    """
     batches = case.batches()
     first = next(batches)
-    with choices.of("gradients"):
-        losses, gradients = learner.gradients(first)
-    yield "losses", _scalars(losses)
+    losses, gradients = learner.gradients(first, choose=make_choose("gradients"))
+    yield "losses", _name_losses(losses)
     yield "gradients", gradients
     if case.steps == 0:
         return
     start = case.weights(folder)
     learner.load_weights(start)  # the norms' statistics have moved
     for step, batch in enumerate(chain([first], batches), start=1):
-        with choices.of(f"step_{step}"):
-            losses = learner.train_step(batch, learning_rate(case.settings.schedule, step - 1))
-        yield f"losses_{step}", _scalars(losses)
+        rate = learning_rate(case.settings.schedule, step - 1)
+        losses = learner.train_step(batch, rate, choose=make_choose(f"step_{step}"))
+        yield f"losses_{step}", _name_losses(losses)
         if step not in case.snapshots():
             continue
         weights = learner.weights()
@@ -102,12 +115,13 @@ def _computed(case: Case, learner: Any, folder: Path, choices: Choices) -> Itera
         yield f"weights_{step}", weights
 
 
-def _scalars(losses: dict[str, float]) -> Arrays:
+def _name_losses(losses: dict[str, float]) -> Arrays:
+    """Terms by their names -> arrays (1,) by the names of findings."""
     return {f"loss.{name}": np.array([value]) for name, value in losses.items()}
 
 
-def _place(part: str) -> tuple[int, int | None]:
-    """The gate and the optimizer steps done of a part."""
+def _gate_and_step(part: str) -> tuple[int, int | None]:
+    """The gate that a part's values belong to, and after how many optimizer steps they are taken."""
     word, _, step = part.partition("_")
     if step:
         return STEPS, int(step)
@@ -119,10 +133,13 @@ def _kind(part: str) -> str:
     return kinds[part.partition("_")[0]]
 
 
-def _explained(
+def _explain(
     finding: Finding, reference: np.ndarray | None, other: np.ndarray | None, start: np.ndarray | None
 ) -> Finding:
-    """What only training can tell of a failure: what is trained here and not there, and what stood still."""
+    """Adds to a failure what only training can tell: a parameter trained on one side alone, or one that stood still.
+
+    reference, other: the values after the step, or None where a side has none; start: the weight before the first step.
+    """
     if finding.passed:
         return finding
     if finding.pattern == "missing" and finding.kind in ("gradient", "update"):
@@ -143,8 +160,8 @@ def _explained(
     return finding
 
 
-def _with_roles(findings: list[Finding]) -> list[Finding]:
-    """In the first gate that fails, and of the optimizer's steps the first, every failure is a cause."""
+def _assign_roles(findings: list[Finding]) -> list[Finding]:
+    """Makes every failure of the first gate that fails, in the first step that fails, a cause; the others follow."""
     failed = [(finding.gate, finding.step or 0) for finding in findings if not finding.passed]
     first = min(failed, default=None)
     return [

@@ -1,5 +1,7 @@
-"""One framework's part, in a process of its own: `record` writes the reference, `compare` holds a wing against it,
-`dump` writes the reference's layers for a port made elsewhere.
+"""One framework's part, in a process of its own.
+
+`record` writes the reference, `compare` holds a wing against it, `dump` writes the reference's layers for a port that
+was made elsewhere.
 
 `python -m benchmarks.parity` starts it; FOLDER is a case that `prepare` made.
 """
@@ -18,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.parity import layers, results, training
-from benchmarks.parity.case import Case, Exact, learner
+from benchmarks.parity.case import Case, make_learner
 from benchmarks.parity.dumps import Archive, write_kinds, writing
 from benchmarks.parity.finding import GATES, Finding
 from benchmarks.parity.judge import Tolerances
@@ -62,9 +64,10 @@ def record(
     folder: Path, learner_class: type, gates: list[int], seconds: dict[str, float], everything: bool = True
 ) -> None:
     """Writes the reference's values into the case's folder, then its errors as float64 shows them."""
-    case = _case(folder, gates)
+    case = _load_case(folder, gates)
     draw_missing_weights(case, learner_class, folder)
-    rounded, exact = learner(case, learner_class, folder), Exact(learner(case, learner_class, folder))
+    rounded = make_learner(case, learner_class, folder)
+    exact = make_learner(case, learner_class, folder, dtype="float64")
     measured = folder / "tolerances.json"
     tolerances = Tolerances.load(measured) if measured.exists() else Tolerances()
     inputs = case.inputs()
@@ -87,38 +90,38 @@ def dump(folder: Path, learner_class: type) -> None:
     draw_missing_weights(case, learner_class, folder)
     inputs, reference = case.inputs(), folder / "reference"
     with writing(reference / "float64.npz") as archive:
-        _dump(Exact(learner(case, learner_class, folder)), inputs, archive)
+        _dump(make_learner(case, learner_class, folder, dtype="float64"), inputs, archive)
     with writing(reference / "inputs.npz") as archive:
         archive.add(inputs)
     with writing(reference / "outputs.npz") as archive:
         archive.add(inputs)
-        write_kinds(reference, _dump(learner(case, learner_class, folder), inputs, archive))
+        write_kinds(reference, _dump(make_learner(case, learner_class, folder), inputs, archive))
 
 
-def _dump(network: Any, inputs: dict[str, np.ndarray], archive: Archive) -> dict[str, str]:
-    """Writes layers and stages while they are computed; their kinds."""
+def _dump(learner: Any, inputs: dict[str, np.ndarray], archive: Archive) -> dict[str, str]:
+    """Writes layers and stages while they are computed; gives their kinds by their names."""
     seen = Outputs(archive)
-    stages = network.trace(inputs, seen)
+    stages = learner.trace(inputs, seen)
     archive.add(stages)
     return seen.kinds | dict.fromkeys(stages, "stage")
 
 
 def compare(folder: Path, learner_class: type, gates: list[int], seconds: dict[str, float]) -> list[Finding]:
-    """What the gates find of a wing; those of training come last, for they move the weights."""
-    case = _case(folder, gates)
+    """The findings of the gates about a wing; those of training are made last, for it moves the weights."""
+    case = _load_case(folder, gates)
     tolerances = Tolerances.load(folder / "tolerances.json")
-    wing = learner(case, learner_class, folder)
+    wing = make_learner(case, learner_class, folder)
     inputs = case.inputs()
     wing.trace(inputs)  # Jittor compiles here
     _timed(seconds, "forward", lambda: wing.trace(inputs))
     findings: list[Finding] = []
     if 1 in gates:
-        start = layers.beginning(case, wing, folder, tolerances)
+        start = layers.compare_start(case, wing, folder, tolerances)
         accumulated, injected = (
             _timed(seconds, f"layers {mode}", partial(layers.compare, case, wing, folder, tolerances, mode))
             for mode in layers.MODES
         )
-        findings += layers.told_apart(start, accumulated, injected)
+        findings += layers.assign_roles(start, accumulated, injected)
     if 5 in gates:
         findings += _timed(seconds, "results", lambda: results.compare(case, wing, folder, tolerances))
     if {2, 3, 4} & set(gates):
@@ -126,12 +129,13 @@ def compare(folder: Path, learner_class: type, gates: list[int], seconds: dict[s
     return sorted((finding for finding in findings if finding.gate in gates), key=lambda finding: finding.gate)
 
 
-def _case(folder: Path, gates: list[int]) -> Case:
+def _load_case(folder: Path, gates: list[int]) -> Case:
     case = Case.load(folder)
     return case if 4 in gates else replace(case, steps=0)
 
 
-def _timed(seconds: dict[str, float], what: str, call: Callable):
+def _timed(seconds: dict[str, float], what: str, call: Callable[[], Any]) -> Any:
+    """The answer of a call, whose seconds are kept under a name."""
     began = time.perf_counter()
     answer = call()
     seconds[what] = time.perf_counter() - began

@@ -1,4 +1,4 @@
-"""The models' speed in each framework, as ratios to PyTorch's: detection, training step, assembly of the masks.
+"""The models' speed in each framework, as ratios to PyTorch's: inference, training step, making of the masks.
 
 Each framework has a process of its own, which stays, and they are measured in turn, one repetition each while the
 others wait: what slows the machine down slows them all. A ratio is the median over the rounds of the time to that of
@@ -12,20 +12,19 @@ before them: Jittor compiles what it has not met. `slowest` is the longest of th
 """
 
 import argparse
-import importlib
 import json
 from pathlib import Path
 
 from benchmarks.frameworks import FRAMEWORKS, chosen_frameworks
-from benchmarks.speed.mask_rcnn import make_sizes_work, sizes_table
-from benchmarks.speed.measuring import Work, measure, table
+from benchmarks.models import default_models
+from benchmarks.speed.measuring import Work, make_table, measure
+from benchmarks.speed.sizes import make_sizes_table, make_sizes_work
+from benchmarks.speed.work import ModelWork
 from common.commands.arguments import at_least
 from common.config import Settings
-from common.errors import UserError, run_command
+from common.errors import run_command
 from common.files import atomic_path
 from common.models import load_settings
-
-MODELS = ("yolact_resnet50", "yolact_plus_resnet50", "mask_rcnn_r50_fpn", "pose2seg")
 
 EXAMPLES = """
 examples:
@@ -43,7 +42,7 @@ def main() -> None:
         epilog=EXAMPLES.strip(),
     )
     add = parser.add_argument
-    add("words", nargs="*", metavar="MODEL", help=f"and key.path=value; default: {' '.join(MODELS)}")
+    add("words", nargs="*", metavar="MODEL", help=f"and key.path=value; default: {' '.join(default_models())}")
     add("--frameworks", type=chosen_frameworks, default=FRAMEWORKS, metavar="A,B", help="default: all three")
     add("--repetitions", type=at_least(1), default=7, help="default: %(default)s")
     add("--warmup", type=at_least(0), default=2, help="repetitions before (default: %(default)s)")
@@ -52,24 +51,25 @@ def main() -> None:
     add("--output", type=Path, help="folder for the figures, as speed.json")
     arguments = parser.parse_args()
     overrides = [word for word in arguments.words if "=" in word]
-    names = [word for word in arguments.words if word not in overrides] or MODELS
+    names = [word for word in arguments.words if word not in overrides] or default_models()
     models = {name: load_settings(name, overrides) for name in names}
-    works = {name: _work(settings, arguments) for name, settings in models.items()}
-    repetitions, tell = (arguments.sizes, sizes_table) if arguments.sizes else (arguments.repetitions, table)
+    works = {name: _make_work(settings, arguments) for name, settings in models.items()}
+    sized = arguments.sizes is not None
+    repetitions = arguments.sizes if sized else arguments.repetitions
+    describe = make_sizes_table if sized else make_table
     found = {}
     for name, work in works.items():
         found[name] = measure(work, arguments.frameworks, repetitions, arguments.warmup)
-        print(f"{name}, {work.title}\n{tell(found[name])}\n", flush=True)
+        print(f"{name}, {work.title}\n{describe(found[name])}\n", flush=True)
     if arguments.output:
         with atomic_path(arguments.output / "speed.json") as path:
             path.write_text(json.dumps(found, indent=1))
 
 
-def _work(settings: Settings, arguments: argparse.Namespace) -> Work:
-    if not arguments.sizes:
-        return importlib.import_module(f"benchmarks.speed.{settings.family}").make_work(settings, arguments.seed)
-    if settings.family != "mask_rcnn":
-        raise UserError(f"--sizes: {settings.model} takes images of one size")
+def _make_work(settings: Settings, arguments: argparse.Namespace) -> Work:
+    """What the options ask to measure of a model."""
+    if arguments.sizes is None:
+        return ModelWork(settings, arguments.seed)
     # What the workers do once when they start, and the rounds that warm up, take sizes of their own.
     return make_sizes_work(settings, arguments.seed, 1 + arguments.warmup + arguments.sizes)
 

@@ -1,5 +1,4 @@
-"""Frameworks in processes of their own, each asked in turn to do one thing once: what `python -m benchmarks.speed`
-measures, whatever the work is."""
+"""Measures what frameworks take for the same work: each has a process of its own, and they are asked in turn."""
 
 import multiprocessing
 import resource
@@ -18,20 +17,24 @@ Figures = dict[str, Any]
 
 @dataclass(frozen=True)
 class Task:
-    """Something to measure: a call, and what it is given, each time the next; making that is not measured."""
+    """Something to measure: a call, and its arguments, each time the next one; making these is not measured."""
 
     call: Callable[[Any], Any]
     given: Iterator[Any]
 
 
 class Work(Protocol):
-    """What every framework gets to do. It goes to their processes, so it is NumPy."""
+    """What every framework gets to do. It is sent to their processes, so nothing in it is a framework's.
 
-    title: str  # on what
-    shortest_repetition: float  # seconds: a repetition of something shorter is several calls
+    title: the size of what is worked on, in words.
+    shortest_repetition: seconds; a repetition of something shorter is several calls.
+    """
+
+    title: str
+    shortest_repetition: float
 
     def tasks(self, framework: str) -> dict[str, Task]:
-        """In their order. The first answers with a list of Instances."""
+        """The tasks in their order, of which the first answers with a list of Instances."""
 
 
 def measure(work: Work, frameworks: Sequence[str], repetitions: int, warmup: int) -> dict[str, Figures]:
@@ -59,9 +62,9 @@ def measure(work: Work, frameworks: Sequence[str], repetitions: int, warmup: int
     return found
 
 
-def table(found: dict[str, Figures]) -> str:
+def make_table(found: dict[str, Figures]) -> str:
     """A line a task: the first framework's milliseconds, and the ratios of each framework to it."""
-    lines, running = told_missing(found)
+    lines, running = split_by_success(found)
     if not running:
         return "\n".join(lines)
     first = running[0]
@@ -78,13 +81,14 @@ def table(found: dict[str, Figures]) -> str:
     return "\n".join(lines)
 
 
-def told_missing(found: dict[str, Figures]) -> tuple[list[str], list[str]]:
+def split_by_success(found: dict[str, Figures]) -> tuple[list[str], list[str]]:
     """A line for each framework that did not run, and the names of those that did."""
     running = [framework for framework in found if "error" not in found[framework]]
     return [f"not run: {name}: {found[name]['error']}" for name in found if name not in running], running
 
 
 def _ratio(found: dict[str, Figures], name: str, first: str, quantity: str, task: str) -> float:
+    """The median over the rounds of a framework's time to the first framework's."""
     pairs = zip(found[name][quantity][task], found[first][quantity][task], strict=True)
     return statistics.median(mine / its for mine, its in pairs)
 
@@ -143,7 +147,7 @@ def _serve(connection: Connection, framework: str, work: Work) -> None:
 
 
 def _timed(task: Task, shortest: float) -> dict[str, float]:
-    """Of a call, on average over a repetition."""
+    """The seconds of a call, on average over a repetition."""
     calls, seconds, cpu_seconds = 0, 0.0, 0.0
     while calls == 0 or seconds < shortest:
         given = next(task.given)

@@ -34,9 +34,6 @@ pose2seg --data data --weights last.pkl --coco --OCHuman
 pose2seg --data datasets/coco --weights last.pkl --keypoints person_keypoints_results.json
 """
 
-# Where --output_coco_json writes when nothing else is said.
-_DETECTION_FILES = originals.results_files()
-
 
 def main(wing: Wing, argv: Sequence[str] | None = None) -> None:
     parser = _parser(wing)
@@ -81,10 +78,10 @@ def _find_datasets(arguments: Namespace, settings: Settings) -> dict[str, "CocoD
 
 def _reduce(dataset: "CocoDataset", arguments: Namespace) -> "CocoDataset":
     """The data set with the images alone that --max-images chooses."""
-    from common.data.choosing import chosen_images
+    from common.data.choosing import choose_images
 
     order = "shuffled" if arguments.shuffle else "file" if arguments.no_sort else "hashed"
-    return chosen_images(dataset, arguments.max_images, order, arguments.seed)
+    return choose_images(dataset, arguments.max_images, order, arguments.seed)
 
 
 def _check_images(arguments: Namespace, settings: Settings, datasets: dict[str, "CocoDataset"]) -> None:
@@ -205,7 +202,7 @@ def _results_files(arguments: Namespace, output: Path | None, results: "Results"
     """The results files to write, with the names of the results that go into them."""
     named = {"box": arguments.bbox_det_file, "mask": arguments.mask_det_file}
     if arguments.output_coco_json:
-        named = {name: path or _DETECTION_FILES[name] for name, path in named.items()}
+        named = {name: path or originals.results_files()[name] for name, path in named.items()}
     files = {path: name for name, path in named.items() if path and name in results}
     if output:
         original = config_files_of(arguments.config_file) if arguments.config_file else None

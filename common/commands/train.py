@@ -127,10 +127,10 @@ def _check_data(learner: Any, settings: Settings, dataset: "CocoDataset", argume
 def _broken_images(learner: Any, dataset: "CocoDataset", positions: np.ndarray) -> dict[int, str]:
     """By their positions the images that cannot be read, and why; each rank decodes a share of the positions (K,)."""
     from common.data.check import find_broken
-    from common.training.ranks import gathered, shared_out
+    from common.training.ranks import gather_values, take_share
 
-    found = find_broken(dataset, shared_out(learner, positions))
-    parts = gathered(learner, [[int(position), why] for position, why in found.items()])
+    found = find_broken(dataset, take_share(learner, positions))
+    parts = gather_values(learner, [[int(position), why] for position, why in found.items()])
     return dict(sorted((position, why) for part in parts for position, why in part))
 
 
@@ -227,13 +227,13 @@ def _evaluation(
     Every rank calls it and predicts a share of the images; the first one rates what all have found.
     """
     from common.data.check import require_images
-    from common.data.choosing import chosen_images
+    from common.data.choosing import choose_images
     from common.evaluation.inference import evaluated_positions
 
     kind = family_of(settings).results(settings)
     datasets = _validation_sets(arguments.data, settings, say)
     if arguments.validation_size:
-        datasets = {name: chosen_images(each, arguments.validation_size) for name, each in datasets.items()}
+        datasets = {name: choose_images(each, arguments.validation_size) for name, each in datasets.items()}
     for dataset in datasets.values():
         names = (trained_on.class_names, dataset.class_names)
         check_class_names(*names, str(trained_on.annotations), str(dataset.annotations))
@@ -271,14 +271,14 @@ def _validation_sets(data: Path, settings: Settings, say: Callable) -> dict[str,
 def _shared_results(learner: Any, settings: Settings, dataset: "CocoDataset", workers: int) -> "Results":
     """The results of the whole data set, of which each rank predicts a share, in the order of one process."""
     from common.evaluation.inference import evaluated_positions, predict_dataset
-    from common.training.ranks import gathered, shared_out
+    from common.training.ranks import gather_values, take_share
 
-    positions = shared_out(learner, evaluated_positions(dataset, settings))
+    positions = take_share(learner, evaluated_positions(dataset, settings))
     family = family_of(settings)
     samples, kind = family.samples.Inference(dataset, settings), family.results(settings)
     batch_size = min(8, len(dataset))
     own = predict_dataset(learner, settings, dataset, samples, kind, batch_size, workers, positions=positions)
-    parts = gathered(learner, own)
+    parts = gather_values(learner, own)
     order = {image_id: position for position, image_id in enumerate(dataset.image_ids.tolist())}
     return {
         name: sorted((entry for part in parts for entry in part[name]), key=lambda entry: order[entry["image_id"]])

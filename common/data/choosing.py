@@ -10,7 +10,7 @@ from common.data.coco import CocoDataset
 Order = Literal["hashed", "file", "shuffled"]
 
 
-def chosen_images(
+def choose_images(
     dataset: CocoDataset, count: int | None, order: Order = "hashed", seed: int | None = None
 ) -> CocoDataset:
     """Returns the data set of the first `count` images in an order; without a count, the data set as it is.

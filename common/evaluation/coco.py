@@ -13,7 +13,7 @@ from pycocotools.cocoeval import COCOeval
 
 from common.data.coco import CocoDataset
 from common.errors import UserError
-from common.packages import needed
+from common.packages import import_package
 
 Shape = Literal["box", "mask"]
 
@@ -60,7 +60,7 @@ class CocoAP:
         self._origin = str(dataset.annotations)
         self._coco, self._evaluation = COCO, COCOeval
         if not by_pycocotools:
-            faster = needed("faster_coco_eval", "faster-coco-eval", "rating results")
+            faster = import_package("faster_coco_eval", "faster-coco-eval", "rating results")
             self._coco, self._evaluation = faster.COCO, faster.COCOeval_faster
         # The tools are given ranks instead of ids: the fast one takes small ids alone, the other matches no id 0.
         self._images = {int(image_id): rank for rank, image_id in enumerate(np.sort(dataset.image_ids), start=1)}

@@ -7,7 +7,7 @@ network in each wing. Whoever needs to know what a family does asks its record: 
 import importlib
 import pkgutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -19,12 +19,24 @@ from common.array import Array
 from common.config import Settings
 from common.families.config_files import ConfigFiles
 from common.families.data_layout import DataLayout
+from common.families.parity import Parity
 from common.families.prompts import Prompts
+from common.families.speed import Speed
 from common.results import Instances, Result, ResultKind
+from common.training.choices import Choose
 from common.training.initial_weights import Shapes
 
 # A family may also lie outside of this project: see CONTRIBUTING.md.
 __path__ = pkgutil.extend_path(__path__, __name__)
+
+
+class Losses(Protocol):
+    """Computes the weighted terms of the loss, by their names, of a training batch with a network.
+
+    choose: says with what the step goes on where it chooses from rounded numbers; see `common.training.choices`.
+    """
+
+    def __call__(self, network: Any, batch: Mapping[str, Array], choose: Choose) -> dict[str, Array]: ...
 
 
 class Predict(Protocol):
@@ -45,7 +57,7 @@ class Family:
     network: the name of its network's class in the wings' files `FAMILY.py`.
     settings: the class of its settings.
     samples: its module of samples, with `Training`, `Inference`, `prepare` and `join`; see `common/data/samples.py`.
-    losses: a network and a training batch -> the weighted terms of the loss by their names.
+    losses: see `Losses`.
     predict: see `Predict`.
     stages: a network, images and other inputs in NumPy -> every named stage of the computation, as arrays.
     results: the settings -> the kind of result that `predict` gives; see `common/results/kind.py`.
@@ -56,12 +68,15 @@ class Family:
     config_files: the configuration files of an original, where the commands read them.
     heat_maps: N instances with `probabilities`, and the settings -> (N, H, W) float32, the probability in each pixel of
         the image that it belongs to the instance; None where a model has no such probabilities.
+    models: the variants that are compared and measured where none is named, the one that has everything last.
+    parity: how its models are compared between frameworks.
+    speed: how their speed is measured.
     """
 
     network: str
     settings: type[Settings]
     samples: ModuleType
-    losses: Callable[[Any, Mapping[str, Array]], dict[str, Array]]
+    losses: Losses
     predict: Predict
     stages: Callable[[Any, Array, Mapping[str, np.ndarray]], dict[str, Array | np.ndarray]]
     results: Callable[[Settings], ResultKind]
@@ -71,6 +86,9 @@ class Family:
     data_layout: DataLayout | None = None
     config_files: ConfigFiles | None = None
     heat_maps: Callable[[Instances, Settings], np.ndarray] | None = None
+    models: tuple[str, ...] = ()
+    parity: Parity = field(default_factory=Parity)
+    speed: Speed = field(default_factory=Speed)
 
 
 def family_of(settings: Settings) -> Family:

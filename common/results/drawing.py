@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from common.packages import needed
+from common.packages import import_package
 
 if TYPE_CHECKING:
     from common.results.instances import Instances
@@ -29,7 +29,7 @@ ALL_PARTS = Parts()
 
 def require_supervision() -> ModuleType:
     """The package that draws; where it is missing, an error that says how to install it."""
-    return needed("supervision", "supervision", "drawing")
+    return import_package("supervision", "supervision", "drawing")
 
 
 def draw_instances(

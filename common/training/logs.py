@@ -11,9 +11,9 @@ from tqdm import tqdm
 
 from common.errors import UserError
 from common.files import atomic_path
-from common.packages import needed
+from common.packages import import_package
 
-SummaryWriter = needed("tensorboardX", "tensorboardX", "training").SummaryWriter
+SummaryWriter = import_package("tensorboardX", "tensorboardX", "training").SummaryWriter
 
 LOG = "log.jsonl"
 # In seconds, between two progress lines where stderr is no terminal.

@@ -14,7 +14,7 @@ def stream(seed: int, step: int, purpose: str) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(key=np.frombuffer(key, dtype="<u8")))
 
 
-def hashed(seed: int, numbers: np.ndarray) -> np.ndarray:
+def hash_numbers(seed: int, numbers: np.ndarray) -> np.ndarray:
     """Turns integers (N,) into random numbers (N,) uint64, each of which depends on the seed and its integer alone.
 
     So the number of one item stays the same when others are added or removed. The mixing is SplitMix64's.

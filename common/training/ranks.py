@@ -22,12 +22,12 @@ def on_any_rank(learner: Any, flag: bool) -> bool:
     return bool(learner.sum_over_ranks(np.float32([flag]))[0] > 0)
 
 
-def shared_out(learner: Any, items: Sequence) -> Sequence:
+def take_share(learner: Any, items: Sequence) -> Sequence:
     """Returns this rank's part of items that all ranks have: every `world`-th, from its own rank on."""
     return items[learner.rank :: learner.world]
 
 
-def gathered(learner: Any, value: Any) -> list[Any]:
+def gather_values(learner: Any, value: Any) -> list[Any]:
     """Returns to every rank the list of all ranks' values, by rank; a value must fit into JSON."""
     if learner.world == 1:
         return [value]

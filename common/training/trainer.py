@@ -16,7 +16,7 @@ from common.config import Settings
 from common.errors import UserError
 from common.training import checkpoints
 from common.training.logs import Progress, RunLog
-from common.training.ranks import gathered, on_any_rank
+from common.training.ranks import gather_values, on_any_rank
 from common.training.schedules import is_evaluated, learning_rate
 
 # A resumed run may train longer, and log, evaluate and save at other times; anything else would make it another run.
@@ -149,7 +149,7 @@ class Trainer:
             return True
         self.left_out += 1
         terms = ", ".join(f"{name} {value:g}" for name, value in losses.items())
-        images = [image for part in gathered(self.learner, np.array(batch["image_id"]).tolist()) for image in part]
+        images = [image for part in gather_values(self.learner, np.array(batch["image_id"]).tolist()) for image in part]
         line = f"the loss at step {self.step} is not finite ({terms}); image ids {', '.join(map(str, images))}"
         patience = self.settings.schedule.nonfinite_losses
         if self.left_out >= patience:

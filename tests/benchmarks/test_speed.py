@@ -1,6 +1,7 @@
 """The benchmark of the models' speed measures what it says, and says in one line what it cannot run."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -8,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.speed.mask_rcnn import make_sizes_work, make_work, sizes_table
-from benchmarks.speed.measuring import table
+from benchmarks.speed.made_up import make_weights
+from benchmarks.speed.measuring import make_table
+from benchmarks.speed.sizes import make_sizes_table, make_sizes_work
 from common.models import load_settings
 
 ROOT = Path(__file__).parents[2]
@@ -29,9 +31,9 @@ TASKS = {
 }
 
 
-def speed(*arguments) -> subprocess.CompletedProcess:
+def speed(*arguments, **environment: str) -> subprocess.CompletedProcess:
     command = [sys.executable, "-m", "benchmarks.speed", *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    return subprocess.run(command, cwd=ROOT, env=os.environ | environment, capture_output=True, text=True)
 
 
 def test_every_task_is_measured_as_often_as_asked(tmp_path):
@@ -46,6 +48,17 @@ def test_every_task_is_measured_as_often_as_asked(tmp_path):
         assert found["detections"] == 5 if model == "pose2seg_tiny" else found["detections"] > 50
         assert found["peak_mib"] > 100
         assert all(task in done.stdout for task in tasks)
+
+
+def test_a_family_that_says_nothing_of_speed_is_measured_on_a_synthetic_set(tmp_path):
+    outside = ROOT / "tests/unnamed_family"
+    model = outside / "pebble_small.yaml"
+    arguments = ["--frameworks", "torch", "--warmup", 0, "--repetitions", 1, "--output", tmp_path]
+    done = speed(model, *arguments, PYTHONPATH=f"{ROOT}{os.pathsep}{outside}")
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "speed.json").read_text())[str(model)]["torch"]
+    assert list(found["seconds"]) == ["whole inference, batch 1", "training step, batch 1"]
+    assert found["detections"] > 0
 
 
 def test_different_sizes_are_measured_beside_equal_ones(tmp_path):
@@ -67,20 +80,22 @@ def test_the_table_gives_ratios_to_the_first_that_runs():
     missing = {"error": "PyTorch is not installed"}
     # The second round was disturbed, which leaves the ratios alone.
     found = {"jittor": measured([0.1, 0.4, 0.2], [1, 1, 1]), "mindspore": measured([0.25, 1.0, 0.9], [2, 3, 3])}
-    lines = table({"torch": missing, **found}).splitlines()
+    lines = make_table({"torch": missing, **found}).splitlines()
     assert lines[0] == "not run: torch: PyTorch is not installed"
     assert lines[1].split() == ["jittor", "ms", "jittor", "cpu", "mindspore", "cpu"]
     for line, task in zip(lines[2:], tasks, strict=False):
         assert line.removeprefix(task).split() == ["200.0", "1.00", "1.00", "2.50", "3.00"]
     assert [line.split()[-2:] for line in lines[-2:]] == [["512", "512"], ["100", "100"]]
-    assert table({"torch": missing}) == "not run: torch: PyTorch is not installed"
+    assert make_table({"torch": missing}) == "not run: torch: PyTorch is not installed"
 
 
 def test_the_table_of_sizes_gives_ratios_of_sums():
     equal, varied = [1.0, 1.0, 2.0], [1.0, 1.0, 10.0]
     times = {"inference, equal": equal, "inference, varied": equal, "training, equal": equal}
     times["training, varied"] = varied
-    lines = sizes_table({"jittor": {"seconds": times, "cpu_seconds": times}, "torch": {"error": "gone"}}).splitlines()
+    lines = make_sizes_table(
+        {"jittor": {"seconds": times, "cpu_seconds": times}, "torch": {"error": "gone"}}
+    ).splitlines()
     assert lines[0] == "not run: torch: gone"
     assert lines[2].split()[-3:] == ["1.00", "1.00", "2.00"]
     assert lines[3].split()[-3:] == ["3.00", "3.00", "10.00"]
@@ -100,7 +115,7 @@ def test_the_background_is_what_the_weights_favour(model):
     layers = {"rpn.objectness": (3, 4, 1, 1), "rpn.deltas": (12, 4, 1, 1), "box_head.deltas": (324, 4)}
     shapes = {f"{layer}.weight": shape for layer, shape in layers.items()}
     shapes |= {"box_head.classes.weight": (81, 4), "box_head.classes.bias": (81,)}
-    bias = make_work(settings, 0).weights(shapes)["box_head.classes.bias"]
+    bias = make_weights(shapes, settings, 0)["box_head.classes.bias"]
     assert bias.argmax() == (80 if model.endswith("detectron2") else 0)
     assert np.count_nonzero(bias) == 1
 

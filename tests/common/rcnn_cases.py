@@ -4,10 +4,15 @@ from pathlib import Path
 
 import numpy as np
 
+from common.families.mask_rcnn.conventions import CONVENTIONS
 from tests.goldens import golden
 
 FOLDER = Path(golden.__file__).parent
-FAMILIES = {"mb": "maskrcnn_benchmark", "tv": "torchvision", "d2": "detectron2"}
+RULES = {
+    "mb": CONVENTIONS["maskrcnn_benchmark"],
+    "tv": CONVENTIONS["torchvision"],
+    "d2": CONVENTIONS["detectron2"],
+}
 STRIDES = (4, 8, 16, 32, 64)
 
 

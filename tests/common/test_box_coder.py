@@ -6,14 +6,14 @@ import pytest
 from common.box_coder import decode, decode_centres, encode, encode_centres
 from common.boxes import to_centres, to_corners
 from common.families.mask_rcnn.anchors import pyramid_anchors
-from tests.common.rcnn_cases import FAMILIES, STRIDES, arrays, close
+from tests.common.rcnn_cases import RULES, STRIDES, arrays, close
 from tests.common.test_anchors import GRIDS, RATIOS, SIZES
 
 OFFSETS = {"mb": 1.0, "tv": 0.0, "d2": 0.0}
 ROI_WEIGHTS, RPN_WEIGHTS = (10.0, 10.0, 5.0, 5.0), (1.0, 1.0, 1.0, 1.0)
 
 
-@pytest.mark.parametrize("prefix", FAMILIES)
+@pytest.mark.parametrize("prefix", RULES)
 def test_decoding_of_rois_is_the_familys(prefix):
     inputs = arrays("roi_heads_inference")
     # detectron2 has no box for the background.
@@ -25,7 +25,7 @@ def test_decoding_of_rois_is_the_familys(prefix):
 
 def test_decoding_of_anchors_is_torchvisions():
     inputs = arrays("rpn_proposals")
-    anchors = pyramid_anchors("torchvision", (128, 160), GRIDS, STRIDES, SIZES, RATIOS)
+    anchors = pyramid_anchors(RULES["tv"], (128, 160), GRIDS, STRIDES, SIZES, RATIOS)
     images = []
     for image in range(2):
         levels = []
@@ -36,11 +36,11 @@ def test_decoding_of_anchors_is_torchvisions():
     close(np.stack(images), "rpn_proposals", "tv_decoded")
 
 
-@pytest.mark.parametrize("prefix", FAMILIES)
+@pytest.mark.parametrize("prefix", RULES)
 def test_encoding_is_the_familys(prefix):
     inputs = arrays("rcnn_losses")
     ratios = (0.25, 1.0, 4.0) if prefix == "d2" else RATIOS
-    anchors = np.concatenate(pyramid_anchors(FAMILIES[prefix], (128, 160), GRIDS, STRIDES, SIZES, ratios))
+    anchors = np.concatenate(pyramid_anchors(RULES[prefix], (128, 160), GRIDS, STRIDES, SIZES, ratios))
     for image in range(2):
         positive = inputs[f"in.{prefix}_rpn_pos_{image}"]
         objects = inputs[f"in.gt_boxes_{image}"][inputs[f"out.{prefix}_rpn_matched_{image}"][positive]]

@@ -6,14 +6,14 @@ from pycocotools import mask as rle
 
 from common.families.mask_rcnn.masks import paste, polygons_in_box
 from common.families.yolact.masks import find_spans, make_windows, resize_binary
-from tests.common.rcnn_cases import FAMILIES, arrays, close
+from tests.common.rcnn_cases import RULES, arrays, close
 
 
-@pytest.mark.parametrize("prefix", FAMILIES)
+@pytest.mark.parametrize("prefix", RULES)
 def test_pasting_is_the_familys(prefix):
     inputs = arrays("mask_paste")
     size = tuple(int(side) for side in inputs["in.image_size"])
-    soft = paste(inputs["in.masks"], inputs["in.boxes"], size, FAMILIES[prefix])
+    soft = paste(inputs["in.masks"], inputs["in.boxes"], size, RULES[prefix])
     if prefix != "mb":
         close(soft, "mask_paste", f"{prefix}_soft")
     binary = soft >= 0.5 if prefix == "d2" else soft > 0.5
@@ -24,13 +24,13 @@ def test_pasting_is_the_familys(prefix):
         np.testing.assert_array_equal(mask, rle.decode(packed).astype(bool))
 
 
-@pytest.mark.parametrize("family", FAMILIES.values())
-def test_masks_beside_the_image_and_none_at_all(family):
+@pytest.mark.parametrize("prefix", RULES)
+def test_masks_beside_the_image_and_none_at_all(prefix):
     full = np.ones((3, 28, 28), np.float32)
     boxes = np.array([[-50, 2, -40, 8], [2, 100, 8, 120], [-5, -5, 6, 6]], np.float32)
-    pasted = paste(full, boxes, (20, 30), family)
+    pasted = paste(full, boxes, (20, 30), RULES[prefix])
     assert not pasted[:2].any() and (pasted[2, :4, :4] > 0.99).all() and not pasted[2, 10:, 10:].any()
-    assert paste(full[:0], boxes[:0], (20, 30), family).shape == (0, 20, 30)
+    assert paste(full[:0], boxes[:0], (20, 30), RULES[prefix]).shape == (0, 20, 30)
 
 
 def test_window_is_that_of_plain_loops():

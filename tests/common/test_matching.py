@@ -8,17 +8,17 @@ from common.families.mask_rcnn.anchors import inside_image, pyramid_anchors
 from common.families.mask_rcnn.balancing import sample_balanced
 from common.families.mask_rcnn.matching import BACKGROUND, BETWEEN, match_by_threshold
 from common.families.yolact.matching import claim_best
-from tests.common.rcnn_cases import FAMILIES, STRIDES, arrays
+from tests.common.rcnn_cases import RULES, STRIDES, arrays
 from tests.common.test_anchors import GRIDS, RATIOS, SIZES
 from tests.common.test_box_coder import OFFSETS
 
 
 @pytest.mark.parametrize("image", [0, 1])
-@pytest.mark.parametrize("prefix", FAMILIES)
+@pytest.mark.parametrize("prefix", RULES)
 def test_anchor_labels_are_the_familys(prefix, image):
     inputs = arrays("rcnn_losses")
     ratios = (0.25, 1.0, 4.0) if prefix == "d2" else RATIOS
-    anchors = np.concatenate(pyramid_anchors(FAMILIES[prefix], (128, 160), GRIDS, STRIDES, SIZES, ratios))
+    anchors = np.concatenate(pyramid_anchors(RULES[prefix], (128, 160), GRIDS, STRIDES, SIZES, ratios))
     overlaps = pairwise_iou(inputs[f"in.gt_boxes_{image}"], anchors, OFFSETS[prefix])
     matched = match_by_threshold(overlaps, 0.3, 0.7, low_quality=True)
     labels = np.where(matched >= 0, 1, np.where(matched == BACKGROUND, 0, -1))
@@ -32,7 +32,7 @@ def test_anchor_labels_are_the_familys(prefix, image):
 
 
 @pytest.mark.parametrize("image", [0, 1])
-@pytest.mark.parametrize("prefix", FAMILIES)
+@pytest.mark.parametrize("prefix", RULES)
 def test_proposal_labels_are_the_familys(prefix, image):
     inputs = arrays("rcnn_losses")
     objects, labels = inputs[f"in.gt_boxes_{image}"], inputs[f"in.gt_labels_{image}"]

@@ -5,6 +5,7 @@ import pytest
 
 from common import kernels
 from common.boxes import with_border
+from common.families.mask_rcnn.conventions import CONVENTIONS
 from common.families.mask_rcnn.geometry import head_outputs
 from common.families.mask_rcnn.outlines import Outline
 from common.families.mask_rcnn.prediction import find_instances
@@ -82,11 +83,11 @@ def test_masks_are_learned_from_the_objects_forms():
     assert terms["masks"] == pytest.approx(10, rel=0.05)
 
 
-@pytest.mark.parametrize("family", ["maskrcnn_benchmark", "torchvision", "detectron2"])
+@pytest.mark.parametrize("family", CONVENTIONS)
 def test_forms_in_boxes(family):
     box = np.array([20, 8, 90, 72], np.float32)
     forms = [Outline((diamond(box),)), bitmap(box)] if family != "torchvision" else [bitmap(box)] * 2
-    targets = make_mask_targets(forms, np.stack([box, box]), (96, 128), 28, family)
+    targets = make_mask_targets(forms, np.stack([box, box]), (96, 128), 28, CONVENTIONS[family])
     assert targets.dtype == np.float32 and targets.min() == 0 and targets.max() == 1
     rows, columns = np.mgrid[:28, :28] + 0.5
     if family != "torchvision":
@@ -103,10 +104,10 @@ def test_a_window_of_a_bitmap_is_as_good_as_the_whole():
     whole[31:59, 21:69] = rng.integers(0, 2, (28, 48))
     boxes = np.array([[20, 30, 70, 60], [0, 0, 127, 95], [60.3, 50.2, 100, 90]], np.float32)
     window = Outline(bitmap=whole[30:60, 20:70], corner=(20, 30))
-    for family in ("maskrcnn_benchmark", "torchvision", "detectron2"):
-        there = make_mask_targets([window] * 3, boxes, (96, 128), 28, family)
+    for family in CONVENTIONS:
+        there = make_mask_targets([window] * 3, boxes, (96, 128), 28, CONVENTIONS[family])
         np.testing.assert_allclose(
-            there, make_mask_targets([Outline(bitmap=whole)] * 3, boxes, (96, 128), 28, family), atol=1e-5
+            there, make_mask_targets([Outline(bitmap=whole)] * 3, boxes, (96, 128), 28, CONVENTIONS[family]), atol=1e-5
         )
 
 
@@ -120,14 +121,14 @@ def test_bitmaps_without_compiled_kernels(family, monkeypatch):
     ]
     boxes = np.concatenate([rng.uniform(0, 40, (20, 2)), rng.uniform(45, 90, (20, 2))], axis=1).astype(np.float32)
     boxes[1::4] = [0, 0, 84, 84]  # each cell has nine samples
-    pairs = [forms[row % 2] for row in range(20)]
-    compiled = make_mask_targets(pairs, boxes, (96, 128), 28, family)
+    pairs, rules = [forms[row % 2] for row in range(20)], CONVENTIONS[family]
+    compiled = make_mask_targets(pairs, boxes, (96, 128), 28, rules)
     monkeypatch.setattr(kernels, "library", lambda: None)
-    plain = make_mask_targets(pairs, boxes, (96, 128), 28, family)
+    plain = make_mask_targets(pairs, boxes, (96, 128), 28, rules)
     assert len(np.unique(plain)) > (100 if family == "torchvision" else 1)
     np.testing.assert_allclose(compiled, plain, atol=1e-5)
     one_by_one = [
-        make_mask_targets([form], box[None], (96, 128), 28, family)[0] for form, box in zip(pairs, boxes, strict=True)
+        make_mask_targets([form], box[None], (96, 128), 28, rules)[0] for form, box in zip(pairs, boxes, strict=True)
     ]
     np.testing.assert_array_equal(one_by_one, plain)
 
@@ -150,8 +151,8 @@ def test_instances_in_the_images_own_pixels(model):
         assert len(small) == len(large) > 0
         assert large.image_size == (2 * size[0], 2 * size[1]) and large.masks.shape[1:] == large.image_size
         np.testing.assert_allclose(large.probability_boxes, 2 * small.probability_boxes, rtol=1e-6)
-        convention = load_settings(model).convention
-        assert np.array_equal(large.boxes, with_border(large.probability_boxes, convention))
+        offset = load_settings(model).rules.offset
+        assert np.array_equal(large.boxes, with_border(large.probability_boxes, offset))
         assert np.array_equal(small.scores, np.sort(small.scores)[::-1]) and small.labels.dtype == np.int64
         assert set(small.labels[small.scores > 0.5]) == {0}  # column 1 is the first class
         assert large.masks.dtype == bool
@@ -195,5 +196,5 @@ DRAWN = [
 @pytest.mark.parametrize(("box", "rows"), DRAWN)
 def test_mask_targets_are_maskrcnn_benchmarks(box, rows):
     forms = [Outline(polygons=tuple(np.array(polygon, np.float64) for polygon in OBJECT))]
-    (target,) = make_mask_targets(forms, np.array([box], np.float32), (40, 60), 10, "maskrcnn_benchmark")
+    (target,) = make_mask_targets(forms, np.array([box], np.float32), (40, 60), 10, CONVENTIONS["maskrcnn_benchmark"])
     assert [int("".join(str(int(cell)) for cell in row), 2) for row in target] == rows

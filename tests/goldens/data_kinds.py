@@ -8,6 +8,7 @@ import numpy as np
 from common.array import Array
 from common.data import transforms
 from common.data.coco import Sample
+from common.families.mask_rcnn.conventions import CONVENTIONS
 from common.families.mask_rcnn.resizing import resized_size
 from common.families.yolact.samples import augment
 from common.models import load_settings
@@ -15,7 +16,7 @@ from tests.goldens import golden
 
 Answers = dict[str, np.ndarray]
 
-_FAMILIES = {"mb": "maskrcnn_benchmark", "tv": "torchvision", "d2": "detectron2"}
+_CONVENTIONS = {"mb": "maskrcnn_benchmark", "tv": "torchvision", "d2": "detectron2"}
 
 
 class GivenDraws:
@@ -60,8 +61,8 @@ def resized_sizes(case: Path, framework: str, device: str, xp: ModuleType, like:
     """The size of each image for the network by the rule of each original."""
     sizes = golden.arrays(case)["in.sizes"].tolist()
     return {
-        prefix: np.array([resized_size(tuple(size), 800, 1333, family) for size in sizes])
-        for prefix, family in _FAMILIES.items()
+        prefix: np.array([resized_size(tuple(size), 800, 1333, CONVENTIONS[name]) for size in sizes])
+        for prefix, name in _CONVENTIONS.items()
     }
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from common.array import Array
 from common.box_coder import decode
 from common.commands import trace
-from common.families.mask_rcnn.detection import WEIGHTS, detect, to_original
+from common.families.mask_rcnn.detection import detect, to_original
 from common.families.mask_rcnn.geometry import make_anchors
 from common.families.mask_rcnn.masks import paste, paste_binary
 from common.families.mask_rcnn.proposals import Proposals, flatten_by_anchor, propose
@@ -121,9 +121,9 @@ def detections(case: Path, framework: str, device: str, xp: ModuleType, like: Ar
                 name = f"{prefix}_{run}"
                 answers |= {f"{name}boxes_{image}": found.boxes, f"{name}scores_{image}": found.scores}
                 answers |= {f"{name}labels_{image}": found.labels, f"{name}rows_{image}": found.rows}
-                shown = to_original(found, sizes[image], originals[image], settings.convention)
+                shown = to_original(found, sizes[image], originals[image], settings.rules)
                 answers |= {f"{name}resized_{image}": shown.boxes, f"{name}resized_labels_{image}": shown.labels}
-        decoded = xp.to_numpy(decode(outputs[1], outputs[2], WEIGHTS, 1.0 if prefix == "mb" else 0.0))
+        decoded = xp.to_numpy(decode(outputs[1], outputs[2], base.rules.region_weights, base.rules.offset))
         answers[f"{prefix}_decoded"] = decoded.reshape(len(decoded), -1, 4) if prefix == "tv" else decoded
     return answers
 
@@ -134,7 +134,7 @@ def pasted(case: Path, framework: str, device: str, xp: ModuleType, like: Array,
     size = tuple(map(int, arrays["in.image_size"]))
     answers = {}
     for prefix, variant in VARIANTS.items():
-        given = (arrays["in.masks"], arrays["in.boxes"], size, load_settings(variant).convention)
+        given = (arrays["in.masks"], arrays["in.boxes"], size, load_settings(variant).rules)
         soft, binary = paste(*given), paste_binary(*given)
         runs = [_runs(mask) for mask in binary]
         answers |= {f"{prefix}_soft": soft, f"{prefix}_areas": binary.sum(axis=(1, 2))}
@@ -169,7 +169,7 @@ def _propose(
     logits, deltas = ([xp.asarray(each, like) for each in kind] for kind in zip(*maps, strict=True))
     sizes = [tuple(map(int, size)) for size in inputs["image_sizes"][: len(maps[0][0])]]
     places = _anchors(maps, settings, padded)
-    return propose(logits, deltas, places, sizes, settings.convention, settings.rpn, limits)
+    return propose(logits, deltas, places, sizes, settings.rules, settings.rpn, limits)
 
 
 def _decoded(maps: list, settings: MaskRcnnSettings, padded: list[int], xp: ModuleType, like: Array) -> np.ndarray:

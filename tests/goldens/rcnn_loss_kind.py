@@ -8,8 +8,6 @@ import numpy as np
 
 from common.array import Array
 from common.box_coder import encode
-from common.boxes import side_offset
-from common.families.mask_rcnn.detection import WEIGHTS
 from common.families.mask_rcnn.geometry import make_anchors
 from common.families.mask_rcnn.losses import compute_box_losses, compute_mask_loss, compute_rpn_losses
 from common.families.mask_rcnn.proposals import flatten_by_anchor
@@ -128,8 +126,8 @@ def _rpn_samples(batch: _Batch, anchors: np.ndarray, answers: Answers) -> Answer
         shown = np.where(of_anchors == 1, matched, -1) if batch.family == "d2" else matched
         answers[f"{batch.prefix}_rpn_matched_{image}"] = shown
         positive, negative = batch.chosen("rpn", image)
-        offset = side_offset(batch.settings.convention)
-        found = encode(boxes[matched[positive]], anchors[positive], (1.0, 1.0, 1.0, 1.0), offset)
+        rules = batch.settings.rules
+        found = encode(boxes[matched[positive]], anchors[positive], rules.anchor_weights, rules.offset)
         answers[f"{batch.prefix}_rpn_targets_{image}"] = found
         chosen = np.concatenate([positive, negative])
         rows.append(image * len(anchors) + chosen)
@@ -141,7 +139,7 @@ def _rpn_samples(batch: _Batch, anchors: np.ndarray, answers: Answers) -> Answer
 
 def _roi_samples(batch: _Batch, answers: Answers) -> Answers:
     """The sampled regions' labels and targets; these and the boxes go into the answers."""
-    prefix, convention = batch.prefix, batch.settings.convention
+    prefix, rules = batch.prefix, batch.settings.rules
     parts: dict[str, list] = {name: [] for name in ("labels", "boxes", "targets", "mask_targets", "soft")}
     background = _CLASSES if batch.family == "d2" else 0
     for image in batch.images:
@@ -152,9 +150,8 @@ def _roi_samples(batch: _Batch, answers: Answers) -> Answers:
         chosen = np.concatenate(batch.chosen("roi", image))
         chosen = chosen if batch.family == "d2" else np.sort(chosen)
         positive = chosen[labels[chosen] != background]
-        offset = side_offset(convention)
         targets = np.zeros((len(chosen), 4), np.float32)
-        own = encode(boxes[matched[positive]], regions[positive], WEIGHTS, offset)
+        own = encode(boxes[matched[positive]], regions[positive], rules.region_weights, rules.offset)
         targets[labels[chosen] != background] = own
         parts["labels"].append(labels[chosen])
         parts["boxes"].append(regions[chosen])
@@ -163,11 +160,11 @@ def _roi_samples(batch: _Batch, answers: Answers) -> Answers:
         if len(positive):
             masks = batch.inputs[f"gt_masks_{image}"]
             if batch.family != "mb":
-                soft = pool_bitmap_targets(masks, matched[positive], regions[positive], _MASK, convention)
+                soft = pool_bitmap_targets(masks, matched[positive], regions[positive], _MASK, rules)
             if batch.family != "tv":
                 polygons = _polygons(batch.inputs, image)
                 drawn = draw_polygon_targets(
-                    [polygons[k] for k in matched[positive]], regions[positive], batch.sizes(image), _MASK, convention
+                    [polygons[k] for k in matched[positive]], regions[positive], batch.sizes(image), _MASK, rules
                 )
         parts["soft"].append(soft)
         parts["mask_targets"].append(soft if batch.family == "tv" or not len(positive) else drawn.astype(np.float32))

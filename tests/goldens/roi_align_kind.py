@@ -6,6 +6,7 @@ from types import ModuleType
 import numpy as np
 
 from common.array import Array
+from common.families.mask_rcnn.conventions import CONVENTIONS
 from common.families.mask_rcnn.pooling import pool_pyramid, pyramid_levels
 from tests.goldens import golden
 
@@ -19,7 +20,7 @@ RUNS = {
     "a0_s3_wide": ((2, 6), 0.125, 3, False),
     "a0_s0_14": ((14, 14), 0.0625, 0, False),
 }
-FAMILIES = {"mb": "maskrcnn_benchmark", "tv": "torchvision", "d2": "detectron2"}
+_CONVENTIONS = {"mb": "maskrcnn_benchmark", "tv": "torchvision", "d2": "detectron2"}
 SCALES = [1 / 4, 1 / 8, 1 / 16, 1 / 32]
 
 
@@ -42,8 +43,8 @@ def roi_align(
     boxes = xp.asarray(arrays["in.level_boxes"], like)
     pyramid = [image(f"p{level}") for level in range(2, 6)]
     level_rois = xp.concatenate([xp.zeros((len(boxes), 1), like), boxes], axis=1)
-    for prefix, family in FAMILIES.items():
-        levels = pyramid_levels(boxes, family)
+    for prefix, name in _CONVENTIONS.items():
+        levels = pyramid_levels(boxes, CONVENTIONS[name])
         sampling_ratio, aligned = (0, True) if prefix == "d2" else (2, False)
         pooled = pool_pyramid(pyramid, SCALES, level_rois, levels, (7, 7), sampling_ratio, aligned)
         answers[f"{prefix}_levels"], answers[f"{prefix}_pooled"] = xp.to_numpy(levels), xp.to_numpy(pooled)

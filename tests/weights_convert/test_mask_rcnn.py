@@ -11,6 +11,7 @@ from common.config import model_names
 from common.data.class_names import COCO, class_names
 from common.errors import UserError
 from common.families.mask_rcnn.anchors import cell_anchors
+from common.families.mask_rcnn.conventions import CONVENTIONS
 from common.models import load_settings
 from common.weights import check_fit, compare_weights
 from tests.goldens import golden
@@ -111,7 +112,7 @@ def test_what_the_state_dict_has_beside_the_weights_is_written_too():
     for name in doubled:
         np.testing.assert_array_equal(back[name], back[box + name.removeprefix(mask)])
     anchors = back["rpn.anchor_generator.cell_anchors.0"]
-    expected = cell_anchors("maskrcnn_benchmark", 16, (32, 64, 128, 256, 512), (0.5, 1.0, 2.0))
+    expected = cell_anchors(CONVENTIONS["maskrcnn_benchmark"], 16, (32, 64, 128, 256, 512), (0.5, 1.0, 2.0))
     np.testing.assert_array_equal(anchors, expected)
     settings = small("mask_rcnn_r50_fpn")
     back = to_original(draw_canonical(settings), settings, "fpn")

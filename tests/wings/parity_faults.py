@@ -147,9 +147,9 @@ def _wrap(patch, owner, name, replacement):
 def _after_each_step(wing, patch, statistic):
     """Has every running statistic become statistic(before the step, after it, its name)."""
 
-    def step(learner, batch, rate, original):
+    def step(learner, batch, rate, original, **options):
         before = learner.weights()
-        losses = original(learner, batch, rate)
+        losses = original(learner, batch, rate, **options)
         after = learner.weights()
         for name in after:
             if ".running_" in name:

@@ -31,17 +31,16 @@ def bitmap(box: np.ndarray) -> Outline:
 
 
 def training_batch(settings: MaskRcnnSettings, images: tuple[int, ...] = (0, 1, 2)) -> dict[str, np.ndarray]:
-    """The chosen images; the first object of each is a polygon, the others are bitmaps, in torchvision's way all."""
+    """The chosen images; the first object of each is a polygon where the convention has any, the others are bitmaps."""
     boxes, sizes = [BOXES[i] for i in images], SIZES[list(images)]
     targets = [
         make_anchor_targets(each, tuple(size), PADDED, settings, seed)
         for seed, (each, size) in enumerate(zip(boxes, sizes.tolist(), strict=True), start=5)
     ]
-    draws = settings.convention != "torchvision"
-    forms = [
+    draws = settings.rules.mask_source == "polygons"
+    outlines = [
         Outline((diamond(box),)) if k == 0 and draws else bitmap(box) for each in boxes for k, box in enumerate(each)
     ]
-    first = 1 if settings.network.background == "first" else 0
     counts = np.array([len(each) for each in boxes])
     return {
         "image": golden.image(4, (3, 3, *PADDED))[list(images)],
@@ -50,8 +49,8 @@ def training_batch(settings: MaskRcnnSettings, images: tuple[int, ...] = (0, 1, 
         "normaliser.ranks": np.ones(1, np.float32),
         "host.image_size": sizes,
         "host.boxes": np.concatenate(boxes),
-        "host.columns": first + np.arange(counts.sum(), dtype=np.int32) % settings.num_classes,
+        "host.labels": settings.first_label + np.arange(counts.sum(), dtype=np.int32) % settings.num_classes,
         "host.counts": counts,
         "host.seed": 5 + np.arange(len(images)),
-        **pack_outlines(forms),
+        **pack_outlines(outlines),
     }

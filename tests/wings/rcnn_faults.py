@@ -28,19 +28,25 @@ def other_alignment(wing, patch, framework):
 def no_last_pixel(wing, patch, framework):
     """Decodes with sides of x2 - x1, where the anchors' are x2 - x1 + 1."""
     right = common.families.mask_rcnn.proposals.decode
-    patch.setattr(common.families.mask_rcnn.proposals, "decode", lambda *given: right(*given[:3], 0.0))
+    patch.setattr(common.families.mask_rcnn.proposals, "decode", lambda *given: right(*given[:3], 0.0, *given[4:]))
 
 
 def other_coder_weights(wing, patch, framework):
-    patch.setattr(common.families.mask_rcnn.sampling, "ANCHOR_WEIGHTS", (10.0, 10.0, 5.0, 5.0))
+    """Encodes anchors' targets with the regions' weights."""
+    right = common.families.mask_rcnn.sampling.encode
+
+    def encode(boxes, anchors, weights, offset):
+        return right(boxes, anchors, (10.0, 10.0, 5.0, 5.0), offset)
+
+    patch.setattr(common.families.mask_rcnn.sampling, "encode", encode)
 
 
 def background_last(wing, patch, framework):
     right = common.families.mask_rcnn.sampling.label_regions
 
-    def label_regions(regions, boxes, columns, settings):
-        found, matched = right(regions, boxes, columns, settings)
-        return np.where(matched >= 0, found - 1, settings.num_classes).astype(np.int32), matched
+    def label_regions(regions, boxes, box_labels, settings):
+        labels, matched = right(regions, boxes, box_labels, settings)
+        return np.where(matched >= 0, labels - 1, settings.num_classes).astype(np.int32), matched
 
     patch.setattr(common.families.mask_rcnn.sampling, "label_regions", label_regions)
 
@@ -61,7 +67,7 @@ def masks_a_pixel_off(wing, patch, framework):
 FAULTS = {
     "floor in anchors": Fault(floored_anchors, 1, "anchors_p2", ("noise", "shift", "shift by channel")),
     "RoIAlign's half pixel": Fault(other_alignment, 1, "input of box_head", ("noise", "border")),
-    "the last pixel in the coder": Fault(no_last_pixel, 2, "proposals", ("noise", "shift by channel")),
+    "the last pixel in the coder": Fault(no_last_pixel, 2, "proposals.boxes", ("noise", "shift by channel")),
     "the coder's weights": Fault(other_coder_weights, 2, "loss.rpn_boxes", ("scale",)),
     "the background's place": Fault(background_last, 2, "loss.classes", ("scale",)),
     "the biases' rate": Fault(biases_at_the_common_rate, 4, "update of fpn.lateral.0.bias", SCALED),

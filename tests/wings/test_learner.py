@@ -1,5 +1,7 @@
 """The learner: the optimizers' arithmetic, what is trained, and what is refused."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -9,6 +11,7 @@ from common.errors import UserError
 from common.families.yolact.samples import Training
 from common.families.yolact.targets import collate
 from common.models import initial_weights, load_settings
+from tests.wings.rcnn_batch import training_batch
 
 STEPS = 20
 DECAY = 0.01
@@ -142,3 +145,37 @@ def test_the_optimizers_memory_comes_back_to_the_bit(wing, samples):
     mine, theirs = learner.weights(), other.weights()
     for name, value in mine.items():
         assert np.array_equal(value, theirs[name]), name
+
+
+def test_a_step_of_mask_rcnn_goes_on_with_what_is_chosen_for_it(wing):
+    settings = load_settings("mask_rcnn_tiny")
+    learner = wing("learner").Learner(settings, "cpu", training=True)
+    learner.load_weights(initial_weights(learner.shapes(), settings, seed=0))
+    batch, seen = training_batch(settings), {}
+
+    def choose_none(name, own):
+        seen[name] = [len(each.rows) for each in own]
+        return [replace(each, boxes=each.boxes[:0], scores=each.scores[:0], rows=each.rows[:0]) for each in own]
+
+    own, _ = learner.gradients(batch)
+    chosen, _ = learner.gradients(batch, choose=choose_none)
+    assert list(seen) == ["proposals"] and min(seen["proposals"]) > 0
+    assert own["rpn_boxes"] == pytest.approx(chosen["rpn_boxes"]) and own["classes"] != pytest.approx(chosen["classes"])
+    assert learner.train_step(batch, 0.0, choose=choose_none)["classes"] == pytest.approx(chosen["classes"])
+
+
+def test_float64_is_the_references_alone(wing, framework, samples):
+    settings = load_settings("yolact_tiny")
+    if framework != "torch":
+        with pytest.raises(UserError, match="float64"):
+            wing("learner").Learner(settings, "cpu", training=True, dtype="float64")
+        return
+    exact = wing("learner").Learner(settings, "cpu", training=True, dtype="float64")
+    rounded = wing("learner").Learner(settings, "cpu", training=True)
+    for learner in (exact, rounded):
+        learner.load_weights(initial_weights(learner.shapes(), settings, seed=0))
+    losses, gradients = exact.gradients(collate(samples[:2]))
+    assert {gradient.dtype for gradient in gradients.values()} == {np.dtype(np.float64)}
+    expected, _ = rounded.gradients(collate(samples[:2]))
+    assert losses == pytest.approx(expected, rel=1e-5) and losses != expected
+    assert exact.trace({"image": samples[0]["image"][None]})["p3"].dtype == np.float64

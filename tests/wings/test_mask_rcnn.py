@@ -80,10 +80,9 @@ def test_instances_are_the_detections_in_the_images_own_pixels(variant, wing):
     assert [found.masks.shape[1:] for found in instances] == [(180, 270), (192, 240)]
     assert all((np.diff(found.scores) <= 0).all() for found in instances)
     # The originals put detections of one image in their own orders; sorted by everything they are the same.
-    first = 1 if learner.settings.network.background == "first" else 0
-    boxes = with_border(3 * traced["det_boxes"], learner.settings.convention)
+    boxes = with_border(3 * traced["det_boxes"], learner.settings.rules.offset)
     there = np.concatenate([boxes, traced["det_scores"][:, None]], axis=1)
-    there = np.concatenate([there, traced["det_labels"][:, None] - first], axis=1)
+    there = np.concatenate([there, traced["det_labels"][:, None] - learner.settings.first_label], axis=1)
     here = [np.concatenate([x.boxes, x.scores[:, None], x.labels[:, None]], axis=1) for x in instances]
     here = np.concatenate(here)
     assert len(here) == len(there) > 0

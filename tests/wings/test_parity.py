@@ -61,7 +61,7 @@ def test_every_gate_passes(reference, wing, framework, model):
     run = findings(reference(model), wing, framework, [1, 2, 3, 4, 5])
     assert not run.failures(), run.first()
     assert {finding.gate for finding in run.findings} == {1, 2, 3, 4, 5}
-    last = max(finding.step for finding in run.of(4))
+    last = max(finding.step for finding in run.findings_of(4))
     assert last == model.steps
 
 

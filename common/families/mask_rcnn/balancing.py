@@ -1,4 +1,4 @@
-"""Which of many labelled boxes train."""
+"""Sampling labelled boxes in a balance of positives and negatives."""
 
 import numpy as np
 
@@ -17,7 +17,7 @@ def sample_balanced(
 
 
 def _smallest(members: np.ndarray, keys: np.ndarray, count: int) -> np.ndarray:
-    """The members with the `count` smallest keys, in their own order; sorts nothing, of hundreds of thousands."""
+    """The members with the `count` smallest keys, in their own order; does not sort, as there are very many."""
     if count >= len(members):
         return members
     last = np.partition(keys, count)[count]  # of the keys in order the first that is not taken

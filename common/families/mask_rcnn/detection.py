@@ -1,4 +1,4 @@
-"""From the box head's numbers to detections, and from an image as the network saw it to the image itself."""
+"""Detections: made from the box head's logits and offsets, and moved from the network's image to the original one."""
 
 from dataclasses import dataclass
 
@@ -6,22 +6,23 @@ import numpy as np
 
 from common.array import Array, namespace
 from common.box_coder import decode
-from common.boxes import Convention, clip, side_offset
+from common.boxes import clip
+from common.families.mask_rcnn.conventions import Convention
 from common.families.mask_rcnn.settings import MaskRcnnSettings, RcnnDetection
-
-WEIGHTS = (10.0, 10.0, 5.0, 5.0)
-# torchvision drops detections with a smaller side.
-_SMALLEST_SIDE = 1e-2
 
 
 @dataclass(frozen=True)
 class Detections:
-    """An image's: torchvision's and detectron2's the best first, maskrcnn-benchmark's class by class."""
+    """One image's detections, class by class or the best first, as the convention's `detection_order` says."""
 
     boxes: np.ndarray  # (K, 4) xyxy float32
     scores: np.ndarray  # (K,) float32
-    labels: np.ndarray  # (K,) int32: the column among the class logits
+    labels: np.ndarray  # (K,) int32: the place among the class logits
     rows: np.ndarray  # (K,) int32: the proposal that each comes from
+
+    def select(self, kept: np.ndarray) -> "Detections":
+        """The detections of these indices, or where this mask is true, in that order."""
+        return Detections(self.boxes[kept], self.scores[kept], self.labels[kept], self.rows[kept])
 
 
 def detect(
@@ -32,49 +33,55 @@ def detect(
     image_sizes: list[tuple[int, int]],
     settings: MaskRcnnSettings,
 ) -> list[Detections]:
-    """Logits (R, C + 1), offsets (R, 4 * boxes) and proposals (R, 4), `counts` of them for each image -> detections."""
-    xp = namespace(class_logits)
-    convention, count = settings.convention, settings.num_classes
-    first = 1 if settings.network.background == "first" else 0
-    scores = xp.to_numpy(xp.softmax(class_logits, 1))[:, first : first + count]
-    boxes = xp.to_numpy(decode(box_deltas, proposals, WEIGHTS, side_offset(convention)))
-    boxes = boxes.reshape(len(boxes), boxes.shape[1] // 4, 4)[:, first : first + count]
+    """Decodes the regions' boxes of each class and suppresses them, image by image.
+
+    class_logits (R, C + 1), box_deltas (R, 4 * boxes) and proposals (R, 4) xyxy of all images, `counts` of them for
+    each image, whose (height, width) without padding is in `image_sizes`.
+    """
+    xp, rules, first = namespace(class_logits), settings.rules, settings.first_label
+    classes = slice(first, first + settings.num_classes)
+    scores = xp.to_numpy(xp.softmax(class_logits, 1))[:, classes]
+    boxes = decode(box_deltas, proposals, rules.region_weights, rules.offset, rules.largest_log_ratio)
+    boxes = xp.to_numpy(boxes)
+    boxes = boxes.reshape(len(boxes), boxes.shape[1] // 4, 4)[:, classes]
     found, start = [], 0
-    for length, size in zip(counts, image_sizes, strict=True):
-        rows = slice(start, start + length)
-        chosen = _of_image(boxes[rows], scores[rows], size, convention, settings.detection, class_logits)
-        found.append(Detections(chosen.boxes, chosen.scores, chosen.labels + np.int32(first), chosen.rows))
-        start += length
+    for count, size in zip(counts, image_sizes, strict=True):
+        rows = slice(start, start + count)
+        image = _detect_in_image(boxes[rows], scores[rows], size, rules, settings.detection, class_logits)
+        found.append(Detections(image.boxes, image.scores, image.labels + np.int32(first), image.rows))
+        start += count
     return found
 
 
-def _of_image(
+def _detect_in_image(
     boxes: np.ndarray,
     scores: np.ndarray,
     image_size: tuple[int, int],
-    convention: Convention,
+    rules: Convention,
     detection: RcnnDetection,
     like: Array,
 ) -> Detections:
-    """Boxes (R, C, 4) and scores (R, C) of objects -> detections, labels from 0."""
+    """Boxes (R, C, 4) and scores (R, C) of one image's regions -> its detections, with labels from 0.
+
+    Suppression runs in the framework of `like`.
+    """
     xp = namespace(like)
-    offset = side_offset(convention)
-    sound = np.isfinite(boxes).all(axis=(1, 2)) & np.isfinite(scores).all(axis=1)
-    wanted = (scores > detection.score_threshold) & sound[:, None]
+    finite = np.isfinite(boxes).all(axis=(1, 2)) & np.isfinite(scores).all(axis=1)
+    wanted = (scores > detection.score_threshold) & finite[:, None]
     rows, labels = np.nonzero(wanted)
-    scores, boxes = scores[wanted], clip(boxes[wanted], image_size, offset)
-    if convention == "torchvision":
-        large = (boxes[:, 2:] - boxes[:, :2] >= _SMALLEST_SIDE).all(axis=1)
+    scores, boxes = scores[wanted], clip(boxes[wanted], image_size, rules.offset)
+    if rules.smallest_detection_side is not None:
+        large = (boxes[:, 2:] - boxes[:, :2] >= rules.smallest_detection_side).all(axis=1)
         boxes, scores, labels, rows = boxes[large], scores[large], labels[large], rows[large]
     if len(boxes) == 0:
         kept = np.zeros(0, np.int32)
     else:
         arrays = (xp.asarray(boxes, like=like), xp.asarray(scores, like=like))
         classes = xp.asarray(labels.astype(np.int32), like=like)
-        kept = xp.to_numpy(xp.nms(*arrays, detection.iou_threshold, classes=classes, offset=offset))
+        kept = xp.to_numpy(xp.nms(*arrays, detection.iou_threshold, classes=classes, offset=rules.offset))
     most = detection.max_detections
-    if convention == "maskrcnn_benchmark":
-        if len(kept) > most:  # equals of the last one stay
+    if rules.detection_order == "class":
+        if len(kept) > most:
             kept = kept[scores[kept] >= np.sort(scores[kept])[-most]]
         kept = kept[np.lexsort((rows[kept], labels[kept]))]
     else:
@@ -83,12 +90,13 @@ def _of_image(
 
 
 def to_original(
-    found: Detections, image_size: tuple[int, int], original_size: tuple[int, int], convention: Convention
+    found: Detections, image_size: tuple[int, int], original_size: tuple[int, int], rules: Convention
 ) -> Detections:
-    """Detections in an image (height, width) as it was resized for the network -> in the image as it was."""
+    """Moves detections from an image (height, width) as the network saw it to the image in its original size."""
     ratios = np.array([original_size[1] / image_size[1], original_size[0] / image_size[0]] * 2, np.float32)
-    boxes, kept = found.boxes * ratios, np.ones(len(found.boxes), bool)
-    if convention == "detectron2":
-        boxes = clip(boxes, original_size)
-        kept = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
-    return Detections(boxes[kept], found.scores[kept], found.labels[kept], found.rows[kept])
+    moved = Detections(found.boxes * ratios, found.scores, found.labels, found.rows)
+    if not rules.clips_to_original:
+        return moved
+    boxes = clip(moved.boxes, original_size)
+    has_area = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
+    return Detections(boxes, found.scores, found.labels, found.rows).select(has_area)

@@ -1,4 +1,4 @@
-"""What follows from a variant's settings and an image's size alone: maps, strides, anchors, sizes of the heads."""
+"""The maps, strides, anchors and head sizes that follow from a variant's settings and an image's size alone."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ _C4 = 4
 
 
 def map_names(settings: MaskRcnnSettings) -> list[str]:
-    """The maps with anchors, finest first."""
+    """The names of the maps with anchors, the finest first."""
     if settings.network.fpn:
         return [f"p{level}" for level in range(2, 2 + len(settings.rpn.anchor_sizes))]
     return [f"c{_C4}"]
@@ -33,13 +33,12 @@ def make_anchors(
 ) -> list[np.ndarray]:
     """One (h * w * A, 4) xyxy a map; padded, grids: (height, width) of the padded image and of each map."""
     rpn = settings.rpn
-    levels = strides(settings)
-    return pyramid_anchors(settings.convention, padded, grids, levels, rpn.anchor_sizes, rpn.anchor_ratios)
+    return pyramid_anchors(settings.rules, padded, grids, strides(settings), rpn.anchor_sizes, rpn.anchor_ratios)
 
 
 @dataclass(frozen=True)
 class HeadOutputs:
-    """How many numbers the heads give for a region, or for a cell of its mask."""
+    """The number of channels that each head gives for a region, or for a cell of its mask."""
 
     classes: int
     deltas: int
@@ -47,12 +46,11 @@ class HeadOutputs:
 
 
 def mask_side(settings: MaskRcnnSettings) -> int:
-    """Cells of a region's mask, a side; of C4's heads one halves the size and the other doubles it."""
+    """The number of cells along a side of a region's mask; of C4's heads one halves the size, the other doubles it."""
     return 2 * settings.network.mask_size if settings.network.fpn else settings.network.box_size
 
 
 def head_outputs(settings: MaskRcnnSettings) -> HeadOutputs:
-    """A background that comes first has its own offsets and its own mask, unused; one that comes last has none."""
+    """The heads' channels; only a background that comes first has offsets and a mask, which are not used."""
     count = settings.num_classes
-    with_background = count + 1 if settings.network.background == "first" else count
-    return HeadOutputs(count + 1, 4 * with_background, with_background)
+    return HeadOutputs(count + 1, 4 * (settings.first_label + count), settings.first_label + count)

@@ -1,4 +1,4 @@
-"""The initial values of Mask R-CNN's parameters."""
+"""The weights that Mask R-CNN starts from."""
 
 import math
 
@@ -7,18 +7,20 @@ import numpy as np
 from common.families.mask_rcnn.settings import MaskRcnnSettings
 from common.training.initial_weights import Shapes, compute_fans, draw_normal, draw_uniform, make_constant
 
-# torchvision draws the weights of these layers itself, but leaves their biases to PyTorch.
+# The layers, beside the box head's, for which `head_weights` of "PyTorch" means PyTorch's own rule: biases alone.
 _PYTORCHS_BIASES = ("mask_head.deconv.bias", "mask_head.logits.bias")
 
 
 def initial_weight(name: str, shapes: Shapes, settings: MaskRcnnSettings, seed: int) -> np.ndarray:
-    """Makes the initial value of the parameter `name`, of the shape `shapes[name]`, as the convention's original does.
+    """The first value of the parameter of this name, in the shape that `shapes` has for it.
 
-    The three originals agree but for what torchvision leaves to PyTorch and for detectron2's mask logits.
+    PyTorch's own rule draws from -b to b with b = 1 / sqrt(inputs); the fully connected layers and the pyramid have b =
+    sqrt(3 / inputs) otherwise. The proposal network and the classes are normal with a deviation of 0.01, box offsets
+    with 0.001, and everything else with sqrt(2 / outputs).
     """
-    shape, convention = shapes[name], settings.convention
+    shape, rules = shapes[name], settings.rules
     is_pytorchs = name.startswith(("box_head.fc", "box_head.classes.", "box_head.deltas.")) or name in _PYTORCHS_BIASES
-    if is_pytorchs and convention == "torchvision":  # by PyTorch's rule, which takes the layer's fan_in for biases too
+    if is_pytorchs and rules.head_weights == "PyTorch":
         return draw_uniform(name, shape, 1 / math.sqrt(_count_inputs(name, settings)), seed)
     if len(shape) < 2:
         return make_constant(name, shape)
@@ -27,14 +29,16 @@ def initial_weight(name: str, shapes: Shapes, settings: MaskRcnnSettings, seed: 
         return draw_uniform(name, shape, math.sqrt(3.0 / fan_in), seed)
     if name.startswith(("rpn.", "box_head.classes.")):
         return draw_normal(name, shape, 0.01, seed)
-    if name.startswith("box_head.deltas.") or (name.startswith("mask_head.logits.") and convention == "detectron2"):
+    if name.startswith("box_head.deltas."):
         return draw_normal(name, shape, 0.001, seed)
-    # What remains is the backbone, with C4's last stage, and the mask head.
+    if name.startswith("mask_head.logits.") and rules.mask_logits_deviation is not None:
+        return draw_normal(name, shape, rules.mask_logits_deviation, seed)
+    # The backbone, C4's last stage of it, and the mask head.
     return draw_normal(name, shape, math.sqrt(2.0 / fan_out), seed)
 
 
 def _count_inputs(name: str, settings: MaskRcnnSettings) -> int:
-    """Counts a layer's inputs as PyTorch does: a transposed convolution has its outputs times its taps."""
+    """A layer's inputs as PyTorch counts them: those of a transposed convolution are its outputs times its taps."""
     network = settings.network
     if name.startswith("mask_head."):
         return network.channels * (4 if name.startswith("mask_head.deconv.") else 1)

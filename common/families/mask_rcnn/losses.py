@@ -1,6 +1,7 @@
 """The five losses of Mask R-CNN, on the array contract.
 
-Their rows are what was sampled, of all images of a batch; a row of label -1 fills up an array and counts nowhere.
+Rows are the sampled anchors or regions of all images of a batch. A row of label -1 fills up an array and counts
+nowhere; sums run over the other rows.
 """
 
 from common.array import Array, namespace
@@ -11,14 +12,18 @@ from common.losses import cross_entropy, smooth_l1
 def compute_rpn_losses(
     logits: Array, deltas: Array, labels: Array, targets: Array, images: int, settings: MaskRcnnSettings
 ) -> tuple[Array, Array]:
-    """Of sampled anchors logits (S,), offsets (S, 4), labels (S,) 1, 0, -1 and offsets to reach (S, 4)
+    """The losses of objectness and of the proposals' boxes, two scalars.
 
-    -> the losses of objectness and of boxes. detectron2 divides by how many are wanted of so many images, the others
-    by how many there are.
+    logits (S,), deltas (S, 4), labels (S,) 1, 0 or -1, targets (S, 4) of the sampled anchors of so many `images`:
+
+        objectness = sum BCE(logits, labels) / n
+        boxes      = sum over labels of 1 of smooth L1(deltas - targets; rpn_beta) / n
+
+    n is the number of sampled anchors or, where `anchor_divisor` is "wanted", anchors_per_image * images.
     """
     xp = namespace(logits)
-    used, positive = (xp.astype(chosen, "float32") for chosen in (labels >= 0, labels > 0))
-    if settings.convention == "detectron2":
+    used, positive = (xp.astype(rows, "float32") for rows in (labels >= 0, labels > 0))
+    if settings.rules.anchor_divisor == "wanted":
         count = float(settings.losses.anchors_per_image * images)
     else:
         count = xp.maximum(xp.sum(used), 1.0)
@@ -30,39 +35,45 @@ def compute_rpn_losses(
 def compute_box_losses(
     class_logits: Array, box_deltas: Array, labels: Array, targets: Array, settings: MaskRcnnSettings
 ) -> tuple[Array, Array]:
-    """Of sampled regions logits (R, C + 1), offsets (R, 4 * boxes), columns (R,) and offsets to reach (R, 4)
+    """The losses of the regions' classes and of their boxes, two scalars.
 
-    -> the losses of classes and of boxes, each over all rows.
+    class_logits (R, C + 1), box_deltas (R, 4 * boxes), labels (R,), targets (R, 4) of R' regions that count:
+
+        classes = sum -log softmax(class_logits)[label] / R'
+        boxes   = sum over objects of smooth L1(box_deltas[label] - targets; box_beta) / R'
     """
     xp = namespace(class_logits)
     rows, boxes = labels.shape[0], box_deltas.shape[1] // 4
     used = labels >= 0
     count = xp.maximum(xp.sum(xp.astype(used, "float32")), 1.0)
-    columns = xp.where(used, labels, 0)
-    classes = xp.sum(cross_entropy(class_logits, columns) * xp.astype(used, "float32"))
+    classes = xp.where(used, labels, 0)
+    class_loss = xp.sum(cross_entropy(class_logits, classes) * xp.astype(used, "float32"))
     if settings.network.background == "first":
         positive = labels > 0
     else:
         positive = xp.logical_and(used, labels < settings.num_classes)
-    # The last column may have no box; its rows are not positive.
+    # A background that stands last has no offsets; its rows are not positive.
     own = xp.where(positive, labels, 0)[:, None, None]
     deltas = xp.reshape(box_deltas, (rows, boxes, 4))
     own = xp.take_along_axis(deltas, xp.broadcast_to(own, (rows, 1, 4)), 1)[:, 0]
     difference = smooth_l1(own - targets, settings.losses.box_beta)
-    return classes / count, xp.sum(difference * xp.astype(positive, "float32")[:, None]) / count
+    return class_loss / count, xp.sum(difference * xp.astype(positive, "float32")[:, None]) / count
 
 
 def compute_mask_loss(mask_logits: Array, labels: Array, targets: Array) -> Array:
-    """Of positive regions logits (K, mask outputs, m, m), columns (K,) and masks (K, m, m) -> the mean over them."""
+    """The loss of the masks, a scalar: the mean over the cells of BCE(mask_logits[label], targets).
+
+    mask_logits (K, mask outputs, m, m), labels (K,), targets (K, m, m) between 0 and 1, of the positive regions.
+    """
     xp = namespace(mask_logits)
     used = xp.astype(labels >= 0, "float32")
-    own = select_columns(mask_logits, xp.where(labels >= 0, labels, 0))
+    own = select_class(mask_logits, xp.where(labels >= 0, labels, 0))
     total = xp.sum(xp.binary_cross_entropy_with_logits(own, targets) * used[:, None, None])
     return total / (xp.maximum(xp.sum(used), 1.0) * own.shape[1] ** 2)
 
 
-def select_columns(mask_logits: Array, labels: Array) -> Array:
-    """(K, mask outputs, m, m), (K,) -> (K, m, m)"""
+def select_class(mask_logits: Array, labels: Array) -> Array:
+    """Each region's mask of its own class: (K, mask outputs, m, m), (K,) -> (K, m, m)"""
     xp = namespace(mask_logits)
     count, outputs, *size = mask_logits.shape
     flat = xp.reshape(mask_logits, (count * outputs, *size))

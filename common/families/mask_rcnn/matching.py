@@ -1,4 +1,4 @@
-"""Which anchor or region answers for which object, by how much they overlap."""
+"""Matching anchors or regions with objects by how much they overlap."""
 
 from common.array import Array, namespace
 
@@ -7,22 +7,27 @@ BACKGROUND, BETWEEN = -1, -2
 
 
 def match_by_threshold(overlaps: Array, low: float, high: float, low_quality: bool = False) -> Array:
-    """overlaps (G, N) of objects with boxes -> (N,) int32: each box's object, or BACKGROUND or BETWEEN.
+    """Intersections over unions (G, N) of objects with boxes -> (N,) int32: each box's object, or a negative number.
 
-    The object is the one that overlaps the box most (of equals the first), at `high` or more; under `low` a box is
-    background. With `low_quality` the boxes that overlap an object most of all, every one of equals, keep theirs too;
-    as in the originals that is the object that they themselves overlap most, and not always the one that kept them.
+    With best[n] = max over g of overlaps[g, n], and of equals the first g,
+
+        match[n] = argmax over g of overlaps[g, n]   where best[n] >= high
+                   BETWEEN                           where low <= best[n] < high
+                   BACKGROUND                        where best[n] < low
+
+    With `low_quality`, boxes that overlap any object most of all boxes, every one of equals, are matched at any overlap
+    over 0. Their match is still the object that they themselves overlap most, not always the one that claimed them.
     """
     xp = namespace(overlaps)
     count = overlaps.shape[1]
     if overlaps.shape[0] == 0:
         return xp.full((count,), BACKGROUND, like=overlaps, dtype="int32")
     best, owner = xp.max(overlaps, axis=0), xp.argmax(overlaps, 0)
-    found = xp.where(best < high, BETWEEN, owner)
-    found = xp.where(best < low, BACKGROUND, found)
+    matches = xp.where(best < high, BETWEEN, owner)
+    matches = xp.where(best < low, BACKGROUND, matches)
     if low_quality:
         highest = xp.max(overlaps, axis=1, keepdims=True)
-        # An object that meets no box at all would otherwise keep them all.
-        kept = xp.any(xp.logical_and(overlaps == highest, overlaps > 0), axis=0)
-        found = xp.where(kept, owner, found)
-    return xp.astype(found, "int32")
+        # An object that meets no box at all would otherwise claim them all.
+        claimed = xp.any(xp.logical_and(overlaps == highest, overlaps > 0), axis=0)
+        matches = xp.where(claimed, owner, matches)
+    return xp.astype(matches, "int32")

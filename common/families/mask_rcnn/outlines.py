@@ -1,4 +1,4 @@
-"""The forms of objects, which mask targets are made from, as they travel in a batch: as a few flat arrays."""
+"""The outlines of objects, from which mask targets are made, and how they travel in a batch: as a few flat arrays."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,36 +20,38 @@ class Outline:
     corner: tuple[int, int] = (0, 0)
 
 
-def pack_outlines(forms: Sequence[Outline]) -> dict[str, np.ndarray]:
-    """The forms of all objects of a batch, in the order of `host.boxes` -> its entries that `unpack` reads.
+def pack_outlines(outlines: Sequence[Outline]) -> dict[str, np.ndarray]:
+    """The outlines of all objects of a batch, in the order of `host.boxes` -> the entries that `unpack_outlines` reads.
 
     host.polygons (T,) float64, host.polygon_lengths (Q,) how many of these numbers each has, host.polygon_objects (Q,)
     whose it is; host.bitmaps (B,) uint8, host.bitmap_windows (W, 4) left, top, width, height, host.bitmap_objects (W,).
     """
-    polygons = [(row, polygon) for row, form in enumerate(forms) for polygon in form.polygons]
-    bitmaps = [(row, form) for row, form in enumerate(forms) if form.bitmap is not None]
-    windows = [(*form.corner, *form.bitmap.shape[::-1]) for _, form in bitmaps]
+    polygons = [(row, polygon) for row, outline in enumerate(outlines) for polygon in outline.polygons]
+    bitmaps = [(row, outline) for row, outline in enumerate(outlines) if outline.bitmap is not None]
+    windows = [(*outline.corner, *outline.bitmap.shape[::-1]) for _, outline in bitmaps]
     return {
         "host.polygons": np.concatenate([np.zeros(0), *(polygon for _, polygon in polygons)]),
         "host.polygon_lengths": np.array([len(polygon) for _, polygon in polygons], np.int32),
         "host.polygon_objects": np.array([row for row, _ in polygons], np.int32),
-        "host.bitmaps": np.concatenate([np.zeros(0, np.uint8), *(form.bitmap.reshape(-1) for _, form in bitmaps)]),
+        "host.bitmaps": np.concatenate(
+            [np.zeros(0, np.uint8), *(outline.bitmap.reshape(-1) for _, outline in bitmaps)]
+        ),
         "host.bitmap_windows": np.array(windows, np.int32).reshape(-1, 4),
         "host.bitmap_objects": np.array([row for row, _ in bitmaps], np.int32),
     }
 
 
 def unpack_outlines(batch: Mapping[str, np.ndarray]) -> list[Outline]:
-    """The forms of all objects of a batch."""
+    """The outlines of all objects of a batch, in the order of `host.boxes`."""
     count = len(batch["host.boxes"])
     polygons: list[list[np.ndarray]] = [[] for _ in range(count)]
     ends = np.cumsum(batch["host.polygon_lengths"])
     for row, polygon in zip(batch["host.polygon_objects"], np.split(batch["host.polygons"], ends[:-1]), strict=False):
         polygons[row].append(polygon)
-    forms = [Outline(tuple(parts)) for parts in polygons]
+    outlines = [Outline(tuple(parts)) for parts in polygons]
     windows = batch["host.bitmap_windows"].tolist()
     ends = np.cumsum([width * height for _, _, width, height in windows], dtype=np.int64)
     parts = np.split(batch["host.bitmaps"], ends[:-1])
     for row, (left, top, width, height), pixels in zip(batch["host.bitmap_objects"], windows, parts, strict=False):
-        forms[row] = Outline(bitmap=pixels.reshape(height, width), corner=(left, top))
-    return forms
+        outlines[row] = Outline(bitmap=pixels.reshape(height, width), corner=(left, top))
+    return outlines

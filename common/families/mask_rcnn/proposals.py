@@ -1,4 +1,4 @@
-"""From the region proposal network's numbers to proposals: choice, decoding and suppression, level by level."""
+"""Proposals: the region proposal network's best boxes, chosen, decoded and suppressed map by map."""
 
 from dataclasses import dataclass
 
@@ -6,19 +6,32 @@ import numpy as np
 
 from common.array import Array, namespace
 from common.box_coder import decode
-from common.boxes import Convention, clip, side_offset
+from common.boxes import clip
+from common.families.mask_rcnn.conventions import Convention
 from common.families.mask_rcnn.settings import ProposalLimits, RpnSettings
-
-ANCHOR_WEIGHTS = (1.0, 1.0, 1.0, 1.0)
 
 
 @dataclass(frozen=True)
 class Proposals:
-    """An image's; the best first, but for maskrcnn-benchmark's training, where they stand map by map."""
+    """One image's proposals, the best first; with limits over the whole batch they stand map by map."""
 
     boxes: np.ndarray  # (K, 4) xyxy float32, in pixels of the padded image
-    scores: np.ndarray  # (K,) float32: probabilities; detectron2's are logits
+    scores: np.ndarray  # (K,) float32: probabilities or logits, as the convention's `proposal_score` says
     rows: np.ndarray  # (K,) int32: the anchor that each comes from, counted over all maps
+
+    def select(self, kept: np.ndarray) -> "Proposals":
+        """The proposals of these indices, or where this mask is true, in that order."""
+        return Proposals(self.boxes[kept], self.scores[kept], self.rows[kept])
+
+
+@dataclass(frozen=True)
+class _Candidates:
+    """The best boxes of every map, of N images, one map after the other; no box is suppressed yet."""
+
+    boxes: np.ndarray  # (N, K, 4) xyxy float32
+    scores: np.ndarray  # (N, K) float32
+    rows: np.ndarray  # (N, K): the anchor, counted over all maps
+    maps: np.ndarray  # (K,): the index of the map
 
 
 def propose(
@@ -26,22 +39,29 @@ def propose(
     deltas: list[Array],
     anchors: list[np.ndarray],
     image_sizes: list[tuple[int, int]],
-    convention: Convention,
+    rules: Convention,
     rpn: RpnSettings,
     limits: ProposalLimits,
 ) -> list[Proposals]:
-    """Maps of logits (N, A, h, w) and offsets (N, 4 * A, h, w), their anchors (h * w * A, 4) -> each image's proposals.
+    """Each image's proposals, from each map's logits (N, A, h, w), offsets (N, 4 * A, h, w), anchors (h * w * A, 4).
 
-    image_sizes: (height, width) of each image without its padding; boxes are clipped to it.
+    Of each map the `limits.before_nms` best anchors are decoded and clipped to the image, whose (height, width) without
+    padding is in `image_sizes`. Suppression leaves at most `limits.after_nms` of them, and of all maps together the
+    `limits.total` best become proposals: of each image or, with `limits.over_batch`, of all images together.
     """
-    levels = [
-        _best_of_map(*flatten_by_anchor(*level), convention, limits.before_nms)
-        for level in zip(logits, deltas, strict=True)
+    best = [
+        _choose_best_of_map(*flatten_by_anchor(*of_map), rules, limits.before_nms)
+        for of_map in zip(logits, deltas, strict=True)
     ]
-    boxes, scores, rows, level_of = _decoded(levels, anchors, image_sizes, convention)
-    left = _suppressed(boxes, scores, level_of, convention, rpn, limits.after_nms, like=logits[0])
-    images = [Proposals(*(each[index][kept] for each in (boxes, scores, rows))) for index, kept in enumerate(left)]
-    return _of_batch(images, limits.total) if limits.over_batch else [_best(each, limits.total) for each in images]
+    candidates = _decode_candidates(best, anchors, image_sizes, rules)
+    kept = _suppress(candidates, rules, rpn, limits.after_nms, like=logits[0])
+    images = [
+        Proposals(candidates.boxes[index], candidates.scores[index], candidates.rows[index]).select(rows)
+        for index, rows in enumerate(kept)
+    ]
+    if limits.over_batch:
+        return _choose_best_of_batch(images, limits.total)
+    return [each.select(np.argsort(-each.scores, kind="stable")[: limits.total]) for each in images]
 
 
 def flatten_by_anchor(logits: Array, deltas: Array) -> tuple[Array, Array]:
@@ -53,93 +73,83 @@ def flatten_by_anchor(logits: Array, deltas: Array) -> tuple[Array, Array]:
     return flat, xp.reshape(deltas, (count, height * width * anchors, 4))
 
 
-def _best_of_map(logits: Array, deltas: Array, convention: Convention, count: int) -> tuple[Array, Array]:
-    """Logits (N, P), offsets (N, P, 4) -> of the best `count`, in order: (N, K, 5) offsets and score, (N, K) rows."""
+def _choose_best_of_map(logits: Array, deltas: Array, rules: Convention, count: int) -> tuple[Array, Array]:
+    """Logits (N, P), offsets (N, P, 4) -> the best `count`, in order: (N, K, 5) offsets and score, (N, K) anchors."""
     xp = namespace(logits)
-    # maskrcnn-benchmark takes the best probabilities: logits beyond float32's sigmoid are equals there.
-    if convention == "maskrcnn_benchmark":
+    # Logits beyond float32's sigmoid are equals where probabilities rank.
+    if rules.proposal_rank == "probability":
         scores, chosen = xp.topk(xp.sigmoid(logits), count)
     else:
         scores, chosen = xp.topk(logits, count)
-        scores = xp.sigmoid(scores) if convention == "torchvision" else scores
+        scores = xp.sigmoid(scores) if rules.proposal_score == "probability" else scores
     images, kept = chosen.shape
-    # of rows of four in a table, which every framework finds faster than along an axis
+    # Every framework finds rows of four in a table faster than entries along an axis.
     flat = xp.reshape(chosen + deltas.shape[1] * xp.arange(images, like=chosen)[:, None], (-1,))
     offsets = xp.reshape(xp.take(xp.reshape(deltas, (-1, 4)), flat), (images, kept, 4))
     return xp.concatenate([offsets, scores[:, :, None]], axis=2), chosen
 
 
-def _decoded(
-    levels: list[tuple[Array, Array]],
+def _decode_candidates(
+    best: list[tuple[Array, Array]],
     anchors: list[np.ndarray],
     image_sizes: list[tuple[int, int]],
-    convention: Convention,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """The maps' best, one map after the other: boxes (N, K, 4), scores (N, K), rows over all maps (N, K), maps (K,).
+    rules: Convention,
+) -> _Candidates:
+    """The boxes of each map's best anchors, as `_choose_best_of_map` gives these, clipped to their images.
 
-    Only these leave the framework, all at once: a GPU is waited for twice, and the boxes are so few that each of its
-    operations would take longer than all here.
+    Only these numbers leave the framework, all at once: a GPU is waited for twice, and the boxes are so few that each
+    of its operations would take longer than all of them here.
     """
-    xp = namespace(levels[0][0])
-    numbers, rows = (xp.to_numpy(xp.concatenate(parts, axis=1)) for parts in zip(*levels, strict=True))
-    level_of = np.repeat(np.arange(len(levels)), [chosen.shape[1] for _, chosen in levels])
+    xp = namespace(best[0][0])
+    numbers, rows = (xp.to_numpy(xp.concatenate(parts, axis=1)) for parts in zip(*best, strict=True))
+    maps = np.repeat(np.arange(len(best)), [chosen.shape[1] for _, chosen in best])
     starts = np.cumsum([0] + [len(of_map) for of_map in anchors[:-1]], dtype=np.int32)
-    rows = rows + starts[level_of]
-    offset, (images, kept) = side_offset(convention), rows.shape
-    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is not used
-        places = np.concatenate(anchors)[rows.reshape(-1)]
-        boxes = decode(numbers[..., :4].reshape(-1, 4), places, ANCHOR_WEIGHTS, offset).reshape(images, kept, 4)
-        boxes = np.stack([clip(each, size, offset) for each, size in zip(boxes, image_sizes, strict=True)])
-    return boxes, np.ascontiguousarray(numbers[..., 4]), rows, level_of
+    rows = rows + starts[maps]
+    images, kept = rows.shape
+    with np.errstate(over="ignore", invalid="ignore"):  # boxes that are not finite are left out later
+        chosen, offsets = np.concatenate(anchors)[rows.reshape(-1)], numbers[..., :4].reshape(-1, 4)
+        boxes = decode(offsets, chosen, rules.anchor_weights, rules.offset, rules.largest_log_ratio)
+        boxes = boxes.reshape(images, kept, 4)
+        boxes = np.stack([clip(each, size, rules.offset) for each, size in zip(boxes, image_sizes, strict=True)])
+    return _Candidates(boxes, np.ascontiguousarray(numbers[..., 4]), rows, maps)
 
 
-def _suppressed(
-    boxes: np.ndarray,
-    scores: np.ndarray,
-    level_of: np.ndarray,
-    convention: Convention,
-    rpn: RpnSettings,
-    limit: int | None,
-    like: Array,
+def _suppress(
+    candidates: _Candidates, rules: Convention, rpn: RpnSettings, limit: int | None, like: Array
 ) -> list[np.ndarray]:
-    """As `_decoded` has them -> of each image which are left, map by map and the best of each map first."""
+    """Each image's candidates (K,) that are left, map by map, at most `limit` of a map and its best first.
+
+    Suppression runs in the framework of `like`, on all images and maps at once.
+    """
     xp = namespace(like)
-    images, levels = len(boxes), level_of.max() + 1
-    groups = levels * np.arange(images)[:, None] + level_of
-    usable = np.flatnonzero(_usable(boxes.reshape(-1, 4), scores.reshape(-1), convention, rpn))
+    boxes, scores = candidates.boxes.reshape(-1, 4), candidates.scores.reshape(-1)
+    images, maps = len(candidates.boxes), candidates.maps.max() + 1
+    groups = (maps * np.arange(images)[:, None] + candidates.maps).reshape(-1)  # an image's map each
+    usable = np.flatnonzero(_is_usable(boxes, scores, rules, rpn))
     kept = usable
     if len(usable):
-        given = [xp.asarray(x, like=like) for x in (boxes.reshape(-1, 4)[usable], scores.reshape(-1)[usable])]
-        classes = xp.asarray(groups.reshape(-1)[usable].astype(np.int32), like=like)
-        found = xp.nms(*given, rpn.nms_threshold, classes=classes, offset=side_offset(convention))
-        kept = usable[xp.to_numpy(found)]
-    of_group = groups.reshape(-1)[kept]
-    parts = [kept[of_group == group][:limit] % boxes.shape[1] for group in range(images * levels)]
-    return [np.concatenate(parts[levels * index : levels * (index + 1)]) for index in range(images)]
+        given = [xp.asarray(x[usable], like=like) for x in (boxes, scores)]
+        classes = xp.asarray(groups[usable].astype(np.int32), like=like)
+        kept = usable[xp.to_numpy(xp.nms(*given, rpn.nms_threshold, classes=classes, offset=rules.offset))]
+    group_of = groups[kept]
+    parts = [kept[group_of == group][:limit] % candidates.boxes.shape[1] for group in range(images * maps)]
+    return [np.concatenate(parts[maps * index : maps * (index + 1)]) for index in range(images)]
 
 
-def _usable(boxes: np.ndarray, scores: np.ndarray, convention: Convention, rpn: RpnSettings) -> np.ndarray:
-    """(K,) bool: finite, large enough and, in torchvision, of enough score."""
+def _is_usable(boxes: np.ndarray, scores: np.ndarray, rules: Convention, rpn: RpnSettings) -> np.ndarray:
+    """(K, 4), (K,) -> (K,) bool: finite, large enough and, where a threshold counts, of enough score."""
     with np.errstate(invalid="ignore"):
-        sides = (boxes[:, 2:] - boxes[:, :2]).min(axis=1) + side_offset(convention)
-        large = sides > rpn.smallest_side if convention == "detectron2" else sides >= rpn.smallest_side
-    finite = np.isfinite(boxes).all(axis=1) & np.isfinite(scores)
-    return large & finite & ((scores >= rpn.score_threshold) | (convention != "torchvision"))
+        sides = (boxes[:, 2:] - boxes[:, :2]).min(axis=1) + rules.offset
+        is_large = sides > rpn.smallest_side if rules.proposal_side == "more than" else sides >= rpn.smallest_side
+    usable = is_large & np.isfinite(boxes).all(axis=1) & np.isfinite(scores)
+    return usable & (scores >= rpn.score_threshold) if rules.proposal_threshold else usable
 
 
-def _best(proposals: Proposals, count: int) -> Proposals:
-    return _chosen(proposals, np.argsort(-proposals.scores, kind="stable")[:count])
-
-
-def _of_batch(images: list[Proposals], count: int) -> list[Proposals]:
-    """The best `count` over all images, in the order in which they stood."""
+def _choose_best_of_batch(images: list[Proposals], count: int) -> list[Proposals]:
+    """The best `count` over all images, each image's in the order in which they stood."""
     scores = np.concatenate([each.scores for each in images])
     chosen = np.zeros(len(scores), bool)
     chosen[np.argsort(-scores, kind="stable")[:count]] = True
     ends = np.cumsum([len(each.scores) for each in images])
     parts = np.split(chosen, ends[:-1])
-    return [_chosen(each, part) for each, part in zip(images, parts, strict=True)]
-
-
-def _chosen(proposals: Proposals, keep: np.ndarray) -> Proposals:
-    return Proposals(proposals.boxes[keep], proposals.scores[keep], proposals.rows[keep])
+    return [each.select(part) for each, part in zip(images, parts, strict=True)]

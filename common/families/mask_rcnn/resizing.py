@@ -4,18 +4,22 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from common.boxes import Convention
 from common.config import FreeSizePreprocessing
 from common.data.transforms import normalise
+from common.families.mask_rcnn.conventions import Convention
 
 
-def resized_size(size: tuple[int, int], short_side: int, long_side: int, convention: Convention) -> tuple[int, int]:
-    """Computes the size (H, W) of a resized image: with this short side, or less if the long side would be too long."""
+def resized_size(size: tuple[int, int], short_side: int, long_side: int, rules: Convention) -> tuple[int, int]:
+    """Computes the size (H, W) of a resized image: with this short side, or less if the long side would be too long.
+
+    The convention's `size_rule` says how: "short side" reduces the short side first, to a whole number; "smaller scale"
+    scales by the smaller of the two scales; "both bounds" scales to the short side, then to the long one, and rounds.
+    """
     short, long = min(size), max(size)
-    if convention == "torchvision":
+    if rules.size_rule == "smaller scale":
         scale = min(short_side / short, long_side / long)
         height, width = size[0] * scale, size[1] * scale
-    elif convention == "detectron2":
+    elif rules.size_rule == "both bounds":
         scale = short_side / short
         height, width = (short_side if side == short else side * scale for side in size)
         if max(height, width) > long_side:
@@ -30,26 +34,26 @@ def resized_size(size: tuple[int, int], short_side: int, long_side: int, convent
 
 
 def resize(
-    image: np.ndarray, size: tuple[int, int], preprocessing: FreeSizePreprocessing, convention: Convention
+    image: np.ndarray, size: tuple[int, int], preprocessing: FreeSizePreprocessing, rules: Convention
 ) -> np.ndarray:
     """Resizes an image (H, W, 3) uint8 RGB, bilinear, and normalises it: (3, *size) float32 in the network's channels.
 
-    torchvision interpolates the four nearest pixels, however much smaller the image becomes. The others resize bytes to
-    bytes with Pillow, which takes the mean over more pixels then.
+    OpenCV reads the four pixels next to a point, however much smaller the image becomes; Pillow then takes the mean
+    over more of them, and rounds to bytes.
     """
-    if convention == "torchvision":
+    if rules.resizer == "OpenCV on floats":
         planes = normalise(image, preprocessing)
         return np.stack([cv2.resize(plane, size[::-1], interpolation=cv2.INTER_LINEAR) for plane in planes])
     resized = Image.fromarray(image).resize(size[::-1], Image.Resampling.BILINEAR)
     return normalise(np.asarray(resized), preprocessing)
 
 
-def find_nearest(length: int, resized: int, convention: Convention) -> np.ndarray:
-    """Finds for each of `resized` pixels along a side the nearest of the original's `length`: (resized,), ascending.
+def find_nearest(length: int, resized: int, rules: Convention) -> np.ndarray:
+    """For each pixel of a resized side the one of the original side that it shows of a mask: (resized,) ascending.
 
-    torchvision measures from the pixels' upper left corners; detectron2, with Pillow, from their centres.
+    `nearest_pixel` says whether the pixels' upper left corners or their centres are measured.
     """
-    if convention == "torchvision":
+    if rules.nearest_pixel == "by corners":
         positions = np.arange(resized, dtype=np.float32) * np.float32(length / resized)
     else:
         positions = (np.arange(resized) + 0.5) * (length / resized)

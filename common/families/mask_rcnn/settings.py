@@ -4,9 +4,9 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, PositiveInt, model_validator
 
-from common.boxes import Convention
 from common.config import BackboneSettings, FreeSizePreprocessing, Section, Settings
 from common.config.sections import flattened
+from common.families.mask_rcnn.conventions import CONVENTIONS, Convention, ConventionName
 
 # How probable something is; true stands for half of the time.
 Probability = Annotated[float, Field(ge=0, le=1), BeforeValidator(lambda value: 0.5 if value is True else value)]
@@ -31,7 +31,7 @@ class ProposalLimits(Section):
     """How many of the anchors' boxes become proposals."""
 
     before_nms: int  # the best of each level
-    after_nms: int | None = None  # of each level; maskrcnn-benchmark alone
+    after_nms: int | None = None  # of each level; none: all that suppression leaves
     total: int  # of all levels together, an image
     over_batch: bool = False  # the images of a training batch share that many times their number
 
@@ -43,7 +43,7 @@ class RpnSettings(Section):
     training: ProposalLimits
     nms_threshold: float = 0.7
     smallest_side: float = 0.0
-    score_threshold: float = 0.0  # torchvision's alone
+    score_threshold: float = 0.0  # counts where the convention has a `proposal_threshold`
 
 
 class MaskRcnnNetwork(Section):
@@ -86,14 +86,28 @@ class MaskRcnnSettings(Settings):
     training_keys: ClassVar[tuple[str, ...]] = ("frozen_stages", "frozen_norm")
 
     family: Literal["mask_rcnn"]
-    # Whose rules hold for anchors, box sides, offsets, a region's level, clipping and the order of detections.
-    convention: Convention
+    convention: ConventionName  # whose `rules` hold
     preprocessing: FreeSizePreprocessing
     network: MaskRcnnNetwork
     rpn: RpnSettings
     losses: RcnnLosses = RcnnLosses()
     augmentation: RcnnAugmentation = RcnnAugmentation()
     detection: RcnnDetection = RcnnDetection()
+
+    @property
+    def rules(self) -> Convention:
+        """How the original does what the originals do differently."""
+        return CONVENTIONS[self.convention]
+
+    @property
+    def first_label(self) -> int:
+        """The label of the first class: 1 behind a background that comes first, else 0."""
+        return 1 if self.network.background == "first" else 0
+
+    @property
+    def background_label(self) -> int:
+        """The label of the background."""
+        return 0 if self.network.background == "first" else self.num_classes
 
     @property
     def trains_on_empty_images(self) -> bool:
@@ -103,7 +117,7 @@ class MaskRcnnSettings(Settings):
     @property
     def reads_upright(self) -> bool:
         """Whether images are turned as their EXIF data says; else they are taken as they are stored."""
-        return self.convention == "detectron2"
+        return self.rules.reads_upright
 
     def loss_terms(self) -> dict[str, tuple[str, float]]:
         """Returns the losses by their names, each with a description in words and its weight."""
@@ -111,7 +125,7 @@ class MaskRcnnSettings(Settings):
         return {name: (f"of {what}", 1.0) for name, what in (of_each | {"masks": "objects"}).items()}
 
     def numerics(self) -> dict[str, Any]:
-        """Those of every family, the convention, and the anchors."""
+        """The settings that every family's numbers depend on, the convention, and the anchors."""
         rpn = self.rpn.model_dump(mode="json", include={"anchor_sizes", "anchor_ratios"})
         return super().numerics() | {"convention": self.convention} | flattened("rpn", rpn)
 

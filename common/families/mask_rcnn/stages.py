@@ -1,59 +1,72 @@
-"""A two-stage network put to work: its parts one after the other, and what goes between them."""
+"""Tracing a two-stage network: every named stage of the computation, as golden cases and parity compare them."""
 
-from typing import Protocol
+from collections.abc import Callable
 
 import numpy as np
 
 from common.array import Array, namespace
 from common.errors import UserError
 from common.families.mask_rcnn.anchors import inside_image
-from common.families.mask_rcnn.detection import Detections, detect
-from common.families.mask_rcnn.geometry import head_outputs, make_anchors, map_names, mask_side
-from common.families.mask_rcnn.losses import select_columns
-from common.families.mask_rcnn.pooling import pool
-from common.families.mask_rcnn.proposals import Proposals, propose
-from common.families.mask_rcnn.settings import MaskRcnnSettings
+from common.families.mask_rcnn.geometry import make_anchors, map_names
+from common.families.mask_rcnn.heads import Network, find_boxes, find_masks, run_boxes, run_masks
+from common.families.mask_rcnn.prediction import FindBoxes, FindMasks
+from common.families.mask_rcnn.proposals import propose
+
+Stages = dict[str, Array | np.ndarray]
 
 
-class Network(Protocol):
-    """What every wing's `MaskRcnn` is."""
-
-    settings: MaskRcnnSettings
-
-    def __call__(self, image: Array) -> dict[str, Array]: ...
-    def features(self, image: Array) -> list[Array]: ...
-    def rpn(self, features: list[Array]) -> tuple[list[Array], list[Array]]: ...
-    def box_head(self, pooled: Array) -> tuple[Array, Array, Array]: ...
-    def mask_head(self, features: Array) -> tuple[Array, Array]: ...
+def run_heads(network: Network, maps: list[Array], rois: Array) -> Stages:
+    """The stages of both heads on the regions (K, 5) image index, x1, y1, x2, y2."""
+    stages = run_boxes(network, maps, rois)
+    return stages | run_masks(network, maps, rois, stages["box_features"])
 
 
-def run_stages(network: Network, image: Array, inputs: dict[str, np.ndarray]) -> dict[str, Array]:
-    """Every named stage of an image (N, 3, H, W).
+def run_stages(
+    network: Network,
+    image: Array,
+    inputs: dict[str, np.ndarray],
+    run_heads: Callable[[Network, list[Array], Array], Stages] = run_heads,
+    find_boxes: FindBoxes = find_boxes,
+    find_masks: FindMasks = find_masks,
+) -> Stages:
+    """Every named stage of the images (N, 3, H, W).
 
-    inputs: with `rois` (K, 5), image index, x1, y1, x2, y2, also what the heads say of these; with `image_size` (2,) or
-    (N, 2), each image's height and width without padding, also proposals and detections, image after image.
+    inputs: with `rois` (K, 5), image index, x1, y1, x2, y2, the heads' stages on these are among them; with
+    `image_size` (2,) or (N, 2), each image's height and width without padding, so are the proposals, the detections and
+    their masks, image after image.
     """
     settings = network.settings
     outputs = network(image)
-    names = map_names(settings)
+    names, padded = map_names(settings), tuple(image.shape[2:])
     maps = [outputs[name] for name in names]
-    padded = tuple(image.shape[2:])
-    places = make_anchors(settings, padded, [tuple(each.shape[2:]) for each in maps])
-    run_stages = dict(outputs)
-    for name, of_map in zip(names, places, strict=True):
-        run_stages[f"anchors_{name}"] = of_map
-        if settings.convention == "maskrcnn_benchmark":
-            run_stages[f"anchors_inside_{name}"] = inside_image(of_map, padded)
+    anchors = make_anchors(settings, padded, [tuple(each.shape[2:]) for each in maps])
+    stages: Stages = dict(outputs)
+    for name, of_map in zip(names, anchors, strict=True):
+        stages[f"anchors_{name}"] = of_map
+        if settings.rules.anchors_used == "inside":
+            stages[f"anchors_inside_{name}"] = inside_image(of_map, padded)
     if "rois" in inputs:
-        rois = _checked_rois(inputs["rois"], image.shape[0])
-        run_stages |= _of_regions(network, maps, namespace(image).asarray(rois, like=image))
+        rois = _check_rois(inputs["rois"], image.shape[0])
+        stages |= run_heads(network, maps, namespace(image).asarray(rois, like=image))
     if "image_size" in inputs:
-        sizes = _checked_sizes(inputs["image_size"], image.shape[0])
-        run_stages |= _inference(network, outputs, places, sizes)
-    return run_stages
+        sizes = _check_sizes(inputs["image_size"], image.shape[0])
+        logits, deltas = ([outputs[f"rpn_{kind}_{name}"] for name in names] for kind in ("logits", "deltas"))
+        rpn = settings.rpn
+        proposals = propose(logits, deltas, anchors, sizes, settings.rules, rpn, rpn.inference)
+        found = find_boxes(network, maps, proposals, sizes)
+        stages |= {
+            "proposals": np.concatenate([each.boxes for each in proposals]),
+            "proposal_scores": np.concatenate([each.scores for each in proposals]),
+            "det_boxes": np.concatenate([each.boxes for each in found]),
+            "det_scores": np.concatenate([each.scores for each in found]),
+            "det_labels": np.concatenate([each.labels for each in found]),
+            "det_masks": np.concatenate(find_masks(network, maps, found)),
+        }
+    return stages
 
 
-def _checked_rois(rois: np.ndarray, images: int) -> np.ndarray:
+def _check_rois(rois: np.ndarray, images: int) -> np.ndarray:
+    """The rois as (K, 5) float32, if they are such and lie in one of so many images."""
     if rois.ndim != 2 or rois.shape[1] != 5:
         raise UserError(f"rois has the shape {rois.shape}, not (K, 5): image index, x1, y1, x2, y2")
     if not np.isin(rois[:, 0], np.arange(images)).all():
@@ -61,82 +74,8 @@ def _checked_rois(rois: np.ndarray, images: int) -> np.ndarray:
     return rois.astype(np.float32)
 
 
-def _checked_sizes(image_size: np.ndarray, images: int) -> list[tuple[int, int]]:
+def _check_sizes(image_size: np.ndarray, images: int) -> list[tuple[int, int]]:
+    """The (height, width) of each of so many images, if so many are given."""
     if image_size.size != 2 * images:
         raise UserError(f"image_size has the shape {image_size.shape}, not ({images}, 2): height, width of each image")
     return [tuple(size) for size in image_size.reshape(-1, 2).astype(int).tolist()]
-
-
-def _of_regions(network: Network, maps: list[Array], rois: Array) -> dict[str, Array]:
-    settings = network.settings
-    pooled = pool(maps, rois, settings, settings.network.box_size)
-    features, logits, deltas = network.box_head(pooled)
-    run_stages = {"box_pooled": pooled, "box_features": features, "class_logits": logits, "box_deltas": deltas}
-    into_masks = features
-    if settings.network.fpn:
-        run_stages["mask_pooled"] = into_masks = pool(maps, rois, settings, settings.network.mask_size)
-    run_stages["mask_features"], run_stages["mask_logits"] = network.mask_head(into_masks)
-    return run_stages
-
-
-def _inference(
-    network: Network, outputs: dict[str, Array], places: list[np.ndarray], image_sizes: list[tuple[int, int]]
-) -> dict[str, np.ndarray]:
-    """The whole inference, with anchors already made."""
-    settings = network.settings
-    names = map_names(settings)
-    maps = [outputs[name] for name in names]
-    logits, deltas = ([outputs[f"rpn_{kind}_{name}"] for name in names] for kind in ("logits", "deltas"))
-    rpn = settings.rpn
-    proposals = propose(logits, deltas, places, image_sizes, settings.convention, rpn, rpn.inference)
-    found = find_boxes(network, maps, proposals, image_sizes)
-    masks = find_masks(network, maps, found)
-    return {
-        "proposals": np.concatenate([each.boxes for each in proposals]),
-        "proposal_scores": np.concatenate([each.scores for each in proposals]),
-        "det_boxes": np.concatenate([each.boxes for each in found]),
-        "det_scores": np.concatenate([each.scores for each in found]),
-        "det_labels": np.concatenate([each.labels for each in found]),
-        "det_masks": np.concatenate(masks),
-    }
-
-
-def find_boxes(
-    network: Network, maps: list[Array], proposals: list[Proposals], image_sizes: list[tuple[int, int]]
-) -> list[Detections]:
-    """Each image's detections among its proposals."""
-    settings, xp = network.settings, namespace(maps[0])
-    rois = join_rois([each.boxes for each in proposals])
-    counts = [len(each.boxes) for each in proposals]
-    if len(rois) == 0:
-        outputs = head_outputs(settings)
-        logits, deltas = np.zeros((0, outputs.classes), np.float32), np.zeros((0, outputs.deltas), np.float32)
-        return detect(logits, deltas, rois[:, 1:], counts, image_sizes, settings)
-    regions = xp.asarray(rois, like=maps[0])
-    _, logits, deltas = network.box_head(pool(maps, regions, settings, settings.network.box_size))
-    return detect(logits, deltas, regions[:, 1:], counts, image_sizes, settings)
-
-
-def find_masks(network: Network, maps: list[Array], found: list[Detections]) -> list[np.ndarray]:
-    """Each detection's probabilities in its box: one (K, m, m) float32 an image."""
-    settings, xp = network.settings, namespace(maps[0])
-    chosen = settings.network
-    rois = join_rois([each.boxes for each in found])
-    if len(rois) == 0:
-        size = mask_side(settings)
-        return [np.zeros((0, size, size), np.float32) for _ in found]
-    regions = xp.asarray(rois, like=maps[0])
-    if chosen.fpn:
-        into_masks = pool(maps, regions, settings, chosen.mask_size)
-    else:
-        into_masks = network.box_head(pool(maps, regions, settings, chosen.box_size))[0]
-    _, logits = network.mask_head(into_masks)
-    labels = xp.asarray(np.concatenate([each.labels for each in found]), like=logits)
-    masks = xp.to_numpy(xp.sigmoid(select_columns(logits, labels)))
-    return np.split(masks, np.cumsum([len(each.boxes) for each in found])[:-1])
-
-
-def join_rois(boxes: list[np.ndarray]) -> np.ndarray:
-    """Boxes (K, 4) of each image -> rois (sum of K, 5) float32: image index, x1, y1, x2, y2"""
-    index = np.repeat(np.arange(len(boxes), dtype=np.float32), [len(each) for each in boxes])
-    return np.concatenate([index[:, None], np.concatenate(boxes)], axis=1).astype(np.float32)

@@ -1,116 +1,147 @@
-"""A training step of a two-stage network: what its parts say, and what they are to learn from it."""
+"""A training step of a two-stage network: its losses on a batch, stage by stage."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
 from common.array import Array, namespace
 from common.families.mask_rcnn.geometry import make_anchors, mask_side
+from common.families.mask_rcnn.heads import HeadNetwork, Network, join_rois, run_boxes, run_masks
 from common.families.mask_rcnn.losses import compute_box_losses, compute_mask_loss, compute_rpn_losses
-from common.families.mask_rcnn.outlines import Outline, unpack_outlines
-from common.families.mask_rcnn.pooling import pool
-from common.families.mask_rcnn.proposals import flatten_by_anchor, propose
+from common.families.mask_rcnn.outlines import unpack_outlines
+from common.families.mask_rcnn.proposals import Proposals, flatten_by_anchor, propose
 from common.families.mask_rcnn.sampling import Regions, sample_regions
 from common.families.mask_rcnn.settings import MaskRcnnSettings
-from common.families.mask_rcnn.stages import Network, join_rois
 from common.families.mask_rcnn.targets import make_mask_targets
+from common.training.choices import Choose, choose_own
+
+Batch = Mapping[str, Array]
+Terms = dict[str, Array]
 
 # Regions are filled up to a multiple of this with rows that count nowhere: never none, and fewer different sizes, each
 # of which costs a framework that prepares its kernels for it.
 _MULTIPLE = 16
-_ANYWHERE = (0, 0, 0, 16, 16)  # such a row's region
+_FILLER_ROI = (0, 0, 0, 16, 16)
 
 
-def compute_losses(network: Network, batch: Mapping[str, Array]) -> dict[str, Array]:
-    """The terms objectness, rpn_boxes, classes, boxes and masks of a batch.
+def train_boxes(
+    network: HeadNetwork, maps: list[Array], proposals: list[Proposals], batch: Batch
+) -> tuple[Terms, list[Regions], Array]:
+    """Samples each image's regions among its proposals and runs the box head on them.
 
-    image (N, 3, H, W); anchor_rows, anchor_labels (N, S) and anchor_targets (N, S, 4) as `anchor_targets` has them;
-    normaliser.ranks: ones, summed over the ranks, as each term is the mean over them. In NumPy: host.image_size (N, 2)
-    without padding, host.counts (N,) how many objects each image has, host.boxes (sum of G, 4) xyxy, host.columns
-    (sum of G,), the objects' forms as `common.families.mask_rcnn.outlines` packs them, and host.seed (N,).
+    Returns the terms `classes` and `boxes`, each image's regions, and the box head's features of all of these, image
+    after image, with rows behind them that fill up.
     """
-    settings, xp = network.settings, namespace(batch["image"])
+    settings, xp = network.settings, namespace(maps[0])
+    sampled = _sample(proposals, batch, settings)
+    rois = _fill_up(join_rois([each.boxes for each in sampled]), _FILLER_ROI)
+    labels = _fill_up(np.concatenate([each.labels for each in sampled]), -1)
+    targets = _fill_up(np.concatenate([each.targets for each in sampled]), 0)
+    rois, labels, targets = (xp.asarray(x, like=maps[0]) for x in (rois, labels, targets))
+    outputs = run_boxes(network, maps, rois)
+    classes, boxes = compute_box_losses(outputs["class_logits"], outputs["box_deltas"], labels, targets, settings)
+    return {"classes": classes, "boxes": boxes}, sampled, outputs["box_features"]
+
+
+def train_masks(
+    network: HeadNetwork, maps: list[Array], sampled: list[Regions], box_features: Array, batch: Batch
+) -> Terms:
+    """Runs the mask head on the positive ones of each image's sampled regions: the term `masks`.
+
+    box_features: the box head's of all sampled regions, as `train_boxes` returns them.
+    """
+    settings, xp = network.settings, namespace(maps[0])
+    starts = np.cumsum([0] + [len(each.boxes) for each in sampled[:-1]])
+    positive = [start + np.arange(len(each.objects)) for start, each in zip(starts, sampled, strict=True)]
+    positive = np.concatenate(positive).astype(np.int32)
+    rows = _fill_up(positive, 0)
+    rois = _fill_up(join_rois([each.boxes for each in sampled]), _FILLER_ROI)[rows]
+    labels = _fill_up(np.concatenate([each.labels for each in sampled])[positive], -1)
+    targets = _fill_up(_make_mask_targets(sampled, batch, settings), 0)
+    rois, rows, labels, targets = (xp.asarray(x, like=maps[0]) for x in (rois, rows, labels, targets))
+    outputs = run_masks(network, maps, rois, xp.take(box_features, rows))
+    return {"masks": compute_mask_loss(outputs["mask_logits"], labels, targets)}
+
+
+TrainBoxes = Callable[[Network, list[Array], list[Proposals], Batch], tuple[Terms, list[Regions], Array]]
+TrainMasks = Callable[[Network, list[Array], list[Regions], Array, Batch], Terms]
+
+
+def compute_losses(
+    network: Network,
+    batch: Batch,
+    choose: Choose = choose_own,
+    train_boxes: TrainBoxes = train_boxes,
+    train_masks: TrainMasks = train_masks,
+) -> Terms:
+    """The terms objectness, rpn_boxes, classes, boxes and masks of a batch; a family's own steps may have others.
+
+    image (N, 3, H, W); anchor_rows, anchor_labels (N, S) and anchor_targets (N, S, 4) as `make_anchor_targets` has
+    them; normaliser.ranks: ones, summed over the ranks, as each term is the mean over them. In NumPy: host.image_size
+    (N, 2) without padding, host.counts (N,) how many objects each image has, host.boxes (sum of G, 4) xyxy,
+    host.labels (sum of G,) their labels, their outlines as `pack_outlines` packs them, and host.seed (N,).
+    The step goes on with the proposals that `choose` gives for its own.
+    """
+    xp = namespace(batch["image"])
     maps = network.features(batch["image"])
     logits, deltas = network.rpn(maps)
-    terms = dict(zip(("objectness", "rpn_boxes"), _of_anchors(logits, deltas, batch, settings), strict=True))
-    sampled = _sample([xp.stop_gradient(x) for x in logits], [xp.stop_gradient(x) for x in deltas], batch, settings)
-    terms |= _of_regions(network, maps, sampled, batch)
+    terms = _compute_anchor_losses(logits, deltas, batch, network.settings)
+    proposals = choose("proposals", _propose(logits, deltas, batch, network.settings))
+    box_terms, sampled, box_features = train_boxes(network, maps, proposals, batch)
+    terms |= box_terms | train_masks(network, maps, sampled, box_features, batch)
     ranks = xp.sum(batch["normaliser.ranks"])
     return {name: term / ranks for name, term in terms.items()}
 
 
-def _of_anchors(
-    logits: list[Array], deltas: list[Array], batch: Mapping[str, Array], settings: MaskRcnnSettings
-) -> tuple[Array, Array]:
+def _compute_anchor_losses(logits: list[Array], deltas: list[Array], batch: Batch, settings: MaskRcnnSettings) -> Terms:
+    """The terms `objectness` and `rpn_boxes` of the sampled anchors, from maps (N, A, h, w) and (N, 4 * A, h, w)."""
     xp = namespace(logits[0])
-    flat = [flatten_by_anchor(*level) for level in zip(logits, deltas, strict=True)]
+    flat = [flatten_by_anchor(*of_map) for of_map in zip(logits, deltas, strict=True)]
     all_logits, all_deltas = (xp.concatenate(parts, axis=1) for parts in zip(*flat, strict=True))
     images, count = all_logits.shape
     rows = batch["anchor_rows"] + count * xp.arange(images, like=all_logits)[:, None]
     rows, labels = (xp.reshape(x, (-1,)) for x in (rows, batch["anchor_labels"]))
-    chosen = xp.take(xp.reshape(all_logits, (-1,)), rows), xp.take(xp.reshape(all_deltas, (-1, 4)), rows)
-    return compute_rpn_losses(*chosen, labels, xp.reshape(batch["anchor_targets"], (-1, 4)), images, settings)
+    sampled = xp.take(xp.reshape(all_logits, (-1,)), rows), xp.take(xp.reshape(all_deltas, (-1, 4)), rows)
+    targets = xp.reshape(batch["anchor_targets"], (-1, 4))
+    objectness, boxes = compute_rpn_losses(*sampled, labels, targets, images, settings)
+    return {"objectness": objectness, "rpn_boxes": boxes}
 
 
-def _sample(
-    logits: list[Array], deltas: list[Array], batch: Mapping[str, Array], settings: MaskRcnnSettings
-) -> list[Regions]:
-    """Each image's regions to train on."""
-    rpn, padded = settings.rpn, tuple(batch["image"].shape[2:])
-    places = make_anchors(settings, padded, [tuple(x.shape[2:]) for x in logits])
+def _propose(logits: list[Array], deltas: list[Array], batch: Batch, settings: MaskRcnnSettings) -> list[Proposals]:
+    """Each image's proposals from the maps' logits and offsets, through which no gradient flows."""
+    xp, rpn = namespace(logits[0]), settings.rpn
+    logits, deltas = ([xp.stop_gradient(x) for x in maps] for maps in (logits, deltas))
+    anchors = make_anchors(settings, tuple(batch["image"].shape[2:]), [tuple(x.shape[2:]) for x in logits])
     sizes = [tuple(size) for size in batch["host.image_size"].tolist()]
     limits = rpn.training
     if limits.over_batch:
         limits = limits.model_copy(update={"total": limits.total * len(sizes)})
-    proposals = propose(logits, deltas, places, sizes, settings.convention, rpn, limits)
+    return propose(logits, deltas, anchors, sizes, settings.rules, rpn, limits)
+
+
+def _sample(proposals: list[Proposals], batch: Batch, settings: MaskRcnnSettings) -> list[Regions]:
+    """Each image's regions to train on."""
     ends = np.cumsum(batch["host.counts"])[:-1]
-    objects = np.split(batch["host.boxes"], ends), np.split(batch["host.columns"], ends), batch["host.seed"].tolist()
+    objects = np.split(batch["host.boxes"], ends), np.split(batch["host.labels"], ends), batch["host.seed"].tolist()
     return [
-        sample_regions(found, boxes, columns, settings, seed)
-        for found, boxes, columns, seed in zip(proposals, *objects, strict=True)
+        sample_regions(of_image, boxes, labels, settings, seed)
+        for of_image, boxes, labels, seed in zip(proposals, *objects, strict=True)
     ]
 
 
-def _of_regions(
-    network: Network, maps: list[Array], sampled: list[Regions], batch: Mapping[str, Array]
-) -> dict[str, Array]:
-    settings, xp = network.settings, namespace(maps[0])
-    rois = _filled(join_rois([each.boxes for each in sampled]), _ANYWHERE)
-    labels = _filled(np.concatenate([each.labels for each in sampled]), -1)
-    targets = _filled(np.concatenate([each.targets for each in sampled]), 0)
-    regions, columns, offsets = (xp.asarray(x, like=maps[0]) for x in (rois, labels, targets))
-    features, class_logits, box_deltas = network.box_head(pool(maps, regions, settings, settings.network.box_size))
-    classes, boxes = compute_box_losses(class_logits, box_deltas, columns, offsets, settings)
-
-    starts = np.cumsum([0] + [len(each.boxes) for each in sampled[:-1]])
-    positive = [start + np.arange(len(each.objects)) for start, each in zip(starts, sampled, strict=True)]
-    positive = np.concatenate(positive).astype(np.int32)
-    rows = xp.asarray(_filled(positive, 0), like=maps[0])
-    if settings.network.fpn:
-        into_masks = pool(maps, xp.take(regions, rows), settings, settings.network.mask_size)
-    else:  # as the box head has pooled them
-        into_masks = xp.take(features, rows)
-    _, mask_logits = network.mask_head(into_masks)
-    own = xp.asarray(_filled(labels[positive], -1), like=maps[0])
-    wanted = xp.asarray(_filled(_mask_targets(sampled, batch, settings), 0), like=maps[0])
-    return {"classes": classes, "boxes": boxes, "masks": compute_mask_loss(mask_logits, own, wanted)}
-
-
-def _mask_targets(sampled: list[Regions], batch: Mapping[str, Array], settings: MaskRcnnSettings) -> np.ndarray:
-    """(K, m, m) float32 between 0 and 1 of all images' positive regions."""
-    forms: list[Outline] = unpack_outlines(batch)
+def _make_mask_targets(sampled: list[Regions], batch: Batch, settings: MaskRcnnSettings) -> np.ndarray:
+    """The masks of all images' positive regions: (K, m, m) float32 between 0 and 1."""
+    outlines = unpack_outlines(batch)
     starts = np.cumsum(batch["host.counts"]) - batch["host.counts"]
-    side, convention = mask_side(settings), settings.convention
-    targets = [
-        make_mask_targets(
-            [forms[start + k] for k in each.objects], each.boxes[: len(each.objects)], size, side, convention
-        )
-        for each, start, size in zip(sampled, starts, batch["host.image_size"].tolist(), strict=True)
-    ]
+    targets = []
+    for regions, start, size in zip(sampled, starts, batch["host.image_size"].tolist(), strict=True):
+        own = [outlines[start + k] for k in regions.objects]
+        boxes = regions.boxes[: len(regions.objects)]
+        targets.append(make_mask_targets(own, boxes, size, mask_side(settings), settings.rules))
     return np.concatenate(targets)
 
 
-def _filled(rows: np.ndarray, value: float | tuple[float, ...]) -> np.ndarray:
-    """With rows of `value` behind the others, up to a multiple of so many and never none."""
+def _fill_up(rows: np.ndarray, value: float | tuple[float, ...]) -> np.ndarray:
+    """The rows with others of `value` behind them, up to a multiple of `_MULTIPLE` and never none."""
     missing = -len(rows) % _MULTIPLE if len(rows) else _MULTIPLE
     return np.concatenate([rows, np.full((missing, *rows.shape[1:]), value, rows.dtype)])

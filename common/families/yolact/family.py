@@ -13,12 +13,18 @@ from common.families.yolact.geometry import make_priors
 from common.families.yolact.initial_weights import initial_weight
 from common.families.yolact.losses import compute_losses
 from common.families.yolact.masks import make_heat_maps
+from common.families.yolact.parity import PARITY
 from common.families.yolact.settings import YolactSettings
+from common.families.yolact.speed import SPEED
 from common.results import InstanceKind, Instances
+from common.training.choices import Choose, choose_own
 
 
-def losses(network: Any, batch: Mapping[str, Array]) -> dict[str, Array]:
-    """The weighted terms B, C, M, S (and I) of a batch as `common.families.yolact.targets.collate` makes it."""
+def losses(network: Any, batch: Mapping[str, Array], choose: Choose = choose_own) -> dict[str, Array]:
+    """The weighted terms B, C, M, S (and I) of a batch as `common.families.yolact.targets.collate` makes it.
+
+    A step chooses nothing here that could be handed to it.
+    """
     return compute_losses(network(batch["image"]), batch, network.settings, network.mask_iou_net)
 
 
@@ -47,4 +53,7 @@ FAMILY = Family(
     results=lambda settings: RESULTS,
     initial_weight=initial_weight,
     heat_maps=make_heat_maps,
+    models=("yolact_resnet50", "yolact_plus_resnet50"),
+    parity=PARITY,
+    speed=SPEED,
 )

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from common.data.choosing import chosen_images
+from common.data.choosing import choose_images
 from common.data.coco import CocoDataset
 from tests.common.data.coco_files import annotation, image, write
 
@@ -31,14 +31,14 @@ def dataset(root, annotations) -> CocoDataset:
 @pytest.mark.parametrize("order", EXPECTED)
 def test_the_first_of_each_order_are_the_originals(tmp_path, order):
     annotations = [annotation(number, image_id) for number, image_id in enumerate([*IDS, *IDS[::-1]])]
-    chosen = chosen_images(dataset(tmp_path, annotations), 7, order, 3)
+    chosen = choose_images(dataset(tmp_path, annotations), 7, order, 3)
     assert chosen.image_ids.tolist() == EXPECTED[order]
 
 
 def test_without_a_count_all_are_taken_and_without_annotations_too(tmp_path):
     whole = dataset(tmp_path, [])
-    assert chosen_images(whole, None, "shuffled") is whole
-    assert chosen_images(whole, 2, "file").image_ids.tolist() == [99, max(IDS)]
+    assert choose_images(whole, None, "shuffled") is whole
+    assert choose_images(whole, 2, "file").image_ids.tolist() == [99, max(IDS)]
 
 
 def test_a_part_is_the_whole_of_its_images(tmp_path):

@@ -14,6 +14,7 @@ from common.data.loader import Loader, ordered
 from common.data.shapes import write_shapes
 from common.errors import UserError
 from common.families.mask_rcnn.colour_jitter import jitter_colours
+from common.families.mask_rcnn.conventions import CONVENTIONS
 from common.families.mask_rcnn.outlines import unpack_outlines
 from common.families.mask_rcnn.resizing import find_nearest, resize
 from common.families.mask_rcnn.samples import Inference, Training, join, prepare
@@ -76,8 +77,8 @@ def test_boxes_and_polygons_follow_the_image(tmp_path, family):
     end = 28 if family == "maskrcnn_benchmark" else 30
     assert sample["boxes"].tolist() == [[10, 10, end, end]] and sample["boxes"].dtype == np.float32
     # The category of id 2 comes first; so does the background, but in detectron2.
-    assert sample["columns"].tolist() == [0 if family == "detectron2" else 1]
-    (form,) = sample["forms"]
+    assert sample["labels"].tolist() == [0 if family == "detectron2" else 1]
+    (form,) = sample["outlines"]
     if family == "torchvision":
         assert form.bitmap.sum() == 20 * 20
     else:
@@ -88,17 +89,20 @@ def test_boxes_and_polygons_follow_the_image(tmp_path, family):
 @pytest.mark.parametrize("family", FAMILIES)
 def test_mirroring_moves_image_boxes_and_forms(tmp_path, family, mirrored):
     settings = settings_of(family, "augmentation.flip=true")
+    rules = settings.rules
     made = training(tmp_path, [annotation(1, 1), by_rle(2, 1, BLOB)], settings)
     sample = sample_of(made)
-    pixels = resize(made.dataset.image(0), (60, 80), settings.preprocessing, family)
+    pixels = resize(made.dataset.image(0), (60, 80), settings.preprocessing, rules)
     np.testing.assert_array_equal(sample["image"], pixels[:, :, ::-1])
     by_pixels = family == "maskrcnn_benchmark"
     assert sample["boxes"][0].tolist() == ([51, 10, 69, 28] if by_pixels else [50, 10, 70, 30])
     if family != "torchvision":
         x = [69, 49, 49, 69] if by_pixels else [70, 50, 50, 70]
-        assert sample["forms"][0].polygons[0].tolist() == np.stack([x, [10, 10, 30, 30]], axis=1).reshape(-1).tolist()
+        assert (
+            sample["outlines"][0].polygons[0].tolist() == np.stack([x, [10, 10, 30, 30]], axis=1).reshape(-1).tolist()
+        )
     assert_shows(
-        sample["forms"][1], BLOB[find_nearest(HEIGHT, 60, family)[:, None], find_nearest(WIDTH, 80, family)][:, ::-1]
+        sample["outlines"][1], BLOB[find_nearest(HEIGHT, 60, rules)[:, None], find_nearest(WIDTH, 80, rules)][:, ::-1]
     )
 
 
@@ -108,8 +112,8 @@ def test_torchvision_mirrors_a_mask_before_it_resizes_it(tmp_path, mirrored, is_
     settings = settings_of("torchvision", *flips, "preprocessing.short_side=50")
     sample = sample_of(training(tmp_path, [by_rle(1, 1, BLOB)], settings))
     assert sample["image"].shape == (3, 50, 66)
-    rows = np.array(MIRRORED_ROWS) if is_turned_over else find_nearest(HEIGHT, 50, "torchvision")
-    assert_shows(sample["forms"][0], BLOB[rows[:, None], MIRRORED_COLUMNS])
+    rows = np.array(MIRRORED_ROWS) if is_turned_over else find_nearest(HEIGHT, 50, settings.rules)
+    assert_shows(sample["outlines"][0], BLOB[rows[:, None], MIRRORED_COLUMNS])
 
 
 # maskrcnn-benchmark's own transforms of an image of 40 x 30 and one object to a short side of 60, by whether left and
@@ -142,14 +146,14 @@ def test_mirroring_top_to_bottom_is_maskrcnn_benchmarks(tmp_path, flips, expecte
     values = [image[0, 0, 0], image[2, 0, 0], image[1, 7, 11], image[0, 59, 79], image.sum(dtype=np.float64)]
     assert np.allclose(values, expected[0], atol=1e-3)
     assert sample["boxes"].tolist() == [expected[1]]
-    assert sample["forms"][0].polygons[0].tolist() == expected[2]
+    assert sample["outlines"][0].polygons[0].tolist() == expected[2]
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_mirroring_top_to_bottom_moves_bitmaps(tmp_path, family):
     made = training(tmp_path, [by_rle(1, 1, BLOB)], settings_of(family, "augmentation.vertical_flip=1"))
-    rows, columns = find_nearest(HEIGHT, 60, family), find_nearest(WIDTH, 80, family)
-    assert_shows(sample_of(made)["forms"][0], BLOB[rows[:, None], columns][::-1])
+    rows, columns = find_nearest(HEIGHT, 60, CONVENTIONS[family]), find_nearest(WIDTH, 80, CONVENTIONS[family])
+    assert_shows(sample_of(made)["outlines"][0], BLOB[rows[:, None], columns][::-1])
 
 
 @pytest.mark.parametrize(("probability", "low", "high"), [(0.2, 20, 60), (0.5, 75, 125), (0.9, 160, 195)])
@@ -167,7 +171,7 @@ def test_colours_change_before_the_image_is_resized(tmp_path):
     made = training(tmp_path, [annotation(1, 1)], settings)
     rng = stream(0, 0, "augmentation")
     changed = jitter_colours(made.dataset.image(0), settings.augmentation, rng)
-    expected = resize(changed, (60, 80), settings.preprocessing, "maskrcnn_benchmark")
+    expected = resize(changed, (60, 80), settings.preprocessing, settings.rules)
     assert np.array_equal(sample_of(made)["image"], expected)
     assert not np.array_equal(changed, made.dataset.image(0))
 
@@ -194,15 +198,15 @@ def test_an_rle_keeps_its_bitmap_and_what_is_pooled_from_it(tmp_path, family):
     corner[25:, 35:] = 1
     made = training(tmp_path, [by_rle(1, 1, BLOB), by_rle(2, 1, corner)], settings_of(family))
     sample = sample_of(made)
-    rows, columns = find_nearest(HEIGHT, 60, family), find_nearest(WIDTH, 80, family)
+    rows, columns = find_nearest(HEIGHT, 60, CONVENTIONS[family]), find_nearest(WIDTH, 80, CONVENTIONS[family])
     masks = np.stack([mask[rows[:, None], columns] for mask in (BLOB, corner)])
-    for form, mask in zip(sample["forms"], masks, strict=True):
+    for form, mask in zip(sample["outlines"], masks, strict=True):
         assert form.polygons == () and form.bitmap.dtype == np.uint8
         assert_shows(form, mask)
     boxes = np.float32([[1, 1, 70, 50], [8.4, 9.2, 30.3, 41.9], [60, 40, 80, 60], [72.5, 51, 79, 59.5]])
     objects = np.array([0, 0, 1, 1])
-    whole = pool_bitmap_targets(masks, objects, boxes, 14, family)
-    pooled = make_mask_targets([sample["forms"][k] for k in objects], boxes, (60, 80), 14, family)
+    whole = pool_bitmap_targets(masks, objects, boxes, 14, CONVENTIONS[family])
+    pooled = make_mask_targets([sample["outlines"][k] for k in objects], boxes, (60, 80), 14, CONVENTIONS[family])
     expected = whole if family == "torchvision" else (whole >= 0.5).astype(np.float32)
     np.testing.assert_allclose(pooled, expected, atol=1e-5)
     assert expected.any()
@@ -213,9 +217,9 @@ def test_torchvision_takes_bitmaps_of_polygons_too(tmp_path):
     made = training(
         tmp_path, [annotation(1, 1, segmentation=triangle, bbox=[2, 3, 35, 25])], settings_of("torchvision")
     )
-    drawn = rle.decode(rle.merge(rle.frPyObjects(triangle, HEIGHT, WIDTH)))
-    expected = drawn[find_nearest(HEIGHT, 60, "torchvision")[:, None], find_nearest(WIDTH, 80, "torchvision")]
-    assert_shows(sample_of(made)["forms"][0], expected)
+    drawn, rules = rle.decode(rle.merge(rle.frPyObjects(triangle, HEIGHT, WIDTH))), CONVENTIONS["torchvision"]
+    expected = drawn[find_nearest(HEIGHT, 60, rules)[:, None], find_nearest(WIDTH, 80, rules)]
+    assert_shows(sample_of(made)["outlines"][0], expected)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -233,12 +237,12 @@ def test_what_cannot_be_trained_on_is_left_out(tmp_path, family):
     first = 0 if family == "detectron2" else 1
     if family == "maskrcnn_benchmark":  # for which a box of one pixel's width has none
         assert sample["boxes"].tolist() == [[10, 10, 28, 28], [60, 40, 78, 58]]
-        assert sample["columns"].tolist() == [first, first + 1]
+        assert sample["labels"].tolist() == [first, first + 1]
     else:
         assert sample["boxes"].tolist() == [[10, 10, 30, 30], [60, 40, 80, 60], [16, 16, 18, 36]]
-        assert sample["columns"].tolist() == [first, first + 1, first]
+        assert sample["labels"].tolist() == [first, first + 1, first]
     if family != "torchvision":
-        assert [polygon.tolist() for polygon in sample["forms"][0].polygons] == [[10, 10, 50, 10, 50, 30]]
+        assert [polygon.tolist() for polygon in sample["outlines"][0].polygons] == [[10, 10, 50, 10, 50, 30]]
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -247,11 +251,13 @@ def test_an_object_whose_mask_has_no_pixel_is_trained_on(tmp_path, family):
     point = annotation(1, 1, segmentation=[[3.2, 3.2, 3.2, 3.2, 3.2, 3.2]], bbox=[3, 3, 4, 4])
     bitmap = annotation(2, 1, segmentation={"size": [HEIGHT, WIDTH], "counts": [HEIGHT * WIDTH]})
     sample = sample_of(training(tmp_path, [point, bitmap], settings_of(family)))
-    assert len(sample["boxes"]) == len(sample["forms"]) == (1 if family == "detectron2" else 2)
-    targets = make_mask_targets(sample["forms"], sample["boxes"], (60, 80), 14, family)
+    assert len(sample["boxes"]) == len(sample["outlines"]) == (1 if family == "detectron2" else 2)
+    targets = make_mask_targets(sample["outlines"], sample["boxes"], (60, 80), 14, CONVENTIONS[family])
     assert not targets[1:].any() and targets.shape[1:] == (14, 14)
     batch = Training.collate(training(tmp_path, [point, bitmap], settings_of(family)), [sample])
-    assert [len(form.polygons) for form in unpack_outlines(batch)] == [len(form.polygons) for form in sample["forms"]]
+    assert [len(form.polygons) for form in unpack_outlines(batch)] == [
+        len(form.polygons) for form in sample["outlines"]
+    ]
 
 
 def test_images_without_objects_are_trained_on_or_left_out(tmp_path):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from common.families.mask_rcnn.conventions import CONVENTIONS
 from common.families.mask_rcnn.resizing import find_nearest, resize, resized_size
 from common.models import load_settings
 
@@ -27,7 +28,7 @@ SIZES = {
 
 @pytest.mark.parametrize("size", SIZES)
 def test_sizes_are_the_originals(size):
-    assert [resized_size(size, 800, 1333, family) for family in MODELS] == SIZES[size]
+    assert [resized_size(size, 800, 1333, CONVENTIONS[family]) for family in MODELS] == SIZES[size]
 
 
 def picture(height: int, width: int) -> np.ndarray:
@@ -41,7 +42,7 @@ def test_pillows_bytes_are_normalised(family, size):
     preprocessing = load_settings(MODELS[family]).preprocessing
     expected = np.asarray(Image.fromarray(image).resize((size[1], size[0]), Image.BILINEAR)).astype(np.float64)
     expected = expected[:, :, ::-1].transpose(2, 0, 1) - np.array(preprocessing.mean)[:, None, None]
-    made = resize(image, size, preprocessing, family)
+    made = resize(image, size, preprocessing, CONVENTIONS[family])
     assert made.dtype == np.float32 and made.flags.c_contiguous
     np.testing.assert_allclose(made, expected, atol=1e-4)
 
@@ -59,7 +60,7 @@ def test_torchvisions_pixels_lie_between_their_four_neighbours(size):
         upper = values.take(np.minimum(low + 1, before - 1), axis)
         values = values.take(low, axis) * (1 - share) + upper * share
     expected = (values - np.array(preprocessing.mean)) / np.array(preprocessing.deviation)
-    made = resize(image, size, preprocessing, "torchvision")
+    made = resize(image, size, preprocessing, CONVENTIONS["torchvision"])
     np.testing.assert_allclose(made, expected.transpose(2, 0, 1), atol=1e-4)
 
 
@@ -68,14 +69,16 @@ def test_torchs_own_numbers():
     preprocessing = load_settings(MODELS["torchvision"]).preprocessing
     plain = preprocessing.model_copy(update={"mean": (0, 0, 0), "deviation": (1, 1, 1)})
     row = np.repeat(np.uint8([[[0], [10], [40]]]), 3, axis=2)
-    np.testing.assert_allclose(resize(row, (1, 5), plain, "torchvision")[0, 0], [0, 4, 10, 28, 40], atol=1e-5)
-    np.testing.assert_allclose(resize(row, (1, 2), plain, "torchvision")[0, 0], [2.5, 32.5], atol=1e-5)
+    rules = CONVENTIONS["torchvision"]
+    np.testing.assert_allclose(resize(row, (1, 5), plain, rules)[0, 0], [0, 4, 10, 28, 40], atol=1e-5)
+    np.testing.assert_allclose(resize(row, (1, 2), plain, rules)[0, 0], [2.5, 32.5], atol=1e-5)
 
 
 def test_masks_show_the_nearest_pixel():
-    assert find_nearest(4, 6, "torchvision").tolist() == [0, 0, 1, 2, 2, 3]
-    assert find_nearest(4, 6, "detectron2").tolist() == [0, 1, 1, 2, 3, 3]
+    assert find_nearest(4, 6, CONVENTIONS["torchvision"]).tolist() == [0, 0, 1, 2, 2, 3]
+    assert find_nearest(4, 6, CONVENTIONS["detectron2"]).tolist() == [0, 1, 1, 2, 3, 3]
     mask = np.random.default_rng(0).integers(0, 2, (20, 31), dtype=np.uint8)
     expected = np.asarray(Image.fromarray(mask).resize((47, 13), Image.NEAREST))
-    rows, columns = find_nearest(20, 13, "detectron2"), find_nearest(31, 47, "detectron2")
+    rules = CONVENTIONS["detectron2"]
+    rows, columns = find_nearest(20, 13, rules), find_nearest(31, 47, rules)
     np.testing.assert_array_equal(mask[rows[:, None], columns], expected)

@@ -40,10 +40,10 @@ def test_others_are_shown_as_they_come():
     np.testing.assert_array_equal(given.ranked(0.3, 2).labels, [0, 1])
 
 
-@pytest.mark.parametrize(("family", "end"), [("maskrcnn_benchmark", (21, 28)), ("detectron2", (20, 27))])
-def test_a_drawn_box_ends_at_its_last_pixel(family, end):
-    """maskrcnn-benchmark draws the corners of its boxes, which are the first and the last pixel."""
-    boxes = with_border(np.float32([[10, 20, 21, 28]]), family)
+@pytest.mark.parametrize(("offset", "end"), [(1.0, (21, 28)), (0.0, (20, 27))])
+def test_a_drawn_box_ends_at_its_last_pixel(offset, end):
+    """maskrcnn-benchmark, whose offset is 1, draws the corners of its boxes, which are the first and the last pixel."""
+    boxes = with_border(np.float32([[10, 20, 21, 28]]), offset)
     given = Instances((60, 80), boxes, np.float32([0.5]), np.array([0]), np.zeros((1, 60, 80), bool))
     drawn = INSTANCES.draw(np.zeros((60, 80, 3), np.uint8), given, ["x"])
     coloured = (drawn != 0).any(axis=2)

@@ -3,11 +3,13 @@ import sys
 
 import numpy as np
 
-from common.training.randomness import hashed, stream
+from common.training.randomness import hash_numbers, stream
 
 
 def test_equal_keys_give_equal_numbers_in_another_process():
-    code = "from common.training.randomness import hashed, stream; print(stream(3, 17, 'crop').random(4).tolist())"
+    code = (
+        "from common.training.randomness import hash_numbers, stream; print(stream(3, 17, 'crop').random(4).tolist())"
+    )
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert printed.strip() == str(stream(3, 17, "crop").random(4).tolist())
 
@@ -41,10 +43,10 @@ def test_neighbouring_streams_do_not_correlate():
 
 def test_hashed_numbers_stand_by_themselves():
     """Each depends on its seed and integer alone, and they look random: in their bits, and from one to the next."""
-    drawn = hashed(7, np.arange(4096))
+    drawn = hash_numbers(7, np.arange(4096))
     assert drawn.dtype == np.uint64 and len(set(drawn.tolist())) == 4096
-    assert np.array_equal(hashed(7, np.array([9, 4000, 9])), drawn[[9, 4000, 9]])
-    assert not np.isin(hashed(8, np.arange(4096)), drawn).any()
+    assert np.array_equal(hash_numbers(7, np.array([9, 4000, 9])), drawn[[9, 4000, 9]])
+    assert not np.isin(hash_numbers(8, np.arange(4096)), drawn).any()
     bits = (drawn[:, None] >> np.arange(64, dtype=np.uint64)) & np.uint64(1)
     assert abs(bits.mean(axis=0) - 0.5).max() < 0.04
     assert abs(np.corrcoef(drawn[:-1] / 2.0**64, drawn[1:] / 2.0**64)[0, 1]) < 0.06

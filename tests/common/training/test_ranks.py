@@ -15,7 +15,7 @@ from common.evaluation.inference import predict_dataset
 from common.families import family_of
 from common.models import load_settings
 from common.results import Instances
-from common.training.ranks import gathered, on_any_rank, shared_out
+from common.training.ranks import gather_values, on_any_rank, take_share
 
 
 class Ranks:
@@ -75,7 +75,7 @@ def test_every_rank_hears_of_a_flag_on_one(world):
 def test_values_of_all_ranks_are_gathered_on_each(world):
     values = [{"rank": rank, "text": "ü" * (5000 * rank), "number": 0.1 + rank} for rank in range(world)]
     ranks = Ranks(world)
-    assert ranks.all(lambda learner: gathered(learner, values[learner.rank])) == [values] * world
+    assert ranks.all(lambda learner: gather_values(learner, values[learner.rank])) == [values] * world
 
 
 def test_a_message_may_be_longer_than_float32_counts(monkeypatch):
@@ -83,7 +83,7 @@ def test_a_message_may_be_longer_than_float32_counts(monkeypatch):
     monkeypatch.setattr("common.training.ranks.zlib", plain)
     long = "x" * (2**24 - 1)  # and two quotation marks
     ranks = Ranks(2)
-    first, second = ranks.all(lambda learner: gathered(learner, long if learner.rank else "short"))
+    first, second = ranks.all(lambda learner: gather_values(learner, long if learner.rank else "short"))
     assert first == second == ["short", long]
 
 
@@ -125,4 +125,4 @@ def test_each_image_is_decoded_on_one_rank(tmp_path, monkeypatch):
 
 def test_a_share_is_every_so_many():
     ranks = Ranks(3)
-    assert ranks.all(lambda learner: list(shared_out(learner, range(7)))) == [[0, 3, 6], [1, 4], [2, 5]]
+    assert ranks.all(lambda learner: list(take_share(learner, range(7)))) == [[0, 3, 6], [1, 4], [2, 5]]

@@ -129,6 +129,6 @@ def _cell_anchors(settings: MaskRcnnSettings) -> Iterator[Entry]:
     """The anchors of a cell of each level, (A, 4) xyxy, which maskrcnn-benchmark saves along with the weights."""
     for level, sizes in enumerate(settings.rpn.anchor_sizes):
         stride = 4 * 2**level if settings.network.fpn else 16
-        anchors = cell_anchors(settings.convention, stride, sizes, settings.rpn.anchor_ratios)
+        anchors = cell_anchors(settings.rules, stride, sizes, settings.rpn.anchor_ratios)
         shape = (parts.anchors_per_cell(settings), 4)
         yield Entry(f"rpn.anchor_generator.cell_anchors.{level}", None, shape, anchors)

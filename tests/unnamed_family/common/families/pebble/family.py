@@ -6,6 +6,7 @@ from common.families.pebble.initial_weights import initial_weight
 from common.families.pebble.losses import compute_losses
 from common.families.pebble.prediction import find_instances, run_stages
 from common.families.pebble.settings import PebbleSettings
+from common.results import INSTANCES
 
 FAMILY = Family(
     network="Pebble",
@@ -14,5 +15,6 @@ FAMILY = Family(
     losses=compute_losses,
     predict=find_instances,
     stages=run_stages,
+    results=lambda settings: INSTANCES,
     initial_weight=initial_weight,
 )

@@ -5,9 +5,10 @@ from typing import Any
 
 from common.array import Array, namespace
 from common.losses import smooth_l1
+from common.training.choices import Choose, choose_own
 
 
-def compute_losses(network: Any, batch: Mapping[str, Array]) -> dict[str, Array]:
+def compute_losses(network: Any, batch: Mapping[str, Array], choose: Choose = choose_own) -> dict[str, Array]:
     """The terms `class`, `box` and `mask` of a batch as `samples.Training.collate` makes it, each an object's share.
 
     Classes are held against their targets in every cell, boxes and masks in those that have an object.

@@ -5,7 +5,7 @@ import numpy as np
 
 from common.data import transforms
 from common.data.coco import CocoDataset
-from common.data.samples import ImageInference, check_classes
+from common.data.samples import ImageInference, require_same_class_count
 from common.errors import UserError
 from common.families.pebble.geometry import cell_of, encode
 from common.families.pebble.settings import PebbleSettings
@@ -15,7 +15,7 @@ class Training:
     """Makes the training sample of an index, which counts the images that have an object, or `positions` (K,)."""
 
     def __init__(self, dataset: CocoDataset, settings: PebbleSettings, positions: np.ndarray | None = None) -> None:
-        check_classes(dataset, settings)
+        require_same_class_count(dataset, settings)
         self.dataset, self.settings = dataset, settings
         self.positions = dataset.positions_with_objects() if positions is None else positions
         if not len(self.positions):

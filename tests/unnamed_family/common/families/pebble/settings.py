@@ -36,7 +36,7 @@ class PebbleSettings(Settings):
         """How many cells lie along a side of an image."""
         return self.preprocessing.size // STRIDE
 
-    def terms(self) -> dict[str, tuple[str, float]]:
+    def loss_terms(self) -> dict[str, tuple[str, float]]:
         """The losses by their names: in words, and with which weight."""
         return {"class": ("classes", 1.0), "box": ("boxes", 1.0), "mask": ("masks", 1.0)}
 
