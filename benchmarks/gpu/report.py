@@ -1,4 +1,4 @@
-"""What a part finds, written after every finding: a part that is ended or breaks leaves what it had."""
+"""Writes a part's findings, after each of them: a part that is ended or breaks leaves what it had."""
 
 import json
 import math
@@ -49,7 +49,7 @@ class Report:
 
     @contextmanager
     def attempt(self, what: str) -> Iterator[None]:
-        """What breaks within is told, and the part goes on."""
+        """Reports an error that is raised within, and lets the part go on."""
         try:
             yield
         except UserError as error:

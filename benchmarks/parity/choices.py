@@ -1,4 +1,4 @@
-"""What a training step chooses from rounded numbers, such as the proposals of a two-stage model.
+"""Holds the choices that a training step makes from rounded numbers, such as proposals, against the reference's.
 
 A score or an overlap that is rounded otherwise takes in one row and leaves out another, and whole rows of the losses
 come and go with it; no tolerance for numbers would tell that from a fault. So a wing's own choice in the first step is

@@ -62,7 +62,7 @@ def holds(difference: Difference, tolerance: Tolerance) -> bool:
 
 
 def tolerance(measured: Difference, factor: float = FACTOR, floor: float = FLOOR) -> Tolerance:
-    """What is allowed after measuring the reference's own error, `difference(in float32, in float64, 0)`.
+    """The difference that is allowed, from the reference's own error, `difference(in float32, in float64, 0)`.
 
     It is relative to the float32 run because whatever is held against the tolerance is, too. The two scales part where
     the exact value is zero, as the gradient of a bias in front of a BatchNorm is: float32 then holds rounding alone.

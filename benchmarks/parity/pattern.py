@@ -310,7 +310,7 @@ def _overlap(move: int, length: int) -> tuple[slice, slice]:
 
 
 def _is_picture(array: np.ndarray) -> bool:
-    """Of three axes, `(N, P, C)` is none: a picture's sides are of a like length."""
+    """Tells whether an array holds pictures, whose sides are of a like length; `(N, P, C)` does not."""
     sides = sorted(array.shape[-2:])
     return array.ndim >= 3 and sides[0] >= SMALLEST_PICTURE and sides[1] <= LONGEST_PICTURE * sides[0]
 

@@ -60,9 +60,9 @@ def main(wing: Wing, argv: Sequence[str] | None = None) -> None:
 
 
 def _find_datasets(arguments: Namespace, settings: Settings) -> dict[str, "CocoDataset"]:
-    """By their names the data sets to rate on: the test sets of a configuration, or those of the original's protocols.
+    """Finds the data sets to rate on, by name: the test sets of a configuration, or those of the original's protocols.
 
-    Where there are neither it is the one that the arguments name, without a name.
+    If there are neither, it is the one that the arguments name, under the name "".
     """
     from common.data.coco import resolve
 
