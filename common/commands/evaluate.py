@@ -67,13 +67,11 @@ def _find_datasets(arguments: Namespace, settings: Settings) -> dict[str, "CocoD
     from common.data.coco import resolve
 
     if arguments.test_sets:
-        places = {name: (root, split) for name, root, split in arguments.test_sets}
+        parts = arguments.test_sets
     else:
-        parts = rated_parts(arguments, settings)
-        places = {part.name: (part.root(arguments.data), part.split) for part in parts}
-    places = places or {"": (arguments.data, arguments.split)}
+        parts = [(part.name, part.root(arguments.data), part.split) for part in rated_parts(arguments, settings)]
     kind = settings.data_kind, settings.data_files
-    return {name: resolve(root, split, *kind) for name, (root, split) in places.items()}
+    return {name: resolve(root, split, *kind) for name, root, split in parts or [("", arguments.data, arguments.split)]}
 
 
 def _reduce(dataset: "CocoDataset", arguments: Namespace) -> "CocoDataset":
