@@ -98,7 +98,7 @@ def _all_levels(config: Config, key: str) -> int:
 
 
 def _proposals_to_train(config: Config, key: str) -> int:
-    """Divides what the original counts over a GPU's images by their number; a batch is that of eight GPUs, or of one."""
+    """Divides what the original counts over a GPU's images by their number; a batch is that of 8 GPUs, or of one."""
     images = config.values["SOLVER.IMS_PER_BATCH"]
     if not _over_batch(config, "MODEL.RPN.FPN_POST_NMS_PER_BATCH"):
         return _all_levels(config, key)
