@@ -1,1 +1,1 @@
-"""Checks that need a CUDA machine: whether the numbers are the CPU's, and how fast the project is."""
+"""Checks that need a CUDA machine: whether the project's numbers are the CPU's there, and how fast it is."""

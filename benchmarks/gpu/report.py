@@ -1,4 +1,4 @@
-"""Writes a part's findings, after each of them: a part that is ended or breaks leaves what it had."""
+"""A part's report, written after every finding: a part that is ended or breaks leaves the findings that it had."""
 
 import json
 import math
@@ -49,7 +49,7 @@ class Report:
 
     @contextmanager
     def attempt(self, what: str) -> Iterator[None]:
-        """Reports an error that is raised within, and lets the part go on."""
+        """Reports an error within the block, after which the part goes on."""
         try:
             yield
         except UserError as error:

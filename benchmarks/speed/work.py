@@ -1,4 +1,4 @@
-"""The work that is timed for a model: an inference, a training step, and the parts that its family names."""
+"""The work that is measured of a model: the tasks that its family names, or an inference and a training step."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
