@@ -14,6 +14,12 @@ HELPFUL = [
     for command in ("train", "evaluate", "predict", "trace")
 ] + ["common.data.shapes", "common.data.check", "weights_convert"]
 
+# What prints the names of the models.
+LISTED = (
+    "from common.config import model_names; from common.models import load_settings; "
+    "print([load_settings(name).model for name in model_names()])"
+)
+
 pytestmark = pytest.mark.slow
 
 
@@ -44,7 +50,7 @@ def test_the_doctor_names_every_missing_framework(fresh):
 
 
 def test_the_settings_are_installed(fresh):
-    answer = fresh("-c", "from common.config import *; print([load_settings(name).model for name in model_names()])")
+    answer = fresh("-c", LISTED)
     assert "yolact_tiny" in answer.stdout, answer.stderr
 
 
