@@ -1,4 +1,4 @@
-"""How many images a second the loader makes ready for training, with one worker and with two.
+"""Measures how many images a second the loader makes ready for training, with one worker and with two.
 
 On the synthetic set unless --data names another; the samples are those of the models: read, augmented, matched.
 """

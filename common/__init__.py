@@ -1,4 +1,4 @@
-"""What the three wings share: everything that is not network, and imports no framework."""
+"""Everything that the three wings share and that is not network. Nothing here imports a framework."""
 
 from pkgutil import extend_path
 

@@ -18,15 +18,15 @@ Weights = dict[str, np.ndarray]
 
 
 class Start(Protocol):
-    """What a run takes over from weights: the arrays, by canonical name, and what became of the rest."""
+    """The arrays, by canonical name, that a run starts from, and an account of the weights that it does not keep."""
 
     weights: Weights
 
     def summary(self) -> str:
-        """What was not kept, in a few words; empty where everything was."""
+        """Says in a few words what was not kept; empty where everything was."""
 
     def lines(self) -> list[str]:
-        """Which classes were kept and which are drawn afresh, by their names."""
+        """Lists the classes that were kept and those that are drawn afresh, by their names."""
 
 
 class FitForTraining(Protocol):
@@ -49,7 +49,7 @@ class FitForTraining(Protocol):
 
 @dataclass(frozen=True)
 class Wing:
-    """What the commands and `Predictor` need of a framework, and of the formats of checkpoints.
+    """A framework and the formats of checkpoints, as far as the commands and `Predictor` need them.
 
     framework: its name; the wing's package is called FRAMEWORK_impl.
     load_learner: imports the framework and gives the wing's `Learner`. `--help` and the loader's workers, which import

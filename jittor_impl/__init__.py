@@ -88,7 +88,7 @@ def _mpi_compiler() -> str | None:
 
 
 def _cache_folder() -> Path:
-    """Where Jittor keeps what it compiles; JITTOR_HOME stays in force for later processes through its config.json."""
+    """Finds the folder of what Jittor compiles; JITTOR_HOME holds for later processes, too, through its config.json."""
     home = os.environ.get("JITTOR_HOME")
     if home is None:
         try:

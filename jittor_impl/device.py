@@ -1,4 +1,4 @@
-"""Where the Jittor wing computes: choosing the device, compiling ahead of time, and what the doctor says of it.
+"""Chooses the device of the Jittor wing, compiles ahead of time, and describes the device for the doctor.
 
 Jittor is imported inside the functions: its first import compiles for minutes, and the doctor asks before that.
 `python -m jittor_impl.device` does that one-time compilation; where it is done it takes a second.

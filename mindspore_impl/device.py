@@ -1,4 +1,4 @@
-"""Where the MindSpore wing computes: choosing the device, and what the doctor says of it."""
+"""Chooses the device of the MindSpore wing, and describes it for the doctor."""
 
 import signal
 import threading

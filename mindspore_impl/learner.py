@@ -73,7 +73,7 @@ class Learner:
             F.assign(value, Tensor(weights[name]))
 
     def optimizer_state(self) -> dict[str, np.ndarray]:
-        """What the optimizer remembers, as `QUANTITY/PARAMETER`."""
+        """Returns the optimizer's memory, each array under the name `QUANTITY/PARAMETER`."""
         return self._optimizer.state()
 
     def load_optimizer_state(self, state: dict[str, np.ndarray]) -> None:

@@ -94,7 +94,7 @@ def _library(x: Tensor) -> ctypes.CDLL | None:
 
 
 def _address(x: Tensor | None) -> int | None:
-    """Where the tensor's numbers are in memory; None of no tensor."""
+    """Returns the address of a tensor's numbers in memory; None stays None."""
     return None if x is None else x.data_ptr()
 
 

@@ -1,4 +1,4 @@
-"""Where the PyTorch wing computes: choosing the device, and what the doctor says of it."""
+"""Chooses the device of the PyTorch wing, and describes it for the doctor."""
 
 import os
 from importlib.metadata import version

@@ -65,7 +65,7 @@ class Learner:
                 value.copy_(torch.from_numpy(np.ascontiguousarray(weights[name])))
 
     def optimizer_state(self) -> dict[str, np.ndarray]:
-        """What the optimizer remembers, as `QUANTITY/PARAMETER`."""
+        """Returns the optimizer's memory, each array under the name `QUANTITY/PARAMETER`."""
         names = {id(parameter): name for name, parameter in self._trainable.items()}
         return {
             f"{quantity}/{names[id(parameter)]}": value.detach().cpu().numpy().copy()

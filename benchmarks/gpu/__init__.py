@@ -1,1 +1,1 @@
-"""What can be known of the project on a CUDA machine alone: whether the numbers are the CPU's, and how fast it is."""
+"""Checks that need a CUDA machine: whether the project's numbers are the CPU's there, and how fast it is."""

@@ -36,7 +36,7 @@ def run(job: Job, report: Report) -> None:
 
 
 def _pictures(ours: Model, images: int, device: str) -> list[torch.Tensor]:
-    """What torchvision takes: (3, H, W) RGB between 0 and 1, without padding."""
+    """Images as torchvision takes them: (3, H, W) RGB between 0 and 1, without padding."""
     inputs, preprocessing = ours.inputs(images), ours.settings.preprocessing
     mean, deviation = (np.float32(x)[:, None, None] for x in (preprocessing.mean, preprocessing.deviation))
     pictures = []

@@ -43,6 +43,6 @@ def _distances(case: Path, device: str, folder: Path) -> dict[str, runner.Distan
 
 
 def _worst(found: dict[str, runner.Distance]) -> str:
-    """The output that comes nearest to what it may be apart, or goes farthest beyond it."""
+    """The output whose distance comes nearest to its tolerance, or goes farthest beyond it, in words."""
     name, distance = max(found.items(), key=lambda item: item[1].value / item[1].tolerance)
     return f"{distance.value:.1e} of {distance.tolerance:.0e} ({name})"

@@ -1,4 +1,4 @@
-"""What the machine is: the card and its driver, the versions, the compilers."""
+"""Describes the machine: the card and its driver, the versions, the compilers."""
 
 import importlib
 import os

@@ -38,7 +38,7 @@ def run(job: Job, report: Report) -> None:
 
 
 def _contract(job: Job, report: Report) -> None:
-    """Both runs at once, in processes of their own."""
+    """Runs the contract's tests with torchvision and without, at once, in processes of their own."""
     running = {}
     for name, code in (("with torchvision", _WITH), ("without torchvision", _WITHOUT)):
         path = job.folder / f"{name}.xml"
@@ -90,9 +90,9 @@ def _cases(small: bool) -> dict[str, Case]:
 
 
 def _boxes(rng: np.random.Generator, count: int, side: int) -> np.ndarray:
-    """(count, 4) xyxy: crowds around some places, as proposals are."""
-    places = rng.uniform(0, 0.8 * side, (max(1, count // 20), 2))
-    corner = places[rng.integers(0, len(places), count)] + rng.normal(0, 8, (count, 2))
+    """(count, 4) xyxy: crowds around some points, as proposals are."""
+    centres = rng.uniform(0, 0.8 * side, (max(1, count // 20), 2))
+    corner = centres[rng.integers(0, len(centres), count)] + rng.normal(0, 8, (count, 2))
     return np.concatenate([corner, corner + rng.uniform(16, 0.4 * side, (count, 2))], axis=1).astype(np.float32)
 
 
@@ -111,7 +111,7 @@ def _compare(name: str, case: Case, device: str, report: Report) -> None:
     expected = _answers(case.call, case.arrays, "cpu")
     is_choice = expected[0].dtype.kind != "f"
     exact = expected if is_choice else _answers(case.call, tuple(map(_in_float64, case.arrays)), "cpu")
-    on_cpu = _apart(expected, exact)
+    on_cpu = _largest_distance(expected, exact)
     # Positions lose bits where maps are wide, in any order of rounding: the CPU's kernel says how much that is.
     allowed = 0 if is_choice else max(1e-4, 4 * on_cpu)
     if device == "cpu":  # to try the script: the kernels against the operations
@@ -121,12 +121,16 @@ def _compare(name: str, case: Case, device: str, report: Report) -> None:
             continue
         with report.attempt(f"{name}, {way}"), _without_torchvision() if way != "as it is" else nullcontext():
             found, milliseconds = _answers(case.call, case.arrays, device), _time(case.call, case.measured, device)
-            apart = _apart(found, exact)
-            figures = {"from_kernel": _apart(found, expected), "from_float64": apart, "kernel_from_float64": on_cpu}
+            distance = _largest_distance(found, exact)
+            figures = {
+                "from_kernel": _largest_distance(found, expected),
+                "from_float64": distance,
+                "kernel_from_float64": on_cpu,
+            }
             report.add(
                 "operators", operator=name, way=way, ms=milliseconds, **{n: f"{x:.1e}" for n, x in figures.items()}
             )
-            report.check(f"{name}, {way}", apart, allowed)
+            report.check(f"{name}, {way}", distance, allowed)
     if is_choice and (vision := _kernels.torchvision_ops()) is not None and device != "cpu":
         milliseconds = _torchvision_nms(vision, case.arrays, device)
         blank = dict.fromkeys(("from_kernel", "from_float64", "kernel_from_float64"), "")
@@ -149,7 +153,7 @@ def _answers(call: Callable, arrays: tuple[np.ndarray, ...], device: str) -> lis
     return [x.detach().cpu().numpy() for x in (answer, *gradients)]
 
 
-def _apart(mine: list[np.ndarray], theirs: list[np.ndarray]) -> float:
+def _largest_distance(mine: list[np.ndarray], theirs: list[np.ndarray]) -> float:
     """The largest distance of an answer or a gradient; of choices 0 where they are equal."""
     if theirs[0].dtype.kind != "f":
         return 0.0 if np.array_equal(mine[0], theirs[0]) else 1.0

@@ -27,7 +27,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Job:
-    """What a part's module is given. `small` asks for the tiny models and few repetitions, to try the script itself."""
+    """The arguments of a part's module; `small` asks for tiny models and few repetitions, to try the script itself."""
 
     subject: str
     device: str

@@ -1,4 +1,4 @@
-"""What one inference does on the GPU: launches, copies to the host, waits, and the kernels that take longest."""
+"""Counts the launches, copies and waits of one inference on the GPU, and names the kernels that take longest."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""What a part finds, written after every finding: a part that is ended or breaks leaves what it had."""
+"""A part's report, written after every finding: a part that is ended or breaks leaves the findings that it had."""
 
 import json
 import math
@@ -49,7 +49,7 @@ class Report:
 
     @contextmanager
     def attempt(self, what: str) -> Iterator[None]:
-        """What breaks within is told, and the part goes on."""
+        """Reports an error within the block, after which the part goes on."""
         try:
             yield
         except UserError as error:

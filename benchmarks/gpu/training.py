@@ -131,7 +131,7 @@ def _folder(case: Case) -> Path:
 
 @contextmanager
 def _kernels_off(wanted: bool) -> Iterator[None]:
-    """Within it the CPU's compiled kernels are switched off, where that is wanted."""
+    """Switches the CPU's compiled kernels off within the block, where that is wanted."""
     library = kernels.library
     if wanted:
         kernels.library = lambda: None

@@ -1,4 +1,4 @@
-"""What a training step chooses from rounded numbers, such as the proposals of a two-stage model.
+"""Choices that a training step makes from rounded numbers, such as the proposals of a two-stage model.
 
 A score or an overlap that is rounded otherwise takes in one row and leaves out another, and whole rows of the losses
 come and go with it; no tolerance for numbers would tell that from a fault. So a wing's own choice in the first step is
@@ -35,7 +35,10 @@ class Choices:
         self._first: dict[str, tuple[list[Arrays], list[Arrays]]] = {}  # the reference's and the own ones, by name
 
     def recording(self, part: str) -> Choose:
-        """For the reference: writes what a step chooses, which goes on with it. part: tells the steps apart."""
+        """Gives the reference a function that writes what a step chooses; the step goes on with it.
+
+        part: the name of the computation, which differs from step to step.
+        """
 
         def choose(name: str, own: Choice) -> Choice:
             arrays = {f"{image}.{field}": x for image, each in enumerate(_arrays(own)) for field, x in each.items()}
@@ -46,7 +49,10 @@ class Choices:
         return choose
 
     def handing_over(self, part: str) -> Choose:
-        """For every other: keeps what the first step chooses, and hands each step what the reference chose in it."""
+        """Gives a wing a function that hands each step the choice of the reference, and keeps the own one of the first.
+
+        part: as in `recording`.
+        """
 
         def choose(name: str, own: Choice) -> Choice:
             recorded = _read(self._path(name, part), own)

@@ -1,4 +1,4 @@
-"""How far an array lies from the reference's, and how far it may."""
+"""The difference of an array from the reference's, and the tolerance for it."""
 
 import math
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ _BLOCK = 1 << 17  # elements: a few float64 blocks of it stay in the cache
 
 
 def difference(reference: np.ndarray, other: np.ndarray, tolerance: float) -> Difference:
-    """How far `other` lies from `reference`, of the same shape; `tolerance` is that of `largest`.
+    """The difference of `other` from `reference`, of the same shape; `tolerance` is that of `largest`.
 
     A reference that is zero everywhere counts as one of ones: there is nothing else to be relative to. A value that is
     not finite, on either side, makes `largest` and `frobenius` infinite and `cosine` NaN, which holds in no tolerance.
@@ -62,7 +62,7 @@ def holds(difference: Difference, tolerance: Tolerance) -> bool:
 
 
 def tolerance(measured: Difference, factor: float = FACTOR, floor: float = FLOOR) -> Tolerance:
-    """What is allowed after measuring the reference's own error, `difference(in float32, in float64, 0)`.
+    """The tolerance that follows from the reference's own error, `difference(in float32, in float64, 0)`.
 
     It is relative to the float32 run because whatever is held against the tolerance is, too. The two scales part where
     the exact value is zero, as the gradient of a bias in front of a BatchNorm is: float32 then holds rounding alone.

@@ -11,7 +11,7 @@ Role = Literal["", "cause", "consequence"]
 
 @dataclass(frozen=True)
 class Difference:
-    """How far an array lies from the reference's of the same shape; all relative to the reference."""
+    """The difference of an array from the reference's, of the same shape; all of it is relative to the reference."""
 
     largest: float  # max |other - reference| / max |reference|
     frobenius: float  # ||other - reference|| / ||reference||
@@ -21,7 +21,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Tolerance:
-    """How far two right implementations may lie apart, and the measurement that says so."""
+    """The difference that two right implementations may have, and the measurement from which that follows."""
 
     measured_largest: float  # the reference in float32 against itself in float64
     measured_frobenius: float

@@ -195,7 +195,7 @@ def _permuted(pair: _Pair) -> Pattern | None:
 
 
 def _matching(reference: np.ndarray, other: np.ndarray) -> np.ndarray | None:
-    """For each row of `other` the reference's that it is, none of them twice; None where a row is too short to tell."""
+    """The row of the reference that each row of `other` is, none of them twice; None where rows are too short."""
     count, length = reference.shape
     if count < 2 or length < 2:
         return None
@@ -310,7 +310,7 @@ def _overlap(move: int, length: int) -> tuple[slice, slice]:
 
 
 def _is_picture(array: np.ndarray) -> bool:
-    """Of three axes, `(N, P, C)` is none: a picture's sides are of a like length."""
+    """Whether the last two axes are those of a picture, of a like length; those of `(N, P, C)` are not."""
     sides = sorted(array.shape[-2:])
     return array.ndim >= 3 and sides[0] >= SMALLEST_PICTURE and sides[1] <= LONGEST_PICTURE * sides[0]
 

@@ -135,7 +135,7 @@ def _rows(runs: list[Run]) -> list[_Row]:
 
 
 def _excess(finding: Finding) -> float:
-    """How many times its tolerance a finding lies from the reference, by the worse of the two measures."""
+    """A finding's difference as a multiple of its tolerance, by the worse of the two measures."""
     found, allowed = finding.difference, finding.tolerance
     if found is None or allowed is None:
         return 0.0 if finding.passed else math.inf

@@ -37,7 +37,7 @@ def compare(case: Case, learner: Any, folder: Path, tolerances: Tolerances) -> l
 
 
 def _rounding(pair: Comparison) -> tuple[float, float]:
-    """What rounding may change in values that are decided at a threshold: (largest, frobenius), as in `Difference`.
+    """The change that rounding may cause in values decided at a threshold: (largest, frobenius), as in `Difference`.
 
     With a step s that a share p of the N values x may take: s / max|x| and s sqrt(p N) / ||x||.
     """

@@ -67,7 +67,7 @@ def main() -> None:
 
 
 def _make_work(settings: Settings, arguments: argparse.Namespace) -> Work:
-    """What the options ask to measure of a model."""
+    """The work that the options ask for, of one model."""
     if arguments.sizes is None:
         return ModelWork(settings, arguments.seed)
     # What the workers do once when they start, and the rounds that warm up, take sizes of their own.

@@ -24,7 +24,7 @@ class Task:
 
 
 class Work(Protocol):
-    """What every framework gets to do. It is sent to their processes, so nothing in it is a framework's.
+    """The work that every framework gets to do. It is sent to their processes, so nothing in it is a framework's.
 
     title: the size of what is worked on, in words.
     shortest_repetition: seconds; a repetition of something shorter is several calls.

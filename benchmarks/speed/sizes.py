@@ -33,7 +33,7 @@ class SizesWork:
 
     @property
     def title(self) -> str:
-        """How many sizes there are."""
+        """The number of sizes, in words."""
         multiple = self.settings.preprocessing.pad_multiple
         padded = {tuple(-(-side // multiple) * multiple for side in size) for size in self.sizes}
         return f"{len(self.sizes)} sizes with those that warm up, {len(padded)} when they are padded"

@@ -1,4 +1,4 @@
-"""What is measured of a model: an inference, a training step, and the parts that its family names."""
+"""The work that is measured of a model: the tasks that its family names, or an inference and a training step."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

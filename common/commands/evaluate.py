@@ -60,20 +60,18 @@ def main(wing: Wing, argv: Sequence[str] | None = None) -> None:
 
 
 def _find_datasets(arguments: Namespace, settings: Settings) -> dict[str, "CocoDataset"]:
-    """By their names the data sets to rate on: the test sets of a configuration, or those of the original's protocols.
+    """Finds the data sets to rate on, by name: the test sets of a configuration, or those of the original's protocols.
 
-    Where there are neither it is the one that the arguments name, without a name.
+    If there are neither, it is the one that the arguments name, under the name "".
     """
     from common.data.coco import resolve
 
     if arguments.test_sets:
-        places = {name: (root, split) for name, root, split in arguments.test_sets}
+        parts = arguments.test_sets
     else:
-        parts = rated_parts(arguments, settings)
-        places = {part.name: (part.root(arguments.data), part.split) for part in parts}
-    places = places or {"": (arguments.data, arguments.split)}
+        parts = [(part.name, part.root(arguments.data), part.split) for part in rated_parts(arguments, settings)]
     kind = settings.data_kind, settings.data_files
-    return {name: resolve(root, split, *kind) for name, (root, split) in places.items()}
+    return {name: resolve(root, split, *kind) for name, root, split in parts or [("", arguments.data, arguments.split)]}
 
 
 def _reduce(dataset: "CocoDataset", arguments: Namespace) -> "CocoDataset":

@@ -103,7 +103,7 @@ def _prompt_finder(
 
 
 def _source_and_output(parser: Parser, arguments: Namespace) -> tuple[Path | int, Path]:
-    """What to look at, as a path or a camera's index, and where the answer goes; `in:out` says both."""
+    """Finds the input, a path or a camera's index, and the output's path; the word `in:out` gives both."""
     words = [word for word in (arguments.input, arguments.image, arguments.images, arguments.video) if word]
     if len(words) != 1:
         parser.error("give one IMAGE, FOLDER, VIDEO or camera index" + (f", not {', '.join(words)}" if words else ""))

@@ -1,4 +1,4 @@
-"""Where predictions go: the suffix of the output says in which form, and a path without one is a folder."""
+"""Writes predictions in the form that the output's suffix says; an output without a suffix is a folder."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager

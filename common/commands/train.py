@@ -125,7 +125,7 @@ def _check_data(learner: Any, settings: Settings, dataset: "CocoDataset", argume
 
 
 def _broken_images(learner: Any, dataset: "CocoDataset", positions: np.ndarray) -> dict[int, str]:
-    """By their positions the images that cannot be read, and why; each rank decodes a share of the positions (K,)."""
+    """Finds the images that cannot be read: position -> reason. Each rank decodes a share of the positions (K,)."""
     from common.data.check import find_broken
     from common.training.ranks import gather_values, take_share
 
@@ -253,7 +253,7 @@ def _evaluation(
 
 
 def _validation_sets(data: Path, settings: Settings, say: Callable) -> dict[str, "CocoDataset"]:
-    """By their names the data sets that the weights are rated on in training; that of the trained one has no name."""
+    """Finds the data sets that training rates on, by name; that of the data set it trains on has the name ""."""
     from common.data.coco import resolve
 
     kind, found = (settings.data_kind, settings.data_files), {}

@@ -11,10 +11,10 @@ DataKind = Literal["instances", "person_keypoints"]
 
 @dataclass(frozen=True)
 class AnnotationFile:
-    """Where a published data set has its annotations and its images.
+    """The annotation file and the image folders of a published data set.
 
-    path: of the annotation file in the data set's folder, with `{split}` in place of train, val or test.
-    folders: of the images, likewise; the first one that is there counts.
+    path: the annotation file in the data set's folder, with `{split}` in place of train, val or test.
+    folders: folders that may hold the images, written likewise; the first one that exists counts.
     """
 
     path: str

@@ -52,7 +52,7 @@ class Predict(Protocol):
 
 @dataclass(frozen=True)
 class Family:
-    """What the rest of the house asks a family for.
+    """A model family's answers to everything that the rest of the project asks about it.
 
     network: the name of its network's class in the wings' files `FAMILY.py`.
     settings: the class of its settings.

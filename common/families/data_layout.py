@@ -21,7 +21,7 @@ class DataPart:
     split: "Split"
 
     def root(self, data: Path) -> Path:
-        """Where the data set lies: in its folder in `data`, or in `data` itself where there is no such folder."""
+        """Finds the data set's folder: its own in `data`, or `data` itself if there is no such folder."""
         return _inner_or_outer(data, self.folder)
 
 
@@ -48,7 +48,7 @@ class DataLayout:
     protocols: tuple[Protocol, ...] = ()
 
     def root(self, data: Path) -> Path:
-        """Where the data set to train on lies: in its folder in `data`, or in `data` itself."""
+        """Finds the folder of the data set to train on: its own in `data`, or `data` itself."""
         return _inner_or_outer(data, self.folder)
 
 

@@ -1,4 +1,4 @@
-"""What parity must know of a family to compare its models between frameworks."""
+"""The facts that `benchmarks.parity` needs to compare a family's models between frameworks."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field

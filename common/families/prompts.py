@@ -1,4 +1,4 @@
-"""What a model is told beside an image, where its family wants that, such as the key points of the persons in it."""
+"""Prompts: what some families' models are told beside an image, such as the key points of the persons in it."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass

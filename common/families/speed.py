@@ -1,4 +1,4 @@
-"""What is needed to measure the speed of a family's models."""
+"""The facts that `benchmarks.speed` needs to measure a family's models."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Parts:
-    """What is drawn of a result; scores stand behind names."""
+    """The parts of a result that are drawn; scores stand behind names."""
 
     masks: bool = True
     boxes: bool = True

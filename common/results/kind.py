@@ -33,7 +33,7 @@ class Classes(NamedTuple):
 
 
 class Result(Protocol):
-    """What a model predicts of one image, in the image's own pixels; image_size is its (H, W)."""
+    """A model's prediction for one image, in the image's own pixels; image_size is its (H, W)."""
 
     image_size: tuple[int, int]
 
@@ -150,5 +150,5 @@ class ResultKind(Protocol):
         ...
 
     def compare(self, reference: Results, other: Results, dataset: "CocoDataset") -> list[Comparison]:
-        """What two models found on the same images of a data set, piece by piece, and the figures of both."""
+        """Compares the predictions of two models for the same images, piece by piece, and the figures of both."""
         ...

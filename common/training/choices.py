@@ -1,4 +1,4 @@
-"""What a training step chooses from rounded numbers, such as the proposals that it trains on.
+"""Choices that a training step makes from rounded numbers, such as the proposals that it trains on.
 
 A score that is rounded otherwise may take in one row and leave out another. Whoever compares implementations hands a
 step the choices of another one, so that both go on with the same rows.

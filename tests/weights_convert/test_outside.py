@@ -176,7 +176,7 @@ def test_the_command_finds_a_family_on_pythons_path(tmp_path):
     environment = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path / 'outside'}"}
     done = subprocess.run(program, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert list(load(tmp_path / "w.safetensors")[0])[-1] == "scores.bias"
+    assert load(tmp_path / "w.safetensors")[0].keys() == draw().keys()
 
 
 def test_names_of_two_upstreams_are_refused(tmp_path):

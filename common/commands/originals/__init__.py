@@ -39,7 +39,7 @@ def _nothing(_: Any) -> tuple:
 
 @dataclass(frozen=True)
 class Original:
-    """What is known of an original's commands.
+    """The commands of an original implementation, as far as ours understand their words.
 
     name: what the original is called.
     options: of each command of ours, the options that the original's command for the same purpose has.
@@ -81,7 +81,7 @@ def settled_overrides(arguments: Namespace) -> list[str]:
 
 
 def results_files() -> dict[str, Path]:
-    """Where the originals' evaluations write results, by what they are of."""
+    """Returns the files that the originals' evaluations write, by the name of the results in them."""
     return {name: path for original in all_originals() for name, path in original.results_files.items()}
 
 

@@ -168,8 +168,10 @@ def _resumed_words(words: Sequence[str]) -> list[str]:
 
 
 def _saved_run(word: Path, output: Path, model: str) -> Path | None:
-    """What `--resume=latest` and `--resume=interrupt` go on from: None for the run of ours that `output` holds, else
-    the original's file there; another word is a file's own name."""
+    """Finds the file that `--resume=latest` and `--resume=interrupt` go on from; another word is a file's own name.
+
+    It is None for a run of ours in `output`, else the original's file there.
+    """
     if str(word) not in _WORDS or word.is_file():
         return word
     if checkpoints.existing(output / checkpoints.FOLDER):

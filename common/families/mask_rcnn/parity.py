@@ -1,4 +1,4 @@
-"""What parity must know of Mask R-CNN."""
+"""The facts that parity needs to compare Mask R-CNN's models."""
 
 from collections.abc import Mapping
 

@@ -13,7 +13,7 @@ Probability = Annotated[float, Field(ge=0, le=1), BeforeValidator(lambda value: 
 
 
 class RcnnAugmentation(Section):
-    """The changes that training makes to an image, in this order, and the images it takes."""
+    """The changes that training makes to an image, in this order, and the choice of images."""
 
     # Colours first: how far from 1 a factor may be drawn, and of hue how much of its circle it may be moved.
     brightness: float = Field(0.0, ge=0)

@@ -1,4 +1,4 @@
-"""What is measured of Mask R-CNN: the whole inference, a training step, and pasting masks into the image."""
+"""The tasks that Mask R-CNN's speed is measured by: inference, a training step, and pasting masks into the image."""
 
 from collections.abc import Callable
 from functools import partial

@@ -46,7 +46,7 @@ class KeypointResults:
         return self.keypoints[rows], self.scores[rows]
 
     def summary(self, image_ids: np.ndarray) -> str:
-        """What the file has for these images."""
+        """Describes in words what the file has for these images."""
         persons = np.isin(self.image_ids[self._image], image_ids).sum()
         images = np.isin(self.image_ids, image_ids).sum()
         return f"the key points of {self.path} ({persons} persons on {images} images)"

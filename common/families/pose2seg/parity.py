@@ -1,4 +1,4 @@
-"""What parity must know of Pose2Seg."""
+"""The facts that parity needs to compare Pose2Seg's models."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""What is measured of Pose2Seg: the whole inference from an image and its key points, and a training step."""
+"""The tasks that Pose2Seg's speed is measured by: inference from an image and its key points, and a training step."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""What parity must know of YOLACT."""
+"""The facts that parity needs to compare YOLACT's models."""
 
 from common.families.parity import Parity
 

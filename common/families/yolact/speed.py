@@ -1,4 +1,4 @@
-"""What is measured of YOLACT: detection, a training step, and the assembly of masks from prototypes."""
+"""The tasks that YOLACT's speed is measured by: detection, a training step, and assembling masks from prototypes."""
 
 from collections.abc import Callable
 from functools import partial

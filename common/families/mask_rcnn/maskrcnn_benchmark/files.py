@@ -42,7 +42,7 @@ class Config:
         return "mask_rcnn_r50_fpn" if "R-50" in self.values[BODY] else "mask_rcnn_r101_fpn"
 
     def overrides(self) -> list[str]:
-        """What is given, and what else departs from `model`, as key.path=value."""
+        """Lists as key.path=value the keys that the file gives, and whatever else departs from `model`."""
         KEYS[BODY].convert(self, BODY)  # first: it decides what else is implemented
         base, found = load_settings(self.model), []
         for key in sorted(KEYS, key=lambda key: key not in self.given):  # what is written is what an error should name
@@ -95,7 +95,7 @@ class Config:
         return _COCO
 
     def _test_sets(self) -> list[tuple[str, Path, str]]:
-        """Where more than one is to be rated, for each its name, its folder, and its part there."""
+        """Lists the name, the folder and the split of each test set, if there are several."""
         key = "DATASETS.TEST"
         names = self.values[key]
         if len(names) < 2:

@@ -7,7 +7,7 @@ from typing import Any, NoReturn, Protocol
 
 
 class Config(Protocol):
-    """What a key's value may depend on."""
+    """The facts of a configuration that the value of a key may depend on."""
 
     values: dict[str, Any]
 
@@ -93,12 +93,12 @@ def _anchor_sizes(config: Config, key: str) -> tuple[tuple[float, ...], ...]:
 
 
 def _all_levels(config: Config, key: str) -> int:
-    """Of the one map without a pyramid, the original keeps what is left after NMS."""
+    """Reads the number of proposals over all maps; without a pyramid it is what the one map keeps after NMS."""
     return config.values[key if config.pyramid else key.replace("FPN_POST", "POST")]
 
 
 def _proposals_to_train(config: Config, key: str) -> int:
-    """Where the original counts over the images of a GPU, its share of each; the batch is that of eight GPUs or one."""
+    """Divides what the original counts over a GPU's images by their number; a batch is that of 8 GPUs, or of one."""
     images = config.values["SOLVER.IMS_PER_BATCH"]
     if not _over_batch(config, "MODEL.RPN.FPN_POST_NMS_PER_BATCH"):
         return _all_levels(config, key)
