@@ -40,7 +40,7 @@ def test_a_pyramids_regions_are_pooled_for_each_head():
 
 
 def test_c4s_mask_head_takes_the_box_heads_features():
-    """Of the same rows where the box head has run on them, else it runs on these regions."""
+    """Features of the same rows are reused where the box head has run on them; else it runs on these regions."""
     network, maps = Heads("mask_rcnn_r50_c4"), [np.ones((2, 3, 6, 8), np.float32)]
     features = run_boxes(network, maps, ROIS)["box_features"]
     network.runs.clear()

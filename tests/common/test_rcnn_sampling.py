@@ -1,4 +1,4 @@
-"""Which anchors and regions train: held against plain loops, and against what comes and goes beside them."""
+"""The sampling of anchors and regions, against plain loops and with proposals that come and go beside others."""
 
 import numpy as np
 import pytest
@@ -67,14 +67,14 @@ def test_another_seed_draws_other_anchors():
 
 def test_regions_that_train():
     chosen, given = settings(), proposals(100)
-    columns = np.array([7, 3], np.int32)
-    found = sample_regions(given, BOXES, columns, chosen, seed=9)
+    box_labels = np.array([7, 3], np.int32)
+    found = sample_regions(given, BOXES, box_labels, chosen, seed=9)
     assert len(found.boxes) == len(found.labels) == len(found.targets) == 16
     assert len(found.objects) == 4  # a quarter
     overlaps = pairwise_iou(BOXES, found.boxes)
     assert (overlaps[:, :4].max(axis=0) >= 0.5).all() and (overlaps[:, 4:].max(axis=0) < 0.5).all()
     assert np.array_equal(found.objects, overlaps[:, :4].argmax(axis=0))
-    assert np.array_equal(found.labels, [*columns[found.objects], *[chosen.num_classes] * 12])
+    assert np.array_equal(found.labels, [*box_labels[found.objects], *[chosen.num_classes] * 12])
     reached = decode(found.targets[:4], found.boxes[:4], (10.0, 10.0, 5.0, 5.0))
     np.testing.assert_allclose(reached, BOXES[found.objects], atol=1e-3)
     assert not found.targets[4:].any()
@@ -91,18 +91,18 @@ def test_the_objects_own_boxes_are_regions():
 @pytest.mark.parametrize("extra", [0, 37, 100])
 def test_one_proposal_more_or_less_leaves_the_others_as_they_were_drawn(extra):
     given, chosen = proposals(101), settings()
-    columns = np.array([7, 3], np.int32)
-    before = sample_regions(given, BOXES, columns, chosen, seed=9)
+    box_labels = np.array([7, 3], np.int32)
+    before = sample_regions(given, BOXES, box_labels, chosen, seed=9)
     keep = np.arange(101) != extra
     fewer = Proposals(given.boxes[keep], given.scores[keep], given.rows[keep])
-    after = sample_regions(fewer, BOXES, columns, chosen, seed=9)
+    after = sample_regions(fewer, BOXES, box_labels, chosen, seed=9)
     gone = {tuple(box) for box in before.boxes} - {tuple(box) for box in after.boxes}
     come = {tuple(box) for box in after.boxes} - {tuple(box) for box in before.boxes}
     assert gone <= {tuple(given.boxes[extra])} and len(come) == len(gone)
 
 
 def test_every_region_is_drawn_as_often():
-    """Of a hundred backgrounds, over many seeds."""
+    """Counts the draws among a hundred backgrounds over many seeds."""
     given = proposals(100)
     nothing = np.zeros((0, 4), np.float32)
     counts = dict.fromkeys(map(tuple, given.boxes), 0)

@@ -1,4 +1,4 @@
-"""What stands between the parts of Mask R-CNN in training and in prediction, with parts made by hand, in NumPy."""
+"""A training step and a prediction of Mask R-CNN with network parts made by hand, in NumPy."""
 
 import numpy as np
 import pytest
@@ -105,9 +105,9 @@ def test_a_window_of_a_bitmap_is_as_good_as_the_whole():
     boxes = np.array([[20, 30, 70, 60], [0, 0, 127, 95], [60.3, 50.2, 100, 90]], np.float32)
     window = Outline(bitmap=whole[30:60, 20:70], corner=(20, 30))
     for family in CONVENTIONS:
-        there = make_mask_targets([window] * 3, boxes, (96, 128), 28, CONVENTIONS[family])
+        seen = make_mask_targets([window] * 3, boxes, (96, 128), 28, CONVENTIONS[family])
         np.testing.assert_allclose(
-            there, make_mask_targets([Outline(bitmap=whole)] * 3, boxes, (96, 128), 28, CONVENTIONS[family]), atol=1e-5
+            seen, make_mask_targets([Outline(bitmap=whole)] * 3, boxes, (96, 128), 28, CONVENTIONS[family]), atol=1e-5
         )
 
 

@@ -168,8 +168,8 @@ def _propose(
 ) -> list[Proposals]:
     logits, deltas = ([xp.asarray(each, like) for each in kind] for kind in zip(*maps, strict=True))
     sizes = [tuple(map(int, size)) for size in inputs["image_sizes"][: len(maps[0][0])]]
-    places = _anchors(maps, settings, padded)
-    return propose(logits, deltas, places, sizes, settings.rules, settings.rpn, limits)
+    anchors = _anchors(maps, settings, padded)
+    return propose(logits, deltas, anchors, sizes, settings.rules, settings.rpn, limits)
 
 
 def _decoded(maps: list, settings: MaskRcnnSettings, padded: list[int], xp: ModuleType, like: Array) -> np.ndarray:

@@ -27,7 +27,7 @@ _STORED = 1000
 
 @dataclass
 class _Batch:
-    """What a family trains on: its settings, and how its reference chose among anchors and regions."""
+    """A batch of one original: its settings, images and predictions, and its choice among anchors and regions."""
 
     prefix: str
     settings: MaskRcnnSettings
@@ -47,7 +47,7 @@ class _Batch:
         return tuple(map(int, self.inputs["image_sizes"][image]))
 
     def objects(self, image: int) -> tuple[np.ndarray, np.ndarray]:
-        """Boxes (G, 4) and columns (G,)"""
+        """The boxes (G, 4) and labels (G,) of an image's objects."""
         boxes, labels = self.inputs[f"gt_boxes_{image}"], self.inputs[f"gt_labels_{image}"]
         count = 0 if self.empty else len(boxes)
         return boxes[:count], labels[:count] - (self.family == "d2")
@@ -143,9 +143,9 @@ def _roi_samples(batch: _Batch, answers: Answers) -> Answers:
     parts: dict[str, list] = {name: [] for name in ("labels", "boxes", "targets", "mask_targets", "soft")}
     background = _CLASSES if batch.family == "d2" else 0
     for image in batch.images:
-        boxes, columns = batch.objects(image)
+        boxes, box_labels = batch.objects(image)
         regions = np.concatenate([batch.inputs[f"proposals_{image}"], boxes])
-        labels, matched = label_regions(regions, boxes, columns, batch.settings)
+        labels, matched = label_regions(regions, boxes, box_labels, batch.settings)
         answers[f"{prefix}_roi_all_labels_{image}"] = labels
         chosen = np.concatenate(batch.chosen("roi", image))
         chosen = chosen if batch.family == "d2" else np.sort(chosen)
