@@ -40,7 +40,7 @@ def test_two_processes_run_at_a_time_and_one_of_jittor(monkeypatch):
     change = threading.Condition()
     meeting = threading.Barrier(2)
 
-    def pretend(process: Process, files: list[str], quick: bool, extra: list[str], threads: int) -> runner.Outcome:
+    def pretend(process: Process, files: list[str], quick: bool, extra: list[str]) -> runner.Outcome:
         with change:
             running.append(process)
             seen.append(tuple(running))

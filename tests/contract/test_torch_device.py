@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.speed import mask_rcnn, pose2seg, yolact
+from benchmarks.speed.made_up import make_batch, make_inputs, make_weights
 from common import kernels
 from common.models import load_settings
 from common.training.schedules import with_batch_size
@@ -12,9 +12,8 @@ from tests.contract.stand_in_device import NAME, Held, StandInDevice
 from torch_impl import _kernels, ops
 from torch_impl import learner as learners
 
-FAMILIES = {"yolact_tiny": yolact, "mask_rcnn_tiny": mask_rcnn, "pose2seg_tiny": pose2seg}
 DEFORMABLE = ["network.backbone.deformable=[0,0,1,1]", "network.mask_iou=true", "preprocessing.size=256"]
-MODELS = [*((name, []) for name in FAMILIES), ("yolact_tiny", DEFORMABLE)]
+MODELS = [("yolact_tiny", []), ("mask_rcnn_tiny", []), ("pose2seg_tiny", []), ("yolact_tiny", DEFORMABLE)]
 Arrays = dict[str, np.ndarray]
 
 each_family = pytest.mark.parametrize(
@@ -31,11 +30,11 @@ def no_kernels(monkeypatch):
 def made(model: str, overrides: list[str], device: str, monkeypatch) -> tuple[learners.Learner, Arrays, Arrays]:
     """A learner on the device, a batch for training and one for prediction."""
     monkeypatch.setattr(learners.devices, "select", lambda name: name)
-    settings, family = load_settings(model, overrides), FAMILIES[model]
+    settings = load_settings(model, overrides)
     settings = settings.model_copy(update={"schedule": with_batch_size(settings.schedule, 2)})
     learner = learners.Learner(settings, device, training=True)
-    learner.load_weights(family.make_work(settings, 0).weights(learner.shapes()))
-    return learner, family.batch(settings, 2, 0), family.inputs(settings, 2, 0)
+    learner.load_weights(make_weights(learner.shapes(), settings, 0))
+    return learner, make_batch(settings, 2, 0), make_inputs(settings, 2, 0)
 
 
 def work(model: str, overrides: list[str], device: str, monkeypatch) -> Arrays:
