@@ -15,11 +15,12 @@ Counts = Mapping[str, int]  # images of the parts `train` and `val`
 def write_synthetic(folder: Path, settings: Settings, counts: Counts, seed: int, size: tuple[int, int]) -> Path:
     """Writes made-up images of this size (height, width), with as many categories as a model has classes -> the set.
 
-    Of a model's training images every one has an object.
+    Of a model's training images every one has an object. The set has the parts that `counts` names.
     """
     kind = settings.data_kind
     persons = kind == "person_keypoints"
-    root = write_shapes(folder / "shapes", counts["train"], seed, size, counts["val"], persons)
+    # Shapes are made with both parts, of one image at least.
+    root = write_shapes(folder / "shapes", counts.get("train", 1), seed, size, counts.get("val", 1), persons)
     return write_excerpt(root, folder / "data", kind, counts, settings.num_classes)
 
 

@@ -16,9 +16,9 @@ from typing import Any
 
 from benchmarks.frameworks import FRAMEWORKS, chosen_frameworks
 from benchmarks.models import default_models
-from benchmarks.parity import report
+from benchmarks.parity import progress, report
 from benchmarks.parity.against import run_against
-from benchmarks.parity.case import WEIGHTS
+from benchmarks.parity.case import WEIGHTS, Case
 from benchmarks.parity.finding import GATES, Difference, Finding, Run, Tolerance
 from benchmarks.parity.prepare import prepare
 from benchmarks.parity.worker import REFERENCE
@@ -54,23 +54,37 @@ def _compare_model(model: str, arguments: argparse.Namespace) -> int:
             weights, card = open_weights(arguments.weights, settings)
             settings = weight_files.with_card(settings, card, str(arguments.weights))
             weight_files.save(folder / WEIGHTS, weights, card)
-        print(f"{settings.model}: writing the reference in {REFERENCE}", file=sys.stderr, flush=True)
-        prepare(folder, settings, arguments.batch_size, arguments.data, seed=arguments.seed)
+        print(f"{settings.model}: preparing the data", file=sys.stderr, flush=True)
+        gates = [1] if arguments.against else arguments.gates
+        case = prepare(folder, settings, arguments.batch_size, arguments.data, seed=arguments.seed, gates=gates)
         output = arguments.output and arguments.output / settings.model
         if arguments.against:
             return _run_against_port(folder, arguments.against, output)
+        _plan(case, folder, arguments)
         runs = [_run_in_process("record", REFERENCE, folder, arguments.gates)]
         if runs[0].not_run:
             raise UserError(f"there is no reference without PyTorch: {runs[0].not_run}")
         for framework in arguments.frameworks:
             if framework != REFERENCE:
-                print(f"{settings.model}: {framework}", file=sys.stderr, flush=True)
                 runs.append(_compare(framework, folder, arguments.gates))
         print(report.table(runs))
         if output:
             report.write_json(output / "parity.json", runs)
             report.write_html(output / "parity.html", runs)
         return 0 if report.passed(runs) else 1
+
+
+def _plan(case: Case, folder: Path, arguments: argparse.Namespace) -> None:
+    """Says what will be done, and leaves it in the folder for those who do it."""
+    parts = progress.parts_of("record", REFERENCE, case, arguments.gates)
+    for framework in arguments.frameworks:
+        if framework != REFERENCE:
+            parts += progress.parts_of("compare", framework, case, arguments.gates)
+    progress.save(folder, parts)
+    weights = f"the weights of {arguments.weights}" if arguments.weights else "drawn weights"
+    data = f"images of {arguments.data}" if arguments.data else "made-up images"
+    material = f"{weights}, {data}, batches of {arguments.batch_size}"
+    print(progress.describe(case.settings.model, parts, arguments.gates, material), file=sys.stderr, flush=True)
 
 
 def _compare(framework: str, folder: Path, gates: list[int]) -> Run:

@@ -1,5 +1,6 @@
 """Prepares a case: the data that it needs and no more, and weights where none are given."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import numpy as np
 
 from benchmarks.excerpts import write_excerpt, write_synthetic
 from benchmarks.parity.case import WEIGHTS, Case
+from benchmarks.parity.finding import GATES
 from common import weights as weight_files
 from common.array import Array, namespace
 from common.config import Settings
@@ -25,14 +27,25 @@ DRAWN_RATE = 0.1
 
 
 def prepare(
-    folder: Path, settings: Settings, batch_size: int, data: Path | None, steps: int = 20, seed: int = 0
+    folder: Path,
+    settings: Settings,
+    batch_size: int,
+    data: Path | None,
+    steps: int = 20,
+    seed: int = 0,
+    gates: Sequence[int] = tuple(GATES),
 ) -> Case:
-    """Makes a case in `folder`, on the first images of `data`, or on a synthetic set where that is None."""
+    """Makes a case in `folder`, on the first images of `data`, or on a synthetic set where that is None.
+
+    gates: those that it serves; images to train on are there only where one of them trains.
+    """
     folder.mkdir(parents=True, exist_ok=True)
+    trains = bool({2, 3, 4} & set(gates))
+    images = {split: count for split, count in IMAGES.items() if trains or split != "train"}
     if data is None:
-        excerpt = write_synthetic(folder, settings, IMAGES, seed, SYNTHETIC_SIZE)
+        excerpt = write_synthetic(folder, settings, images, seed, SYNTHETIC_SIZE)
     else:
-        excerpt = write_excerpt(data, folder / "data", settings.data_kind, IMAGES, published=settings.data_files)
+        excerpt = write_excerpt(data, folder / "data", settings.data_kind, images, published=settings.data_files)
     schedule = with_batch_size(settings.schedule, batch_size)
     if not Case.has_weights(folder):
         schedule = schedule.model_copy(update={"learning_rate": DRAWN_RATE * schedule.learning_rate})

@@ -1,6 +1,6 @@
 """Gates 2 to 4: the terms of the loss, the gradient of every parameter, and the first steps of the optimizer."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -25,17 +25,17 @@ CHAOS = 1e-3
 LEAPS = 4.0  # times what rounding did to any parameter of the kind is allowed to each: see Tolerances.elsewhere
 
 
-def record(case: Case, learner: Any, folder: Path) -> None:
-    """Writes the reference's values; the learner's weights have moved afterwards."""
-    for part, arrays in _compute_parts(case, learner, folder, _choices(case, folder).recording):
+def record(case: Case, learner: Any, folder: Path, gates: Sequence[int]) -> None:
+    """Writes the reference's values of these gates; the learner's weights have moved afterwards."""
+    for part, arrays in _compute_parts(case, learner, folder, gates, _choices(case, folder).recording):
         with atomic_path(folder / f"{part}.npz") as path:
             np.savez(path, **arrays)
 
 
-def measure(case: Case, exact: Any, folder: Path, tolerances: Tolerances) -> None:
+def measure(case: Case, exact: Any, folder: Path, tolerances: Tolerances, gates: Sequence[int]) -> None:
     """Keeps the errors of what `record` wrote; exact: the reference's learner in float64."""
     choices = _choices(case, folder)
-    for part, arrays in _compute_parts(case, exact, folder, choices.handing_over):
+    for part, arrays in _compute_parts(case, exact, folder, gates, choices.handing_over):
         gate, step = _gate_and_step(part)
         with np.load(folder / f"{part}.npz") as rounded:
             for name, value in arrays.items():
@@ -43,11 +43,11 @@ def measure(case: Case, exact: Any, folder: Path, tolerances: Tolerances) -> Non
     choices.measure(tolerances)
 
 
-def compare(case: Case, learner: Any, folder: Path, tolerances: Tolerances) -> list[Finding]:
-    """Compares every loss, gradient and updated weight with the reference's."""
+def compare(case: Case, learner: Any, folder: Path, tolerances: Tolerances, gates: Sequence[int]) -> list[Finding]:
+    """Compares every loss, gradient and updated weight with the reference's, as far as these gates look at them."""
     start = case.weights(folder)
     findings, choices = [], _choices(case, folder)
-    for part, arrays in _compute_parts(case, learner, folder, choices.handing_over):
+    for part, arrays in _compute_parts(case, learner, folder, gates, choices.handing_over):
         if part == "losses":
             findings += choices.findings(tolerances)
         gate, step = _gate_and_step(part)
@@ -86,21 +86,25 @@ def _is_chaotic(tolerances: Tolerances, step: int, losses: Arrays) -> bool:
 
 
 def _compute_parts(
-    case: Case, learner: Any, folder: Path, make_choose: Callable[[str], Choose]
+    case: Case, learner: Any, folder: Path, gates: Sequence[int], make_choose: Callable[[str], Choose]
 ) -> Iterator[tuple[str, Arrays]]:
     """Gives the values of each part in turn: losses and gradients of the first batch, then what each step leaves.
 
+    gates: those that are asked for; nothing is computed for the others.
     make_choose: the name of a computation -> with what it goes on where it chooses.
     """
     batches = case.batches()
     first = next(batches)
-    losses, gradients = learner.gradients(first, choose=make_choose("gradients"))
-    yield "losses", _name_losses(losses)
-    yield "gradients", gradients
-    if case.steps == 0:
+    if LOSSES in gates or GRADIENTS in gates:
+        losses, gradients = learner.gradients(first, choose=make_choose("gradients"))
+        if LOSSES in gates:
+            yield "losses", _name_losses(losses)
+        if GRADIENTS in gates:
+            yield "gradients", gradients
+    if STEPS not in gates:
         return
     start = case.weights(folder)
-    learner.load_weights(start)  # the norms' statistics have moved
+    learner.load_weights(start)  # the norms' statistics may have moved
     for step, batch in enumerate(chain([first], batches), start=1):
         rate = learning_rate(case.settings.schedule, step - 1)
         losses = learner.train_step(batch, rate, choose=make_choose(f"step_{step}"))

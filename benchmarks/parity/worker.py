@@ -10,8 +10,6 @@ import argparse
 import importlib
 import json
 import resource
-import time
-from collections.abc import Callable
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -25,6 +23,7 @@ from benchmarks.parity.dumps import Archive, write_kinds, writing
 from benchmarks.parity.finding import GATES, Finding
 from benchmarks.parity.judge import Tolerances
 from benchmarks.parity.prepare import draw_missing_weights
+from benchmarks.parity.progress import Progress
 from common.errors import run_command
 from common.files import atomic_path
 from common.observing import Outputs
@@ -41,46 +40,44 @@ def main() -> None:
     parser.add_argument("--gates", type=int, nargs="*", default=list(GATES), choices=list(GATES))
     arguments = parser.parse_args()
     learner_class = importlib.import_module(f"{arguments.framework}_impl.learner").Learner
-    seconds: dict[str, float] = {}
+    progress = Progress.open(arguments.folder, arguments.task, arguments.framework, arguments.gates)
     findings: list[Finding] = []
     not_recorded = False
     if arguments.task == "record":
-        record(arguments.folder, learner_class, arguments.gates, seconds, arguments.everything)
+        record(arguments.folder, learner_class, arguments.gates, progress, arguments.everything)
     elif arguments.task == "dump":
         dump(arguments.folder, learner_class)
     else:
         try:
-            findings = compare(arguments.folder, learner_class, arguments.gates, seconds)
+            findings = compare(arguments.folder, learner_class, arguments.gates, progress)
         except layers.NotRecorded:
             not_recorded = True
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    answer = {"findings": [asdict(finding) for finding in findings], "seconds": seconds, "peak_mib": peak}
+    answer = {"findings": [asdict(finding) for finding in findings], "seconds": progress.seconds, "peak_mib": peak}
     answer |= {"not_recorded": not_recorded}
     with atomic_path(arguments.folder / f"{arguments.task}_{arguments.framework}.json") as path:
         path.write_text(json.dumps(answer))
 
 
-def record(
-    folder: Path, learner_class: type, gates: list[int], seconds: dict[str, float], everything: bool = True
-) -> None:
+def record(folder: Path, learner_class: type, gates: list[int], progress: Progress, everything: bool = True) -> None:
     """Writes the reference's values into the case's folder, then its errors as float64 shows them."""
     case = _load_case(folder, gates)
     draw_missing_weights(case, learner_class, folder)
-    rounded = make_learner(case, learner_class, folder)
-    exact = make_learner(case, learner_class, folder, dtype="float64")
+    rounded = progress.counted(make_learner(case, learner_class, folder))
+    exact = progress.counted(make_learner(case, learner_class, folder, dtype="float64"))
     measured = folder / "tolerances.json"
     tolerances = Tolerances.load(measured) if measured.exists() else Tolerances()
     inputs = case.inputs()
-    _timed(seconds, "forward", lambda: rounded.trace(inputs))
+    progress.time("forward", lambda: rounded.trace(inputs))
     if 1 in gates:
-        _timed(seconds, "layers", lambda: layers.record(case, rounded, folder, everything))
-        _timed(seconds, "layers in float64", lambda: layers.measure(case, exact, folder, tolerances))
+        progress.time("layers", lambda: layers.record(case, rounded, folder, everything))
+        progress.time("layers in float64", lambda: layers.measure(case, exact, folder, tolerances))
     if 5 in gates:
-        _timed(seconds, "results", lambda: results.record(case, rounded, folder))
-        _timed(seconds, "results in float64", lambda: results.measure(case, exact, folder, tolerances))
+        progress.time("results", lambda: results.record(case, rounded, folder))
+        progress.time("results in float64", lambda: results.measure(case, exact, folder, tolerances))
     if {2, 3, 4} & set(gates):
-        _timed(seconds, "training", lambda: training.record(case, rounded, folder))
-        _timed(seconds, "training in float64", lambda: training.measure(case, exact, folder, tolerances))
+        progress.time("training", lambda: training.record(case, rounded, folder, gates))
+        progress.time("training in float64", lambda: training.measure(case, exact, folder, tolerances, gates))
     tolerances.save(measured)
 
 
@@ -106,40 +103,32 @@ def _dump(learner: Any, inputs: dict[str, np.ndarray], archive: Archive) -> dict
     return seen.kinds | dict.fromkeys(stages, "stage")
 
 
-def compare(folder: Path, learner_class: type, gates: list[int], seconds: dict[str, float]) -> list[Finding]:
+def compare(folder: Path, learner_class: type, gates: list[int], progress: Progress) -> list[Finding]:
     """The findings of the gates about a wing; those of training are made last, for it moves the weights."""
     case = _load_case(folder, gates)
     tolerances = Tolerances.load(folder / "tolerances.json")
-    wing = make_learner(case, learner_class, folder)
+    wing = progress.counted(make_learner(case, learner_class, folder))
     inputs = case.inputs()
     wing.trace(inputs)  # Jittor compiles here
-    _timed(seconds, "forward", lambda: wing.trace(inputs))
+    progress.time("forward", lambda: wing.trace(inputs))
     findings: list[Finding] = []
     if 1 in gates:
         start = layers.compare_start(case, wing, folder, tolerances)
         accumulated, injected = (
-            _timed(seconds, f"layers {mode}", partial(layers.compare, case, wing, folder, tolerances, mode))
+            progress.time(f"layers {mode}", partial(layers.compare, case, wing, folder, tolerances, mode))
             for mode in layers.MODES
         )
         findings += layers.assign_roles(start, accumulated, injected)
     if 5 in gates:
-        findings += _timed(seconds, "results", lambda: results.compare(case, wing, folder, tolerances))
+        findings += progress.time("results", lambda: results.compare(case, wing, folder, tolerances))
     if {2, 3, 4} & set(gates):
-        findings += _timed(seconds, "training", lambda: training.compare(case, wing, folder, tolerances))
+        findings += progress.time("training", lambda: training.compare(case, wing, folder, tolerances, gates))
     return sorted((finding for finding in findings if finding.gate in gates), key=lambda finding: finding.gate)
 
 
 def _load_case(folder: Path, gates: list[int]) -> Case:
     case = Case.load(folder)
     return case if 4 in gates else replace(case, steps=0)
-
-
-def _timed(seconds: dict[str, float], what: str, call: Callable[[], Any]) -> Any:
-    """The answer of a call, whose seconds are kept under a name."""
-    began = time.perf_counter()
-    answer = call()
-    seconds[what] = time.perf_counter() - began
-    return answer
 
 
 if __name__ == "__main__":

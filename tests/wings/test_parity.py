@@ -8,6 +8,7 @@ import pytest
 
 from benchmarks.parity.finding import Run
 from benchmarks.parity.prepare import prepare
+from benchmarks.parity.progress import Progress
 from benchmarks.parity.worker import compare
 from common.models import load_settings
 from tests.wings import parity_faults, pose_faults, rcnn_faults
@@ -51,7 +52,7 @@ def reference(tmp_path_factory):
 
 
 def findings(folder, wing, framework, gates):
-    return Run(framework, "torch", compare(folder, wing("learner").Learner, gates, {}))
+    return Run(framework, "torch", compare(folder, wing("learner").Learner, gates, Progress()))
 
 
 @pytest.mark.parametrize(
