@@ -24,6 +24,7 @@ from benchmarks.parity.case import Case, make_learner
 from benchmarks.parity.dumps import Archive, write_kinds, writing
 from benchmarks.parity.finding import GATES, Finding
 from benchmarks.parity.judge import Tolerances
+from benchmarks.parity.majority import Departures, departures_folder
 from benchmarks.parity.prepare import draw_missing_weights
 from common.errors import run_command
 from common.files import atomic_path
@@ -50,7 +51,8 @@ def main() -> None:
         dump(arguments.folder, learner_class)
     else:
         try:
-            findings = compare(arguments.folder, learner_class, arguments.gates, seconds)
+            departures = Departures.create(departures_folder(arguments.folder, arguments.framework))
+            findings = compare(arguments.folder, learner_class, arguments.gates, seconds, departures)
         except layers.NotRecorded:
             not_recorded = True
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -106,10 +108,19 @@ def _dump(learner: Any, inputs: dict[str, np.ndarray], archive: Archive) -> dict
     return seen.kinds | dict.fromkeys(stages, "stage")
 
 
-def compare(folder: Path, learner_class: type, gates: list[int], seconds: dict[str, float]) -> list[Finding]:
-    """The findings of the gates about a wing; those of training are made last, for it moves the weights."""
+def compare(
+    folder: Path,
+    learner_class: type,
+    gates: list[int],
+    seconds: dict[str, float],
+    departures: Departures | None = None,
+) -> list[Finding]:
+    """The findings of the gates about a wing; those of training are made last, for it moves the weights.
+
+    departures: where the arrays that depart are kept, for a comparison with another wing's.
+    """
     case = _load_case(folder, gates)
-    tolerances = Tolerances.load(folder / "tolerances.json")
+    tolerances = Tolerances.load(folder / "tolerances.json", departures)
     wing = make_learner(case, learner_class, folder)
     inputs = case.inputs()
     wing.trace(inputs)  # Jittor compiles here
