@@ -19,6 +19,9 @@ class Difference:
     within: float  # the share of elements that lie within the tolerance for `largest`
 
 
+EQUAL = Difference(0.0, 0.0, 1.0, 1.0)  # of two equal arrays
+
+
 @dataclass(frozen=True)
 class Tolerance:
     """The difference that two right implementations may have, and the measurement from which that follows."""

@@ -10,12 +10,10 @@ import numpy as np
 
 from benchmarks.parity.causes import usual_cause
 from benchmarks.parity.difference import difference, holds, tolerance
-from benchmarks.parity.finding import Difference, Finding, Mode, Tolerance
+from benchmarks.parity.finding import EQUAL, Difference, Finding, Mode, Tolerance
 from benchmarks.parity.majority import Departures
 from benchmarks.parity.pattern import Pattern, pattern
 from common.files import atomic_path
-
-NO_ERROR = Difference(0.0, 0.0, 1.0, 1.0)
 
 
 class Tolerances:
@@ -41,7 +39,7 @@ class Tolerances:
 
     def get(self, key: str) -> Difference:
         """The error that was measured under a key; none at all where nothing was."""
-        return self._measured.get(key, NO_ERROR)
+        return self._measured.get(key, EQUAL)
 
     def largest_alike(self, gate: int, name: str, step: int | None) -> tuple[float, float]:
         """The largest errors, `largest` and `frobenius`, of all values of the same last name, up to this step.

@@ -14,14 +14,12 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.parity.difference import difference, holds, tolerance
-from benchmarks.parity.finding import Contradiction, Difference, Finding, Mode, Run, Tolerance
+from benchmarks.parity.finding import EQUAL, Contradiction, Difference, Finding, Mode, Run, Tolerance
 
 MOST_KEPT = 8  # arrays of a gate in a mode: the first that depart have the cause among them
 # Where the reference's rounding is nearly all of a value, the tolerance allows anything. Arrays that differ by more
 # than this do not agree, whatever is allowed.
 CLOSE = 0.05
-
-EQUAL = Difference(0.0, 0.0, 1.0, 1.0)
 
 
 class Departures:
