@@ -17,10 +17,13 @@ SCALED = 1.001 * VALUES
 
 
 def judged(case: Path, framework: str, values: dict[str, np.ndarray | None], **more) -> Run:
-    """A framework's run: each value held against VALUES at gate 2, and those that depart kept in the case's folder."""
+    """A framework's run: each value held against VALUES at gate 2, and those that depart kept in the case's folder.
+
+    more: other arguments of `judge`.
+    """
     tolerances = Tolerances(departures=Departures.create(departures_folder(case, framework)))
-    more = {"gate": 2, "kind": "loss"} | more
-    found = [judge(tolerances, name=name, reference=VALUES, other=other, **more) for name, other in values.items()]
+    more = {"gate": 2, "kind": "loss", "reference": VALUES} | more
+    found = [judge(tolerances, name=name, other=other, **more) for name, other in values.items()]
     return Run(framework, "torch", found)
 
 
@@ -72,6 +75,12 @@ def test_two_that_are_not_finite_do_not_agree(tmp_path):
     broken = np.where(VALUES > 2, np.nan, VALUES)
     runs = whole(tmp_path, *(judged(tmp_path, name, {"S": broken}) for name in ("jittor", "mindspore")))
     assert runs[0].contradictions == []
+
+
+def test_a_reference_that_is_not_finite_is_named(tmp_path):
+    broken = np.where(VALUES > 2, np.nan, VALUES)
+    two = [judged(tmp_path, name, {"S": VALUES}, reference=broken) for name in ("jittor", "mindspore")]
+    assert table(whole(tmp_path, *two)).split("\n\n")[1].startswith("torch, the reference, departs alone: first at S")
 
 
 def test_nothing_is_said_where_nothing_departs(tmp_path):
