@@ -20,6 +20,7 @@ from benchmarks.parity import progress, report
 from benchmarks.parity.against import run_against
 from benchmarks.parity.case import WEIGHTS, Case
 from benchmarks.parity.finding import GATES, Difference, Finding, Run, Tolerance
+from benchmarks.parity.majority import find_contradictions
 from benchmarks.parity.prepare import prepare
 from benchmarks.parity.worker import REFERENCE
 from common import weights as weight_files
@@ -67,6 +68,7 @@ def _compare_model(model: str, arguments: argparse.Namespace) -> int:
         for framework in arguments.frameworks:
             if framework != REFERENCE:
                 runs.append(_compare(framework, folder, arguments.gates))
+        runs[0].contradictions = find_contradictions(folder, runs[1:])
         print(report.table(runs))
         if output:
             report.write_json(output / "parity.json", runs)

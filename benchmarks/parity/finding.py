@@ -19,6 +19,9 @@ class Difference:
     within: float  # the share of elements that lie within the tolerance for `largest`
 
 
+EQUAL = Difference(0.0, 0.0, 1.0, 1.0)  # of two equal arrays
+
+
 @dataclass(frozen=True)
 class Tolerance:
     """The difference that two right implementations may have, and the measurement from which that follows."""
@@ -53,6 +56,16 @@ class Finding:
     usual_cause: str = ""
 
 
+@dataclass(frozen=True)
+class Contradiction:
+    """A value at which other frameworks agree with each other and depart from the reference, which is alone."""
+
+    finding: Finding  # of the first of the frameworks, against the reference
+    frameworks: tuple[str, ...]
+    difference: Difference  # between those frameworks; where they are three, the largest of any two
+    tolerance: Tolerance  # for that difference
+
+
 @dataclass
 class Run:
     """One framework held against the reference."""
@@ -60,6 +73,7 @@ class Run:
     framework: str
     reference: str
     findings: list[Finding] = field(default_factory=list)
+    contradictions: list[Contradiction] = field(default_factory=list)  # only the reference's own run has them
     not_run: str = ""  # why there is nothing; a framework that was not run has never passed
     seconds: dict[str, float] = field(default_factory=dict)  # by what was done
     peak_mib: float = 0.0

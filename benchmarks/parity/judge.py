@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import asdict, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -10,18 +10,20 @@ import numpy as np
 
 from benchmarks.parity.causes import usual_cause
 from benchmarks.parity.difference import difference, holds, tolerance
-from benchmarks.parity.finding import Difference, Finding, Mode, Tolerance
+from benchmarks.parity.finding import EQUAL, Difference, Finding, Mode, Tolerance
+from benchmarks.parity.majority import Departures
 from benchmarks.parity.pattern import Pattern, pattern
 from common.files import atomic_path
 
-NO_ERROR = Difference(0.0, 0.0, 1.0, 1.0)
-
 
 class Tolerances:
-    """The reference's error in float32 against itself in float64, by gate, mode and name."""
+    """The reference's error in float32 against itself in float64, by gate, mode and name.
 
-    def __init__(self, measured: dict[str, Difference] | None = None):
-        self._measured = measured or {}
+    departures: where the arrays that exceed their tolerance are kept, if they are to be.
+    """
+
+    def __init__(self, measured: dict[str, Difference] | None = None, departures: Departures | None = None):
+        self._measured, self.departures = measured or {}, departures
 
     @staticmethod
     def key(gate: int, name: str, mode: Mode = "accumulated", step: int | None = None) -> str:
@@ -37,7 +39,7 @@ class Tolerances:
 
     def get(self, key: str) -> Difference:
         """The error that was measured under a key; none at all where nothing was."""
-        return self._measured.get(key, NO_ERROR)
+        return self._measured.get(key, EQUAL)
 
     def largest_alike(self, gate: int, name: str, step: int | None) -> tuple[float, float]:
         """The largest errors, `largest` and `frobenius`, of all values of the same last name, up to this step.
@@ -65,8 +67,9 @@ class Tolerances:
             temporary.write_text(json.dumps({key: asdict(value) for key, value in self._measured.items()}))
 
     @staticmethod
-    def load(path: Path) -> "Tolerances":
-        return Tolerances({key: Difference(**value) for key, value in json.loads(path.read_text()).items()})
+    def load(path: Path, departures: Departures | None = None) -> "Tolerances":
+        measured = {key: Difference(**value) for key, value in json.loads(path.read_text()).items()}
+        return Tolerances(measured, departures)
 
 
 def _leaf(name: str) -> str:
@@ -93,25 +96,34 @@ def judge(
     floor: what is allowed of `largest` and `frobenius`, whatever was measured.
     """
     identity = {"gate": gate, "name": name, "kind": kind, "mode": mode, "step": step}
+    fail = partial(_make_failure, identity, tolerances.departures, other)
     if reference is None or other is None:
         whose = "the reference has it and this has not" if other is None else "the reference has nothing like it"
-        return _make_failure(identity, Pattern("missing", whose))
+        return fail(Pattern("missing", whose))
     reference, other = np.asarray(reference), np.asarray(other)
     if reference.shape != other.shape:
         detail = f"{other.shape} instead of {reference.shape}"
-        return _make_failure(identity, Pattern("another shape", detail))
+        return fail(Pattern("another shape", detail))
     allowed = tolerance(tolerances.get(Tolerances.key(gate, name, mode, step)))
     allowed = replace(allowed, largest=max(allowed.largest, floor[0]), frobenius=max(allowed.frobenius, floor[1]))
     found = difference(reference, other, allowed.largest)
     if holds(found, allowed):
         return Finding(**identity, passed=True, difference=found, tolerance=allowed)
-    return _make_failure(identity, pattern(reference, other), found, allowed)
+    return fail(pattern(reference, other), found, allowed)
 
 
 def _make_failure(
-    identity: dict[str, Any], departure: Pattern, found: Difference | None = None, allowed: Tolerance | None = None
+    identity: dict[str, Any],
+    departures: Departures | None,
+    other: np.ndarray | None,
+    departure: Pattern,
+    found: Difference | None = None,
+    allowed: Tolerance | None = None,
 ) -> Finding:
-    """The finding of an array that departs; identity: the fields that say which array it is."""
+    """The finding of an array that departs, which is kept where departures are; identity: the fields that name it."""
     cause = usual_cause(departure.name, identity["kind"], identity["name"])
     facts = {"pattern": departure.name, "detail": departure.detail, "usual_cause": cause}
-    return Finding(**identity, passed=False, difference=found, tolerance=allowed, **facts)
+    finding = Finding(**identity, passed=False, difference=found, tolerance=allowed, **facts)
+    if departures is not None:
+        departures.keep(finding, other)
+    return finding

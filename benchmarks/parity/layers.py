@@ -95,6 +95,8 @@ def _compare_once(
 ) -> list[tuple[Finding, str]]:
     """The findings of one forward pass in the order of the computation, each with the path of its module."""
     findings = []
+    if tolerances.departures:
+        tolerances.departures.restart(GATE, mode)
 
     def keep(name: str, kind: str, path: str, reference: np.ndarray | None, other: np.ndarray | None) -> None:
         findings.append((judge(tolerances, GATE, name, kind, reference, other, mode), path))

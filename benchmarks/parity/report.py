@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.parity.causes import usual_cause
-from benchmarks.parity.finding import GATES, Finding, Mode, Run
+from benchmarks.parity.finding import GATES, Contradiction, Finding, Mode, Run
 from benchmarks.parity.pattern import PATTERNS
 from common.files import atomic_path
 
@@ -75,10 +75,12 @@ def passed(runs: list[Run]) -> bool:
 
 
 def table(runs: list[Run]) -> str:
-    """The gates by framework, for each framework that departs the place and the usual cause, and the times."""
+    """The gates by framework, the place and usual cause of each departure, the reference's first, and the times."""
     rows = [row.cells() for row in _rows(runs)]
     parts = [_aligned(rows)] if rows else []
-    parts += [_describe_faults(run) for run in runs if run.failures()]
+    alone = _contradictions(runs)
+    parts += [_describe_contradictions(runs[0].reference, alone)] if alone else []
+    parts += [_describe_faults(run, alone) for run in runs if run.failures()]
     parts += [line for line in (_remarks(runs), _not_run(runs), _times(runs)) if line]
     return "\n\n".join(parts)
 
@@ -99,7 +101,9 @@ def write_json(path: Path, runs: list[Run]) -> None:
         }
         for run in runs
     ]
-    text = json.dumps(_strict({"passed": passed(runs), "runs": found}), indent=1, allow_nan=False)
+    alone = [asdict(contradiction) for contradiction in _contradictions(runs)]
+    whole = {"passed": passed(runs), "reference_departs": alone, "runs": found}
+    text = json.dumps(_strict(whole), indent=1, allow_nan=False)
     with atomic_path(path) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
 
@@ -111,12 +115,14 @@ def write_html(path: Path, runs: list[Run]) -> None:
     titles = {(row.gate, row.mode): row.title for row in _rows(runs)}
     summary = [[escape(title), *(_summary_cell(_Row(*at, run)) for run in compared)] for at, title in titles.items()]
     verdict = "passed" if passed(runs) else "not passed"
+    alone = _contradictions(runs)
     notes = [*_not_run(runs).splitlines(), _times(runs)]
     body = [
         f"<h1>Parity: {verdict}</h1>",
+        *([f"<pre>{escape(_describe_contradictions(runs[0].reference, alone))}</pre>"] if alone else []),
         _html_table(header, summary),
         *(f"<p>{escape(line)}</p>" for line in notes if line),
-        *(_section(run) for run in runs if run.findings),
+        *(_section(run, alone) for run in runs if run.findings),
     ]
     page = f"<!doctype html>\n<html lang='en'>\n<meta charset='utf-8'>\n<title>Parity</title>\n{_STYLE}\n"
     with atomic_path(path) as temporary:
@@ -126,6 +132,11 @@ def write_html(path: Path, runs: list[Run]) -> None:
 def _compared(runs: list[Run]) -> list[Run]:
     """The runs without the reference's own, which has times alone."""
     return [run for run in runs if run.framework != run.reference or run.findings or run.not_run]
+
+
+def _contradictions(runs: list[Run]) -> list[Contradiction]:
+    """The values at which the reference is alone."""
+    return [contradiction for run in runs for contradiction in run.contradictions]
 
 
 def _rows(runs: list[Run]) -> list[_Row]:
@@ -182,13 +193,43 @@ def _aligned(rows: list[list[str]]) -> str:
     return "\n".join(lines)
 
 
-def _describe_faults(run: Run) -> str:
-    """A framework's faults: the first in full, the next causes in a line each, the number of the rest."""
-    first = run.first()
-    injected = ", injected" if first.mode == "injected" else ""
+def _describe_contradictions(reference: str, alone: list[Contradiction]) -> str:
+    """The first value at which the reference is alone in full, and the number of the others that were looked at."""
+    first = alone[0]
     lines = [
-        f"{run.framework} departs from {run.reference} first at {_name_and_step(first)} "
-        f"({first.kind}; gate {first.gate}, {GATES[first.gate]}{injected})",
+        f"{reference}, the reference, departs alone: first at {_describe_place(first.finding)}",
+        f"  {' and '.join(first.frameworks)} agree with each other to {_number(first.difference.largest)}, "
+        f"where {_number(first.tolerance.largest)} is allowed",
+    ]
+    lines += [f"  and so at {len(alone) - 1} more"] if len(alone) > 1 else []
+    return "\n".join(lines)
+
+
+def _describe_place(finding: Finding) -> str:
+    injected = ", injected" if finding.mode == "injected" else ""
+    return f"{_name_and_step(finding)} ({finding.kind}; gate {finding.gate}, {GATES[finding.gate]}{injected})"
+
+
+def _allies(run: Run, alone: list[Contradiction]) -> list[str]:
+    """The frameworks that agree with this one where it departs from the reference first."""
+    first = run.first()
+    place = (first.gate, first.name, first.mode, first.step)
+    for contradiction in alone:
+        found = contradiction.finding
+        if run.framework in contradiction.frameworks and (found.gate, found.name, found.mode, found.step) == place:
+            return [name for name in contradiction.frameworks if name != run.framework]
+    return []
+
+
+def _describe_faults(run: Run, alone: list[Contradiction]) -> str:
+    """A framework's faults: the first in full, the next causes in a line each, the number of the rest.
+
+    alone: where the reference is; a framework that departs there first is not said to be the one at fault.
+    """
+    first, allies = run.first(), _allies(run, alone)
+    differs = f"as {' and '.join(allies)} does, differs" if allies else "departs"
+    lines = [
+        f"{run.framework}{',' if allies else ''} {differs} from {run.reference} first at {_describe_place(first)}",
         f"  how: {_describe_departure(first)}",
     ]
     if first.difference is not None and first.tolerance is not None:
@@ -286,10 +327,10 @@ def _summary_cell(row: _Row) -> str:
     return f"<div class='{style}'>{text}</div>"
 
 
-def _section(run: Run) -> str:
+def _section(run: Run, alone: list[Contradiction]) -> str:
     """A framework's failures as in the table, then all that was compared."""
     title = f"<h2>{escape(run.framework)} against {escape(run.reference)}</h2>"
-    faults = f"<pre>{escape(_describe_faults(run))}</pre>" if run.failures() else ""
+    faults = f"<pre>{escape(_describe_faults(run, alone))}</pre>" if run.failures() else ""
     header = ["gate", "mode", "name", "kind", *map(_titled, _FIGURES), "verdict", "how"]
     return f"{title}\n{faults}\n{_html_table(header, [_finding_cells(finding) for finding in run.findings])}"
 

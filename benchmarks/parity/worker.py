@@ -22,6 +22,7 @@ from benchmarks.parity.case import Case, make_learner
 from benchmarks.parity.dumps import Archive, write_kinds, writing
 from benchmarks.parity.finding import GATES, Finding
 from benchmarks.parity.judge import Tolerances
+from benchmarks.parity.majority import Departures, departures_folder
 from benchmarks.parity.prepare import draw_missing_weights
 from benchmarks.parity.progress import Progress
 from common.errors import run_command
@@ -49,7 +50,8 @@ def main() -> None:
         dump(arguments.folder, learner_class)
     else:
         try:
-            findings = compare(arguments.folder, learner_class, arguments.gates, progress)
+            departures = Departures.create(departures_folder(arguments.folder, arguments.framework))
+            findings = compare(arguments.folder, learner_class, arguments.gates, progress, departures)
         except layers.NotRecorded:
             not_recorded = True
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -103,10 +105,19 @@ def _dump(learner: Any, inputs: dict[str, np.ndarray], archive: Archive) -> dict
     return seen.kinds | dict.fromkeys(stages, "stage")
 
 
-def compare(folder: Path, learner_class: type, gates: list[int], progress: Progress) -> list[Finding]:
-    """The findings of the gates about a wing; those of training are made last, for it moves the weights."""
+def compare(
+    folder: Path,
+    learner_class: type,
+    gates: list[int],
+    progress: Progress,
+    departures: Departures | None = None,
+) -> list[Finding]:
+    """The findings of the gates about a wing; those of training are made last, for it moves the weights.
+
+    departures: where the arrays that depart are kept, for a comparison with another wing's.
+    """
     case = _load_case(folder, gates)
-    tolerances = Tolerances.load(folder / "tolerances.json")
+    tolerances = Tolerances.load(folder / "tolerances.json", departures)
     wing = progress.counted(make_learner(case, learner_class, folder))
     inputs = case.inputs()
     wing.trace(inputs)  # Jittor compiles here
