@@ -8,6 +8,8 @@ import pytest
 
 from common.models import load_settings
 
+pytestmark = pytest.mark.slow
+
 MODELS = ["yolact_tiny", "yolact_resnet50", "yolact_darknet53", "yolact_plus_resnet50", "pose2seg_tiny"]
 DESCRIBE = """
 import importlib, json, sys

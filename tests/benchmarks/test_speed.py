@@ -36,6 +36,7 @@ def speed(*arguments, **environment: str) -> subprocess.CompletedProcess:
     return subprocess.run(command, cwd=ROOT, env=os.environ | environment, capture_output=True, text=True)
 
 
+@pytest.mark.slow
 def test_every_task_is_measured_as_often_as_asked(tmp_path):
     done = speed(*TASKS, "--frameworks", "torch", "--warmup", 0, "--repetitions", 2, "--output", tmp_path)
     assert done.returncode == 0, done.stderr
@@ -50,6 +51,7 @@ def test_every_task_is_measured_as_often_as_asked(tmp_path):
         assert all(task in done.stdout for task in tasks)
 
 
+@pytest.mark.slow
 def test_a_family_that_says_nothing_of_speed_is_measured_on_a_synthetic_set(tmp_path):
     outside = ROOT / "tests/unnamed_family"
     model = outside / "pebble_small.yaml"
@@ -61,6 +63,7 @@ def test_a_family_that_says_nothing_of_speed_is_measured_on_a_synthetic_set(tmp_
     assert found["detections"] > 0
 
 
+@pytest.mark.slow
 def test_different_sizes_are_measured_beside_equal_ones(tmp_path):
     arguments = ["--frameworks", "torch", "--warmup", 0, "--sizes", 3, "--output", tmp_path]
     done = speed("mask_rcnn_tiny", *arguments)

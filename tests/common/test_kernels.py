@@ -36,6 +36,7 @@ def test_processes_that_start_at_once_build_one_library(tmp_path):
     assert library.stat().st_mtime_ns == built
 
 
+@pytest.mark.slow
 def test_other_flags_are_another_library(tmp_path):
     finish(start(tmp_path))
     finish(start(tmp_path, "from common import kernels; kernels.FLAGS += ('-g0',); kernels.library()"))

@@ -105,6 +105,7 @@ def test_another_input_ends_in_one_line(folder, run):
     assert "'image' is not the reference's" in answer and "channels permuted" in answer
 
 
+@pytest.mark.slow
 def test_a_port_of_a_model_is_given_its_inputs_and_weights(tmp_path):
     (tmp_path / "bin").mkdir()
     parity = f"{sys.executable} -m benchmarks.parity yolact_tiny --against mine --output parity 2>&1"

@@ -291,6 +291,7 @@ print(size * 1024, len(dataset), dataset.annotation_count)
 """
 
 
+@pytest.mark.slow
 def test_a_large_file_takes_its_share_of_the_memory(tmp_path):
     """A twentieth of COCO train2017: above what the interpreter takes its share of 2 GiB."""
     path = tmp_path / "large.json"

@@ -135,6 +135,7 @@ def test_weights_resumed_midway_end_bit_for_bit_the_same(whole_run, tmp_path):
     assert all(np.array_equal(got[name], expected[name]) for name in START)
 
 
+@pytest.mark.slow
 def test_a_killed_run_resumes_with_the_same_losses(whole_run, tmp_path):
     for _ in range(3):
         killed = _start_process(tmp_path)
