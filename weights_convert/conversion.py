@@ -47,7 +47,7 @@ def convert(
     """
     path = Path(source)
     arrays, card = _read(path)
-    name = model or (card.model if card else None) or _told_by_name(path)[0]
+    name = model or (card.model if card else None) or _named_model(path)
     settings = load_settings(name) if name else None
     found = _format(arrays, path, source_format, settings)
     settings = _with_classes_of(arrays, found, settings or load_settings(_only_fitting(arrays, found, path)))
@@ -73,7 +73,7 @@ def open_weights(path: str | os.PathLike, settings: Settings) -> tuple[Weights, 
     arrays, card = _read(path)
     found = _format(arrays, path, None, settings)
     if card is None:
-        named, _ = _told_by_name(path)
+        named = _named_model(path)
         own = _with_classes_of(arrays, found, load_settings(named) if named else settings)
         card = _card(path, found, own)
     return _canonical(arrays, found, settings, str(path)), card
@@ -84,7 +84,7 @@ def model_of(path: str | os.PathLike) -> str | None:
     path = Path(path)
     if canonical.card_path(path).is_file():
         return canonical.load_card(path).model
-    return _told_by_name(path)[0]
+    return _named_model(path)
 
 
 def write(dest: str | os.PathLike, weights: Weights, card: Card, target_format: str, model: str | None = None) -> None:
@@ -227,18 +227,25 @@ def _card(path: Path, source: Format, settings: Settings) -> Card:
         preprocessing=settings.preprocessing,
         classes=classes,
         category_ids=category_ids(classes),
-        iteration=_told_by_name(path)[1],
+        iteration=_named_iteration(path),
     )
 
 
-def _told_by_name(path: Path) -> tuple[str | None, int | None]:
-    """The model and the iteration that a file's name says, in the way of some upstream; None for what it does not."""
+def _named_facts(path: Path) -> list[dict[str, str]]:
+    """Reads a file's name as each upstream whose pattern fits names its files: the groups `model` and `iteration`."""
     patterns = [pattern for each in upstreams() for pattern in each.file_names]
-    told = [match.groupdict() for pattern in patterns if (match := re.fullmatch(pattern, path.stem))]
-    names = [path.stem, *(groups["model"] for groups in told if "model" in groups)]
-    model = next((model for model in map(_known, names) if model), None)
-    iteration = next((int(groups["iteration"]) for groups in told if "iteration" in groups), None)
-    return model, iteration
+    return [match.groupdict() for pattern in patterns if (match := re.fullmatch(pattern, path.stem))]
+
+
+def _named_model(path: Path) -> str | None:
+    """The model that a file's name tells; None where it tells none."""
+    names = [path.stem, *(facts["model"] for facts in _named_facts(path) if "model" in facts)]
+    return next((model for model in map(_known, names) if model), None)
+
+
+def _named_iteration(path: Path) -> int | None:
+    """The iteration that a file's name tells; None where it tells none."""
+    return next((int(facts["iteration"]) for facts in _named_facts(path) if "iteration" in facts), None)
 
 
 def _known(name: str) -> str | None:
