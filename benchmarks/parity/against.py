@@ -50,12 +50,12 @@ def compare_dumps(reference: Path, other: Path) -> tuple[Run, list[Match]]:
     missing = [found.name for found in matches if found.way == "missing"]
     if missing:
         detail = f"{theirs.path} has nothing for {shorten(missing)}"
-        run.findings.append(Finding(GATE, missing[0], "layer", passed=False, pattern="missing", detail=detail))
+        run.findings.append(Finding(GATE, missing[0], "layer", verdict="failed", pattern="missing", detail=detail))
     cause = ""
     for found in matches:
         if found.name and found.theirs:
             finding = _compared(found, whole, theirs, cause)
-            cause = cause or ("" if finding.passed else finding.name)
+            cause = cause or (finding.name if finding.failed else "")
             run.findings.append(finding)
     return run, matches
 
@@ -69,7 +69,7 @@ def _compared(found: Match, whole: _Reference, theirs: Dump, cause: str) -> Find
     tolerances.measure(Tolerances.key(GATE, found.name), whole.exact.array(found.name), reference)
     kind = whole.kinds.get(found.name, "layer")
     finding = judge(tolerances, GATE, found.name, kind, reference, other)
-    return finding if finding.passed else replace(finding, role="consequence" if cause else "cause")
+    return replace(finding, role="consequence" if cause else "cause") if finding.failed else finding
 
 
 def _title(dump: Dump) -> str:

@@ -7,11 +7,16 @@ GATES = {1: "layers", 2: "losses", 3: "gradients", 4: "optimizer steps", 5: "res
 
 Mode = Literal["accumulated", "injected"]
 Role = Literal["", "cause", "consequence"]
+# "cannot tell": right implementations may differ there by so much that nothing follows from the difference.
+Verdict = Literal["passed", "failed", "cannot tell"]
 
 
 @dataclass(frozen=True)
 class Difference:
-    """The difference of an array from the reference's, of the same shape; all of it is relative to the reference."""
+    """The difference of an array from the reference's, of the same shape; all of it is relative to the reference.
+
+    What is zero but for rounding is held against the scale of another array: see `Finding.scale_of`.
+    """
 
     largest: float  # max |other - reference| / max |reference|
     frobenius: float  # ||other - reference|| / ||reference||
@@ -40,20 +45,30 @@ class Finding:
         "head.trunk@2", "priors", "loss.S", "backbone.bn1.weight", "boxes".
     kind: the module's class, or "preprocessing", "input", "stage", "weight", "loss", "gradient", "update", "result".
     step: in gate 4 the number of optimizer steps done.
+    scale_of: the array of the reference that difference and tolerance are relative to; "" for the array itself.
     """
 
     gate: int
     name: str
     kind: str
-    passed: bool
+    verdict: Verdict
     difference: Difference | None = None  # None: there was nothing to compare, `detail` says why
     tolerance: Tolerance | None = None
     mode: Mode = "accumulated"
     step: int | None = None
+    scale_of: str = ""
     role: Role = ""
     pattern: str = ""  # how it departs: see pattern.PATTERNS
     detail: str = ""  # the pattern in numbers
     usual_cause: str = ""
+
+    @property
+    def passed(self) -> bool:
+        return self.verdict == "passed"
+
+    @property
+    def failed(self) -> bool:
+        return self.verdict == "failed"
 
 
 @dataclass(frozen=True)
@@ -68,12 +83,16 @@ class Contradiction:
 
 @dataclass
 class Run:
-    """One framework held against the reference."""
+    """One framework held against the reference.
+
+    losses: the terms of the loss at each optimizer step that the framework went on its own, by their names.
+    """
 
     framework: str
     reference: str
     findings: list[Finding] = field(default_factory=list)
     contradictions: list[Contradiction] = field(default_factory=list)  # only the reference's own run has them
+    losses: list[dict[str, float]] = field(default_factory=list)
     not_run: str = ""  # why there is nothing; a framework that was not run has never passed
     seconds: dict[str, float] = field(default_factory=dict)  # by what was done
     peak_mib: float = 0.0
@@ -83,8 +102,8 @@ class Run:
         return [finding for finding in self.findings if finding.gate == gate]
 
     def failures(self, gate: int | None = None) -> list[Finding]:
-        """The findings that did not pass, in the order in which the model computes."""
-        return [finding for finding in self.findings if not finding.passed and gate in (None, finding.gate)]
+        """The findings that failed, in the order in which the model computes."""
+        return [finding for finding in self.findings if finding.failed and gate in (None, finding.gate)]
 
     def first(self) -> Finding | None:
         """The first cause; where no cause is known, the first failure."""

@@ -108,7 +108,7 @@ def judge(
     allowed = replace(allowed, largest=max(allowed.largest, floor[0]), frobenius=max(allowed.frobenius, floor[1]))
     found = difference(reference, other, allowed.largest)
     if holds(found, allowed):
-        return Finding(**identity, passed=True, difference=found, tolerance=allowed)
+        return Finding(**identity, verdict="passed", difference=found, tolerance=allowed)
     return fail(pattern(reference, other), found, allowed)
 
 
@@ -123,7 +123,7 @@ def _make_failure(
     """The finding of an array that departs, which is kept where departures are; identity: the fields that name it."""
     cause = usual_cause(departure.name, identity["kind"], identity["name"])
     facts = {"pattern": departure.name, "detail": departure.detail, "usual_cause": cause}
-    finding = Finding(**identity, passed=False, difference=found, tolerance=allowed, **facts)
+    finding = Finding(**identity, verdict="failed", difference=found, tolerance=allowed, **facts)
     if departures is not None:
         departures.keep(finding, other)
     return finding

@@ -72,17 +72,17 @@ def compare(case: Case, learner: Any, folder: Path, tolerances: Tolerances, mode
 
 def assign_roles(start: list[Finding], accumulated: list[Finding], injected: list[Finding]) -> list[Finding]:
     """All findings, where those that depart have become causes or consequences."""
-    faults = {finding.name for finding in injected if not finding.passed}
-    is_misled = any(not finding.passed for finding in start)
+    faults = {finding.name for finding in injected if finding.failed}
+    is_misled = any(finding.failed for finding in start)
     roles = [*_assign_in_order(start, set()), *_assign_in_order(accumulated, faults, is_misled)]
-    return roles + [replace(finding, role="" if finding.passed else "cause") for finding in injected]
+    return roles + [replace(finding, role="cause" if finding.failed else "") for finding in injected]
 
 
 def _compare_weights(case: Case, learner: Any, folder: Path) -> list[Finding]:
     """Compares the weights as they arrived; they are copied, so they have to be equal."""
     given, arrived = case.weights(folder), learner.weights()
     findings = [judge(Tolerances(), GATE, name, "weight", given.get(name), arrived[name]) for name in arrived]
-    return [finding for finding in findings if not finding.passed] or findings[:1]
+    return [finding for finding in findings if finding.failed] or findings[:1]
 
 
 def _compare_image(case: Case, folder: Path, tolerances: Tolerances) -> Finding:
@@ -111,8 +111,8 @@ def _compare_once(
 
 def _modules_to_blame(findings: list[tuple[Finding, str]]) -> set[str]:
     """The modules whose answers depart although their inputs do not; injected, all inputs are the reference's."""
-    misled = {path for finding, path in findings if not finding.passed and finding.kind == "input"}
-    wrong = {path for finding, path in findings if not finding.passed and finding.kind not in ("input", "stage")}
+    misled = {path for finding, path in findings if finding.failed and finding.kind == "input"}
+    wrong = {path for finding, path in findings if finding.failed and finding.kind not in ("input", "stage")}
     return wrong - misled if findings[0][0].mode == "accumulated" else wrong
 
 
@@ -123,7 +123,7 @@ def _assign_in_order(findings: list[Finding], faults: set[str], is_misled: bool 
     """
     assigned = []
     for finding in findings:
-        if not finding.passed:
+        if finding.failed:
             is_cause = not is_misled or finding.name in faults
             finding, is_misled = replace(finding, role="cause" if is_cause else "consequence"), True
         assigned.append(finding)

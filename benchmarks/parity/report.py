@@ -51,14 +51,14 @@ class _Row:
 
     @property
     def verdict(self) -> str:
-        failed = sum(not finding.passed for finding in self.findings)
+        failed = sum(finding.failed for finding in self.findings)
         if failed:
             return f"FAILED {failed}"
         return "passed" if self.findings else "not run"
 
     @property
     def worst(self) -> Finding | None:
-        return max(self.findings, key=lambda finding: (not finding.passed, _excess(finding)), default=None)
+        return max(self.findings, key=lambda finding: (finding.failed, _excess(finding)), default=None)
 
     def cells(self) -> list[str]:
         """The texts of _COLUMNS."""
@@ -344,7 +344,7 @@ def _finding_cells(finding: Finding) -> list[str]:
     verdict = "passed" if finding.passed else finding.role or "departs"
     style = "passed" if finding.passed else finding.role or "failed"
     departure = "" if finding.passed else escape(_describe_departure(finding))
-    if not finding.passed:
+    if finding.failed:
         explained = ". ".join(text for text in (PATTERNS.get(finding.pattern, ""), _cause(finding)) if text)
         departure += f"<br><small>{escape(explained)}</small>"
     texts = [

@@ -53,7 +53,7 @@ def compare(case: Case, learner: Any, folder: Path, tolerances: Tolerances, gate
         gate, step = _gate_and_step(part)
         if part.startswith("losses_") and _is_chaotic(tolerances, step, arrays):
             detail = f"the first {step - 1} of {case.steps}; then the reference's own rounding exceeds {CHAOS:g}"
-            findings.append(Finding(STEPS, "steps", "update", passed=True, step=step - 1, detail=detail))
+            findings.append(Finding(STEPS, "steps", "update", verdict="passed", step=step - 1, detail=detail))
             break
         with np.load(folder / f"{part}.npz") as reference:
             for name in dict.fromkeys([*reference.files, *arrays]):
@@ -144,7 +144,7 @@ def _explain(
 
     reference, other: the values after the step, or None where a side has none; start: the weight before the first step.
     """
-    if finding.passed:
+    if not finding.failed:
         return finding
     if finding.pattern == "missing" and finding.kind in ("gradient", "update"):
         where = ("stands still here and is trained in the reference", "is trained here, and not in the reference")
@@ -166,11 +166,11 @@ def _explain(
 
 def _assign_roles(findings: list[Finding]) -> list[Finding]:
     """Makes every failure of the first gate that fails, in the first step that fails, a cause; the others follow."""
-    failed = [(finding.gate, finding.step or 0) for finding in findings if not finding.passed]
+    failed = [(finding.gate, finding.step or 0) for finding in findings if finding.failed]
     first = min(failed, default=None)
     return [
         finding
-        if finding.passed
+        if not finding.failed
         else replace(finding, role="cause" if (finding.gate, finding.step or 0) == first else "consequence")
         for finding in findings
     ]
