@@ -110,6 +110,7 @@ def _run_in_process(task: str, framework: str, folder: Path, gates: list[int]) -
         return run
     run.findings = [_read_finding(**values) for values in answer["findings"]]
     run.losses = answer["losses"]
+    run.sensitivity = {int(gate): tuple(figures) for gate, figures in answer["sensitivity"].items()}
     run.seconds, run.peak_mib = answer["seconds"], answer["peak_mib"]
     return run
 

@@ -1,6 +1,6 @@
 """Pairs of arrays become findings, by tolerances that were measured."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -11,6 +11,7 @@ from benchmarks.parity.difference import difference, holds
 from benchmarks.parity.finding import Difference, Finding, Mode
 from benchmarks.parity.majority import Departures
 from benchmarks.parity.pattern import Pattern, pattern
+from benchmarks.parity.sensitivity import Sensitivity, plant
 from benchmarks.parity.tolerances import Allowed, Tolerances
 
 
@@ -19,10 +20,13 @@ class Judge:
     """Holds a wing's arrays against the reference's.
 
     tolerances: what was measured of the reference. departures: where the arrays that fail are kept, if they are to be.
+    sensitivity: how many faults are found that are planted in the arrays that passed; those of gate 1 are planted while
+        the network runs.
     """
 
     tolerances: Tolerances
     departures: Departures | None = None
+    sensitivity: Sensitivity = field(default_factory=Sensitivity)
 
     def __call__(
         self,
@@ -57,8 +61,16 @@ class Judge:
         if not allowed.can_tell and np.isfinite(found.largest):
             return Finding(**identity, **facts, verdict="passed" if found.largest == 0 else "cannot tell")
         if holds(found, allowed.tolerance):
+            if gate != 1:
+                self._plant(gate, reference, other, allowed)
             return Finding(**identity, **facts, verdict="passed")
         return fail(pattern(reference, other), found, allowed)
+
+    def _plant(self, gate: int, reference: np.ndarray, other: np.ndarray, allowed: Allowed) -> None:
+        faulty = plant(other, allowed)
+        if faulty is not None:
+            found = difference(reference, faulty, 0.0, allowed.scale)
+            self.sensitivity.count(gate, not holds(found, allowed.tolerance))
 
     def without_keeping(self) -> "Judge":
         """A judge by the same tolerances who keeps nothing."""

@@ -10,6 +10,7 @@ from benchmarks.parity.case import Case
 from benchmarks.parity.finding import Finding, Mode
 from benchmarks.parity.judge import Judge
 from benchmarks.parity.recording import Comparing, Recorder, Recording
+from benchmarks.parity.sensitivity import Planting
 from benchmarks.parity.tolerances import Tolerances
 
 GATE = 1
@@ -65,6 +66,21 @@ def compare_modules(case: Case, learner: Any, folder: Path, judge: Judge, mode: 
     for name, value in stages.items():
         keep(name, "stage", "", recording.read(name) if name in recording else None, value)
     return findings
+
+
+def count_found_faults(case: Case, learner: Any, folder: Path, judge: Judge) -> None:
+    """Plants a fault in every module's output while the network runs, injected, and counts those that are found."""
+    recording, inputs, failed = Recording(folder / "layers"), case.inputs(), {}
+    inputs["image"] = np.array(recording.read("preprocessing"))
+    second = judge.without_keeping()
+
+    def keep(name: str, kind: str, path: str, reference: np.ndarray | None, other: np.ndarray | None) -> None:
+        failed[name] = second(GATE, name, kind, reference, other, "injected").failed
+
+    planting = Planting(Comparing(recording, recording.paths(), True, keep), judge.tolerances, GATE)
+    learner.trace(inputs, planting)
+    for name in planting.planted:
+        judge.sensitivity.count(GATE, failed[name])
 
 
 def compare_as_used(case: Case, learner: Any, folder: Path, judge: Judge) -> list[Finding]:

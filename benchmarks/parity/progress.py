@@ -26,6 +26,7 @@ UNITS = {"trace": "pass", "gradients": "losses and gradients", "train_step": "st
 COSTS = {"trace": 1.5, "gradients": 3.0, "train_step": 3.0, "predict": 1.5}
 EXACT_COST = 2.5  # times as long as in float32
 EXACT = " in float64"
+COMPARED_LAYERS = ("layers accumulated", "layers injected", "layers as used", "layers with faults")
 
 
 @dataclass
@@ -73,7 +74,7 @@ def parts_of(task: str, framework: str, case: Case, gates: Sequence[int]) -> lis
     batch = case.settings.schedule.batch_size
     add("forward", trace=1)
     if 1 in gates:
-        for name in ["layers"] if records else ["layers accumulated", "layers injected", "layers as used"]:
+        for name in ["layers"] if records else COMPARED_LAYERS:
             add(name, trace=1)
     if 5 in gates:
         images = len(evaluated_positions(case.validation(), case.settings))

@@ -20,7 +20,7 @@ import numpy as np
 from benchmarks.parity import layers, results, steps, training
 from benchmarks.parity.case import Case, make_learner
 from benchmarks.parity.dumps import Archive, write_kinds, writing
-from benchmarks.parity.finding import GATES, Finding
+from benchmarks.parity.finding import GATES, Run
 from benchmarks.parity.judge import Judge
 from benchmarks.parity.majority import Departures, departures_folder
 from benchmarks.parity.prepare import draw_missing_weights
@@ -31,6 +31,7 @@ from common.files import atomic_path
 from common.observing import Outputs
 
 REFERENCE = "torch"
+ANSWERED = ("findings", "losses", "sensitivity", "seconds")
 
 
 def main() -> None:
@@ -49,17 +50,15 @@ def main() -> None:
     else:
         progress = Progress.open(arguments.folder, arguments.task, arguments.framework, arguments.gates)
         work = record if arguments.task == "record" else compare
-        findings, losses = work(arguments.folder, learner_class, arguments.gates, progress)
-        answer = {"findings": [asdict(finding) for finding in findings], "losses": losses, "seconds": progress.seconds}
+        run = work(arguments.folder, learner_class, arguments.gates, progress)
+        answer = {name: value for name, value in asdict(run).items() if name in ANSWERED}
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     with atomic_path(arguments.folder / f"{arguments.task}_{arguments.framework}.json") as path:
         path.write_text(json.dumps(answer | {"peak_mib": peak}))
 
 
-def record(
-    folder: Path, learner_class: type, gates: list[int], progress: Progress
-) -> tuple[list[Finding], steps.Losses]:
-    """Writes the reference's values into the case's folder, and its errors -> no findings, the losses of its steps."""
+def record(folder: Path, learner_class: type, gates: list[int], progress: Progress) -> Run:
+    """Writes the reference's values into the case's folder, and its errors."""
     case = Case.load(folder)
     draw_missing_weights(case, learner_class, folder)
     measured = folder / "tolerances.json"
@@ -85,7 +84,7 @@ def record(
     if {2, 3} & set(gates):
         progress.time("gradients in float64", lambda: training.measure_rounding(case, exact, folder, tolerances))
     tolerances.save(measured)
-    return [], losses
+    return Run(REFERENCE, REFERENCE, losses=losses, seconds=progress.seconds)
 
 
 def dump(folder: Path, learner_class: type) -> None:
@@ -110,13 +109,8 @@ def _dump(learner: Any, inputs: dict[str, np.ndarray], archive: Archive) -> dict
     return seen.kinds | dict.fromkeys(stages, "stage")
 
 
-def compare(
-    folder: Path, learner_class: type, gates: list[int], progress: Progress
-) -> tuple[list[Finding], steps.Losses]:
-    """The findings of the gates about a wing, and the losses of the steps that it went on its own.
-
-    Gate 4 comes last, for it moves the weights.
-    """
+def compare(folder: Path, learner_class: type, gates: list[int], progress: Progress) -> Run:
+    """Holds a wing against the reference; gate 4 comes last, for it moves the weights."""
     case = Case.load(folder)
     departures = Departures.create(departures_folder(folder, learner_class.framework))
     judge = Judge(Tolerances.load(folder / "tolerances.json"), departures)
@@ -133,6 +127,7 @@ def compare(
         )
         as_used = progress.time("layers as used", lambda: layers.compare_as_used(case, wing, folder, judge))
         findings += layers.assign_roles(start, accumulated, injected, as_used)
+        progress.time("layers with faults", lambda: layers.count_found_faults(case, wing, folder, judge))
     if 5 in gates:
         findings += progress.time("results", lambda: results.compare(case, wing, folder, judge))
     of_training = []
@@ -142,7 +137,9 @@ def compare(
         found, losses = progress.time("steps", lambda: steps.compare(case, wing, folder, judge))
         of_training += found
     findings += training.assign_roles(of_training)
-    return sorted(findings, key=lambda finding: finding.gate), losses
+    findings = sorted(findings, key=lambda finding: finding.gate)
+    figures = judge.sensitivity.figures()
+    return Run(learner_class.framework, REFERENCE, findings, losses, figures, seconds=progress.seconds)
 
 
 if __name__ == "__main__":

@@ -64,7 +64,7 @@ def test_the_parts_are_those_of_the_asked_gates():
     assert names("record", [4]) == ["forward", "steps (20 steps)", "steps perturbed (40 steps)"]
     assert names("record", [5]) == ["forward", "results (8 images)", "results perturbed (8 images)"]
     assert names("compare", [4]) == ["forward", "steps (39 steps)"]
-    layers = ["layers accumulated", "layers injected", "layers as used"]
+    layers = ["layers accumulated", "layers injected", "layers as used", "layers with faults"]
     assert names("compare", [1, 5]) == ["forward", *layers, "results (8 images)"]
     assert names("compare", [3, 4])[1:] == ["gradients (losses and gradients)", "steps (39 steps)"]
 
