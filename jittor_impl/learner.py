@@ -136,7 +136,8 @@ class Learner:
         as_used: the network runs as `predict` runs it, with norms folded and parts compiled; nothing is observed.
         """
         self._mode(training=False)
-        with jt.no_grad(), nullcontext() if as_used else unfolded(), observed(self.network, observer or Unobserved()):
+        running = nullcontext() if as_used else unfolded()
+        with jt.no_grad(), running, observed(self.network, observer or Unobserved()):
             stages = self._family.stages(self.network, jt.array(inputs["image"]), inputs)
             outputs = {name: namespace(value).to_numpy(value) for name, value in stages.items()}
         if gradients:

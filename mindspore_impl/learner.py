@@ -137,7 +137,8 @@ class Learner:
         as_used: the network runs as `predict` runs it, with norms folded and parts compiled; nothing is observed.
         """
         self.network.set_train(False)
-        with nullcontext() if as_used else unfolded(), observed(self.network, observer or Unobserved()):
+        running = nullcontext() if as_used else unfolded()
+        with running, observed(self.network, observer or Unobserved()):
             stages = self._family.stages(self.network, Tensor(inputs["image"]), inputs)
             outputs = {name: namespace(value).to_numpy(value) for name, value in stages.items()}
         if gradients:

@@ -252,13 +252,13 @@ FAULTS = {
     "align_corners flipped": Fault(other_corners, 1, "input of fpn.output.0", ("noise", "border")),
     "a missing ReLU": Fault(missing_relu, 1, "input of proto_net.conv2", ("missing ReLU",)),
     "floor in priors": Fault(floored_priors, 1, "priors", ("noise", "shift", "shift by channel")),
-    "biases 1 % too small": Fault(smaller_biases, 1, "fpn.lateral.2", ("shift by channel",)),
-    "no biases": Fault(no_biases, 1, "fpn.lateral.2", ("shift by channel",)),
-    "folded shifts 1 % too small": Fault(smaller_folded_shifts, 1, "as used: proto", ("noise", "shift by channel")),
+    "biases 1 % too small": Fault(smaller_biases, 1, "fpn.lateral.0", ("shift by channel",)),
+    "no biases": Fault(no_biases, 1, "fpn.lateral.0", ("shift by channel",)),
+    "folded shifts 1 % too small": Fault(smaller_folded_shifts, 1, "as used: loc", ("noise", "shift by channel")),
     "a term 0.1 % too large": Fault(
         larger_term(common.families.yolact.family, "compute_losses", "M"), 2, "loss.M", ("scale",)
     ),
-    "a gradient of the resize 2 % too large": Fault(larger_gradient("resize"), 3, "fpn.lateral.0.weight", ("noise",)),
+    "a gradient of the resize 2 % too large": Fault(larger_gradient("resize"), 3, "backbone.conv1.weight", ("noise",)),
     "a dropped loss term": Fault(dropped_term, 2, "loss.S", ("missing",)),
     "a frozen layer left trainable": Fault(trained_norm, 3, "backbone.bn1.weight", ("trained or not",)),
     "momentum of norms the other way": Fault(

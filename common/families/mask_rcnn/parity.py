@@ -11,7 +11,7 @@ REGIONS, MIN_SIDE = 32, 0.05  # a region's sides are this share of the image's a
 
 # How far apart a two-stage model's scores are to lie, by the stage's name and the layer that gives it. Fresh ones are
 # nearly equal: what is chosen by them is chosen by rounding, and of 80 classes none gets a score worth a detection.
-SPREADS = {"rpn_logits": ("rpn.objectness.weight", 2.0), "class_logits": ("box_head.classes.weight", 3.0)}
+SPREADS = {"rpn_logits": ("rpn.objectness", 2.0), "class_logits": ("box_head.classes", 3.0)}
 
 
 def make_stage_inputs(batch: Mapping[str, np.ndarray], seed: int) -> Arrays:
@@ -32,7 +32,8 @@ def spread_scores(weights: Arrays, stages: Mapping[str, np.ndarray]) -> Arrays:
     spread = dict(weights)
     for stage, (layer, deviation) in SPREADS.items():
         found = [values.std() for name, values in stages.items() if name.startswith(stage)]
-        spread[layer] = weights[layer] * np.float32(deviation / np.mean(found))
+        for name in (f"{layer}.weight", f"{layer}.bias"):
+            spread[name] = weights[name] * np.float32(deviation / np.mean(found))
     return spread
 
 
