@@ -96,7 +96,7 @@ def judge(
     floor: what is allowed of `largest` and `frobenius`, whatever was measured.
     """
     identity = {"gate": gate, "name": name, "kind": kind, "mode": mode, "step": step}
-    fail = partial(_make_failure, identity, tolerances.departures, other)
+    fail = partial(_make_failure, identity, tolerances.departures, reference, other)
     if reference is None or other is None:
         whose = "the reference has it and this has not" if other is None else "the reference has nothing like it"
         return fail(Pattern("missing", whose))
@@ -115,6 +115,7 @@ def judge(
 def _make_failure(
     identity: dict[str, Any],
     departures: Departures | None,
+    reference: np.ndarray | None,
     other: np.ndarray | None,
     departure: Pattern,
     found: Difference | None = None,
@@ -125,5 +126,5 @@ def _make_failure(
     facts = {"pattern": departure.name, "detail": departure.detail, "usual_cause": cause}
     finding = Finding(**identity, verdict="failed", difference=found, tolerance=allowed, **facts)
     if departures is not None:
-        departures.keep(finding, other)
+        departures.keep(finding, reference, other)
     return finding
