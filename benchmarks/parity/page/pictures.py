@@ -39,14 +39,21 @@ def draw_departures(run: Run, departures: Departures) -> list[Picture]:
 
 
 def choose_departures(run: Run, departures: Departures) -> list[Finding]:
-    """The failures that were kept and are drawn: the first, the other causes, then consequences; no name twice."""
+    """The failures that are drawn of those that were kept: the first, the other causes, consequences; no name twice.
+
+    A number alone, such as a loss, is among them where it is the first.
+    """
     first = run.first()
-    ranked = sorted(run.failures(), key=lambda found: (found is not first, found.role == "consequence"))
+    ranked = sorted(run.failures(), key=lambda found: found.role == "consequence")
     by_name: dict[tuple[int, str], Finding] = {}
     for finding in ranked:
-        if finding in departures:
+        if finding in departures and (finding is first or not _is_number(departures.read(finding))):
             by_name.setdefault((finding.gate, finding.name), finding)
     return list(by_name.values())[:MOST_PICTURES]
+
+
+def _is_number(array: np.ndarray | None) -> bool:
+    return array is not None and array.size == 1
 
 
 def _draw(finding: Finding, run: Run, departures: Departures) -> Picture:

@@ -96,7 +96,7 @@ def _draw_errors(axis: "Axes", names: list[str], found: list[dict[str, Finding]]
     limits = [allowed[at] for at in order]
     axis.plot(order, limits, "--", drawstyle="steps-mid", color="#777777", linewidth=1, label="allowed")
     if failed:
-        axis.plot(*zip(*failed, strict=True), "x", color=FAULT_COLOR, markersize=6, label="departs")
+        axis.plot(*zip(*failed, strict=True), "x", color=FAULT_COLOR, markersize=6, label="failed")
     axis.set_yscale("log")
     axis.set_ylim(LEAST / 2, None)
     axis.set_ylabel("relative to the largest value")

@@ -35,8 +35,9 @@ class Line:
 
     @property
     def departure(self) -> str:
-        """How it departs; empty where it does not."""
-        return next((describe_departure(found) for found in self.findings.values() if found.failed), "")
+        """How it departs by a fault of its own; empty where there is none."""
+        found = self.findings.values()
+        return next((describe_departure(each) for each in found if state_of(each) == "departs"), "")
 
 
 @dataclass

@@ -122,8 +122,10 @@ def test_causes_go_first_and_each_array_once(tmp_path):
     later = [finding(f"later{i}", found=FAR, role="consequence") for i in range(MOST_PICTURES)]
     injected = replace(cause, mode="injected")
     unkept = finding("not kept", found=FAR, role="cause")
-    run = Run("jittor", "torch", [early, unkept, injected, second, cause, *later])
+    loss = finding("loss.S", "loss", FAR, gate=2, role="cause")
+    run = Run("jittor", "torch", [early, unkept, injected, second, cause, *later, loss])
+    kept.keep(loss, noise(1), noise(1))
     for found in (early, injected, cause, second, *later):
         kept.keep(found, noise(3), noise(3))
-    names = [found.name for found in choose_departures(run, kept)]
+    names = [found.name for found in choose_departures(run, kept)]  # without the number
     assert names == ["cause", "second", "early", "later0"] and len(names) == MOST_PICTURES

@@ -37,7 +37,7 @@ def test_the_error_of_each_layer_stands_beside_its_tolerance(figures):
     assert places == [0, 2, 3] and errors[::2] == [3.1e-7] * 2 and math.isnan(errors[1])
     assert (places, [3.1e-7, LEAST, 3.1e-7]) in [(list(x.get_xdata()), list(x.get_ydata())) for x in accumulated.lines]
     assert lines["jittor"] == ([0, 1, 2], [3.1e-7, 0.25, MOST])
-    assert lines["departs"] == ([1, 2], [0.25, MOST])
+    assert lines["failed"] == ([1, 2], [0.25, MOST])
     assert lines["allowed"] == ([0, 1, 2, 3], [ALLOWED.largest] * 4)
     assert lines_of(injected)["jittor"] == ([0], [3.1e-7]) and accumulated.get_yscale() == "log"
     assert accumulated.get_title("left").startswith("accumulated")

@@ -50,6 +50,7 @@ def test_each_mode_has_its_verdict(tree):
     assert conv.lines[0].state("injected") == "not compared"
     assert conv.lines[1].figures("injected") == "2.50e-01 of 2.10e-06"
     assert conv.lines[1].departure == "scale by channel: times 0.5 to 2"
+    assert at(tree, "head.conv").lines[0].departure == ""  # it only follows
     assert at(tree, "backbone").state("accumulated") == "follows"  # of the gravest within
     assert at(tree, "priors").state("accumulated") == "passed"
 
