@@ -9,7 +9,7 @@ import numpy as np
 from benchmarks.parity.difference import difference
 from benchmarks.parity.dumps import Dump, read_names
 from benchmarks.parity.finding import Finding, Run
-from benchmarks.parity.judge import Tolerances, judge
+from benchmarks.parity.judge import Judge
 from benchmarks.parity.majority import Departures
 from benchmarks.parity.matching import Match, describe_matches, match, shorten
 from benchmarks.parity.page import Heading, versions_of, write_page
@@ -17,6 +17,7 @@ from benchmarks.parity.pattern import pattern
 from benchmarks.parity.report import write_json
 from benchmarks.parity.summary import passed
 from benchmarks.parity.table import table
+from benchmarks.parity.tolerances import Tolerances
 from common.errors import UserError
 
 GATE = 1
@@ -74,10 +75,10 @@ def _compared(found: Match, whole: _Reference, theirs: Dump, cause: str, departu
     reference, other = whole.rounded.array(found.name), theirs.array(found.theirs)
     _check_finite(whole.rounded, found.name, reference)
     _check_finite(theirs, found.theirs, other, f"; before it {cause} departs" if cause else "")
-    tolerances = Tolerances(departures=departures)
-    tolerances.measure(Tolerances.key(GATE, found.name), whole.exact.array(found.name), reference)
+    tolerances = Tolerances()
+    tolerances.measure_rounding(Tolerances.key(GATE, found.name), whole.exact.array(found.name), reference)
     kind = whole.kinds.get(found.name, "layer")
-    finding = judge(tolerances, GATE, found.name, kind, reference, other)
+    finding = Judge(tolerances, departures)(GATE, found.name, kind, reference, other)
     return replace(finding, role="consequence" if cause else "cause") if finding.failed else finding
 
 

@@ -24,6 +24,9 @@ def write_json(path: Path, runs: list[Run]) -> None:
             "seconds": run.seconds,
             "peak_mib": run.peak_mib,
             "losses": run.losses,
+            "sensitivity": {
+                gate: {"found": found, "planted": planted} for gate, (found, planted) in run.sensitivity.items()
+            },
             "findings": [asdict(finding) for finding in run.findings],
         }
         for run in runs

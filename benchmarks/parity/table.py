@@ -20,7 +20,8 @@ def table(runs: list[Run]) -> str:
     parts += ["\n  ".join(describe_contradictions(runs[0].reference, alone))] if alone else []
     parts += [_describe_faults(run, alone) for run in runs if run.failures()]
     parts += [_describe_untold(run) for run in runs if untold(run)]
-    parts += [line for line in (_remarks(runs), "\n".join(describe_not_run(runs)), describe_times(runs)) if line]
+    notes = (_remarks(runs), "\n".join(describe_not_run(runs)), describe_sensitivity(runs), describe_times(runs))
+    parts += [note for note in notes if note]
     return "\n\n".join(parts)
 
 
@@ -32,6 +33,16 @@ def describe_not_run(runs: list[Run]) -> list[str]:
     ran = {finding.gate for run in runs for finding in run.findings}
     left = [name for gate, name in GATES.items() if gate not in ran]
     return lines + ([f"not run: the gates of {', '.join(left)}"] if ran and left else [])
+
+
+def describe_sensitivity(runs: list[Run]) -> str:
+    """How many of the planted faults were found, by framework and gate; empty where none was planted."""
+    parts = []
+    for run in runs:
+        found = [f"{GATES[gate]} {found} of {planted}" for gate, (found, planted) in run.sensitivity.items()]
+        if found:
+            parts.append(f"{run.framework} {', '.join(found)}")
+    return f"planted faults found: {'; '.join(parts)}" if parts else ""
 
 
 def describe_times(runs: list[Run]) -> str:

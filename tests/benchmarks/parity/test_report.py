@@ -143,6 +143,16 @@ def test_the_scale_of_another_array_is_told():
     assert "by: 2.50e-01 of the scale of conv.weight, where 2.10e-06 is allowed" in text
 
 
+def test_the_planted_faults_are_counted(runs, tmp_path):
+    runs[1].sensitivity = {1: (59, 60), 3: (30, 30)}
+    runs[2].sensitivity = {1: (7, 7)}
+    assert "planted faults found: keras layers 59 of 60, gradients 30 of 30; jittor layers 7 of 7" in table(runs)
+    write_json(tmp_path / "parity.json", runs)
+    found = json.loads((tmp_path / "parity.json").read_text())["runs"]
+    assert found[1]["sensitivity"] == {"1": {"found": 59, "planted": 60}, "3": {"found": 30, "planted": 30}}
+    assert "planted" not in table(runs[:1])
+
+
 def test_json_is_strict_and_complete(runs, tmp_path):
     def refuse(token: str):
         raise AssertionError(f"{token} is no JSON")
