@@ -20,9 +20,19 @@ def table(runs: list[Run]) -> str:
     parts += ["\n  ".join(describe_contradictions(runs[0].reference, alone))] if alone else []
     parts += [_describe_faults(run, alone) for run in runs if run.failures()]
     parts += [_describe_untold(run) for run in runs if untold(run)]
-    notes = (_remarks(runs), "\n".join(describe_not_run(runs)), describe_sensitivity(runs), describe_times(runs))
-    parts += [note for note in notes if note]
+    notes = ("\n".join(describe_remarks(runs)), "\n".join(describe_not_run(runs)))
+    parts += [note for note in (*notes, describe_sensitivity(runs), describe_times(runs)) if note]
     return "\n\n".join(parts)
+
+
+def describe_remarks(runs: list[Run]) -> list[str]:
+    """Remarks about values that passed, such as how many of the optimizer's steps could be compared."""
+    return [
+        f"{run.framework}: {found.name}: {found.detail}"
+        for run in runs
+        for found in run.findings
+        if found.passed and found.detail
+    ]
 
 
 def describe_not_run(runs: list[Run]) -> list[str]:
@@ -107,15 +117,4 @@ def _describe_untold(run: Run) -> str:
         named = ", ".join(name_and_step(finding) for finding in found[:MOST_UNTOLD])
         more = f" and {len(found) - MOST_UNTOLD} more" if len(found) > MOST_UNTOLD else ""
         lines.append(f"  gate {gate}, {GATES[gate]}: {named}{more}")
-    return "\n".join(lines)
-
-
-def _remarks(runs: list[Run]) -> str:
-    """Remarks about values that passed, such as how many of the optimizer's steps could be compared."""
-    lines = [
-        f"{run.framework}: {found.name}: {found.detail}"
-        for run in runs
-        for found in run.findings
-        if found.passed and found.detail
-    ]
     return "\n".join(lines)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from benchmarks.parity.finding import Finding, Mode, Run
+from benchmarks.parity.layers import AS_USED
 from benchmarks.parity.wording import describe_departure, number
 
 GATE = 1
@@ -89,8 +90,11 @@ def grow_tree(run: Run) -> list[Node]:
 def split_name(name: str) -> tuple[str, str]:
     """The module's path and the array's place of a finding's name: ("head.conv", "output, call 2, item 0").
 
-    The name of a module's second call ends with `@1`; an array in a list, tuple or dictionary is `NAME/KEY`.
+    The name of a module's second call ends with `@1`; an array in a list, tuple or dictionary is `NAME/KEY`. What the
+    network puts out as its users run it is put together, as if it were of one module.
     """
+    if name.startswith(AS_USED):
+        return AS_USED.strip(": "), name.removeprefix(AS_USED)
     is_input = name.startswith(INPUT)
     call, _, item = name.removeprefix(INPUT).partition("/")
     path, _, again = call.rpartition("@")

@@ -15,7 +15,7 @@ from benchmarks.parity.page.plots import plot_depth, plot_losses
 from benchmarks.parity.page.tree import Node, grow_tree, state_of
 from benchmarks.parity.pattern import PATTERNS
 from benchmarks.parity.summary import GateSummary, compared, contradictions, passed, summaries, untold
-from benchmarks.parity.table import describe_not_run, describe_sensitivity, describe_times
+from benchmarks.parity.table import describe_not_run, describe_remarks, describe_sensitivity, describe_times
 from common.files import atomic_path
 from common.packages import import_package
 
@@ -53,6 +53,7 @@ def write_page(
     check_packages()
     others, whole, alone = compared(runs), summaries(runs), contradictions(runs)
     kept = departures or {}
+    notes = (*describe_remarks(runs), *describe_not_run(runs), describe_sensitivity(runs), describe_times(runs))
     page = _template().render(
         heading=heading,
         passed=passed(runs),
@@ -62,7 +63,7 @@ def write_page(
         gates=[
             [gate for gate in whole if gate.title == title] for title in dict.fromkeys(gate.title for gate in whole)
         ],
-        notes=list(filter(None, (*describe_not_run(runs), describe_sensitivity(runs), describe_times(runs)))),
+        notes=[note for note in notes if note],
         depth=plot_depth([run for run in others if run.findings]),
         losses=plot_losses(runs),
         sections=[_section(run, alone, kept.get(run.framework)) for run in others if run.findings],

@@ -93,10 +93,14 @@ def test_each_gate_of_each_framework_has_its_counts(page):
     assert "torch forward 0.5, at most 812 MiB" in page.text
 
 
-def test_what_passes_says_so(written):
+def test_what_passes_says_so_with_its_remarks(written):
     reference, good, *_ = made_up_runs()
+    good.findings.append(finding("steps", "update", gate=4, detail="19 of 20 in a row"))
+    good.sensitivity = {1: (59, 60)}
     page = written([reference, good])
     assert page.text.startswith("Parity of yolact_tiny: passed") and "not passed" not in page.text
+    head = page.text.partition("Error along the depth")[0]
+    assert "keras: steps: 19 of 20 in a row" in head and "planted faults found: keras layers 59 of 60" in head
     assert "fault" not in " ".join(page.classes()) and "departs first" not in page.text
 
 

@@ -26,6 +26,7 @@ def tree() -> list[Node]:
         ("head.trunk@2", ("head.trunk", "output, call 3")),
         ("fpn/0", ("fpn", "output, item 0")),
         ("input of fpn@1/boxes/3", ("fpn", "input, call 2, item boxes/3")),
+        ("as used: loc", ("as used", "loc")),
         ("somebody@home", ("somebody@home", "output")),
     ],
 )
