@@ -158,7 +158,7 @@ def _draw_line(reference: np.ndarray, other: np.ndarray, names: tuple[str, ...])
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
     above.plot(reference[chosen], label=names[0], **REFERENCE_LINE)
     above.plot(other[chosen], "-o", color=COLORS[0], linewidth=1, markersize=2, label=names[1])
-    above.legend(loc="upper right", ncols=2, fontsize=8)
+    figure.legend(*above.get_legend_handles_labels(), loc="outside upper right", ncols=2, fontsize=8)
     above.set_ylabel("value")
     with np.errstate(invalid="ignore"):
         below.plot(other[chosen] - reference[chosen], "-o", color=FAULT_COLOR, linewidth=1, markersize=2)
