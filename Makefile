@@ -7,10 +7,10 @@ BIN := .venv/bin
 demo: .venv/compiled
 	$(BIN)/python -m benchmarks.demo
 
-test: .venv/compiled
+test: .venv/browser .venv/compiled
 	$(BIN)/python -m tests.run
 
-test-quick: .venv/compiled
+test-quick: .venv/browser .venv/compiled
 	$(BIN)/python -m tests.run --quick
 
 .venv/created:
@@ -18,6 +18,15 @@ test-quick: .venv/compiled
 	    echo "error: $(PYTHON) not found: apt-get install python3.11 python3.11-venv python3.11-dev" >&2; exit 2; }
 	@command -v g++ >/dev/null || { echo "error: g++ not found: apt-get install g++" >&2; exit 2; }
 	$(PYTHON) -m venv .venv
+	@touch $@
+
+# The tests open reports in a browser, which no package of Python brings: it is installed where that is allowed.
+.venv/browser: .venv/created
+	@has_browser() { command -v chromium || command -v chromium-browser || command -v google-chrome; } >/dev/null; \
+	as_root() { if [ "$$(id -u)" = 0 ]; then "$$@"; else sudo -n "$$@"; fi; }; \
+	has_browser || { as_root apt-get update && \
+	    as_root env DEBIAN_FRONTEND=noninteractive apt-get install --yes chromium; } >/dev/null 2>&1 || :; \
+	has_browser || { echo "error: chromium not found: apt-get install chromium" >&2; exit 2; }
 	@touch $@
 
 .venv/installed: .venv/created pyproject.toml constraints.txt

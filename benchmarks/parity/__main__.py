@@ -17,12 +17,16 @@ from typing import Any
 
 from benchmarks.frameworks import FRAMEWORKS, chosen_frameworks
 from benchmarks.models import default_models
-from benchmarks.parity import progress, report
+from benchmarks.parity import progress
 from benchmarks.parity.against import run_against
 from benchmarks.parity.case import WEIGHTS, Case
 from benchmarks.parity.finding import GATES, Difference, Finding, Run, Tolerance
-from benchmarks.parity.majority import find_contradictions
+from benchmarks.parity.majority import Departures, departures_folder, find_contradictions
+from benchmarks.parity.page import Heading, check_packages, sha256_of, versions_of, write_page
 from benchmarks.parity.prepare import prepare
+from benchmarks.parity.report import write_json
+from benchmarks.parity.summary import passed
+from benchmarks.parity.table import table
 from benchmarks.parity.worker import REFERENCE
 from common import weights as weight_files
 from common.errors import UserError, run_command
@@ -42,6 +46,8 @@ examples:
 
 def main() -> None:
     arguments = _arguments()
+    if arguments.output:
+        check_packages()
     if arguments.reference:
         sys.exit(run_against(arguments.reference, arguments.against, arguments.output))
     codes = [_compare_model(model, arguments) for model in arguments.models or default_models()]
@@ -72,11 +78,28 @@ def _compare_model(model: str, arguments: argparse.Namespace) -> int:
             if framework != REFERENCE:
                 runs.append(_run_in_process("compare", framework, folder, arguments.gates))
         runs[0].contradictions = find_contradictions(folder, runs[1:])
-        print(report.table(runs))
+        print(table(runs))
         if output:
-            report.write_json(output / "parity.json", runs)
-            report.write_html(output / "parity.html", runs)
-        return 0 if report.passed(runs) else 1
+            write_json(output / "parity.json", runs)
+            _write_page(output / "parity.html", runs, case, folder, arguments)
+        return 0 if passed(runs) else 1
+
+
+def _write_page(path: Path, runs: list[Run], case: Case, folder: Path, arguments: argparse.Namespace) -> None:
+    """Writes the page of a comparison, with pictures of what the frameworks kept in the case's folder."""
+    weights = arguments.weights
+    heading = Heading(
+        title=case.settings.model,
+        weights=weights.name if weights else "drawn",
+        weights_sha256=sha256_of(weights or folder / WEIGHTS),
+        data=f"images of {arguments.data}" if arguments.data else "made-up images",
+        batch_size=arguments.batch_size,
+        seed=arguments.seed,
+        versions=versions_of(run.framework for run in runs),
+    )
+    ran = [run.framework for run in runs[1:] if not run.not_run]
+    departures = {framework: Departures(departures_folder(folder, framework)) for framework in ran}
+    write_page(path, runs, heading, departures)
 
 
 def _plan(case: Case, folder: Path, arguments: argparse.Namespace) -> None:

@@ -1,5 +1,6 @@
 """Holds a port's dump against the reference's and names the first layer that departs."""
 
+import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,9 +10,13 @@ from benchmarks.parity.difference import difference
 from benchmarks.parity.dumps import Dump, read_names
 from benchmarks.parity.finding import Finding, Run
 from benchmarks.parity.judge import Judge
+from benchmarks.parity.majority import Departures
 from benchmarks.parity.matching import Match, describe_matches, match, shorten
+from benchmarks.parity.page import Heading, versions_of, write_page
 from benchmarks.parity.pattern import pattern
-from benchmarks.parity.report import passed, table, write_html, write_json
+from benchmarks.parity.report import write_json
+from benchmarks.parity.summary import passed
+from benchmarks.parity.table import table
 from benchmarks.parity.tolerances import Tolerances
 from common.errors import UserError
 
@@ -21,11 +26,14 @@ SAME_INPUT = 1e-6  # relative; room for an input that has been through another p
 
 def run_against(reference: Path, other: Path, output: Path | None = None) -> int:
     """Prints how the arrays were matched and what was found -> the exit code."""
-    run, matches = compare_dumps(reference, other)
-    print(describe_matches(matches), table([run]), sep="\n\n", flush=True)
-    if output is not None:
-        write_json(output / "against.json", [run])
-        write_html(output / "against.html", [run])
+    with tempfile.TemporaryDirectory(prefix="parity-") as temporary:
+        departures = Departures.create(Path(temporary) / "departures")
+        run, matches = compare_dumps(reference, other, departures)
+        print(describe_matches(matches), table([run]), sep="\n\n", flush=True)
+        if output is not None:
+            write_json(output / "against.json", [run])
+            heading = Heading(f"{run.framework} against {run.reference}", versions=versions_of([]))
+            write_page(output / "against.html", [run], heading, {run.framework: departures})
     return 0 if passed([run]) else 1
 
 
@@ -36,10 +44,11 @@ class _Reference:
     kinds: dict[str, str]
 
 
-def compare_dumps(reference: Path, other: Path) -> tuple[Run, list[Match]]:
+def compare_dumps(reference: Path, other: Path, departures: Departures | None = None) -> tuple[Run, list[Match]]:
     """Compares every layer, in the reference's order -> the findings, and how each layer was matched.
 
-    The first layer that departs is the cause; those after it were given its values and are consequences.
+    The first layer that departs is the cause; those after it were given its values and are consequences. departures:
+    where the arrays that depart are kept, if they are to be.
     """
     ours, theirs = Dump(Path(reference) / "outputs.npz"), Dump(Path(other) / "outputs.npz")
     whole = _Reference(ours, _exact(ours), read_names(Path(reference) / "kinds.json"))
@@ -55,13 +64,13 @@ def compare_dumps(reference: Path, other: Path) -> tuple[Run, list[Match]]:
     cause = ""
     for found in matches:
         if found.name and found.theirs:
-            finding = _compared(found, whole, theirs, cause)
+            finding = _compared(found, whole, theirs, cause, departures)
             cause = cause or (finding.name if finding.failed else "")
             run.findings.append(finding)
     return run, matches
 
 
-def _compared(found: Match, whole: _Reference, theirs: Dump, cause: str) -> Finding:
+def _compared(found: Match, whole: _Reference, theirs: Dump, cause: str, departures: Departures | None) -> Finding:
     """cause: the layer before this one that departs, if there is one."""
     reference, other = whole.rounded.array(found.name), theirs.array(found.theirs)
     _check_finite(whole.rounded, found.name, reference)
@@ -69,7 +78,7 @@ def _compared(found: Match, whole: _Reference, theirs: Dump, cause: str) -> Find
     tolerances = Tolerances()
     tolerances.measure_rounding(Tolerances.key(GATE, found.name), whole.exact.array(found.name), reference)
     kind = whole.kinds.get(found.name, "layer")
-    finding = Judge(tolerances)(GATE, found.name, kind, reference, other)
+    finding = Judge(tolerances, departures)(GATE, found.name, kind, reference, other)
     return replace(finding, role="consequence" if cause else "cause") if finding.failed else finding
 
 

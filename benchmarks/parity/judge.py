@@ -92,5 +92,5 @@ class Judge:
             facts |= {"tolerance": allowed.tolerance, "scale_of": allowed.scale_of}
         finding = Finding(**identity, **facts, verdict="failed")
         if self.departures is not None:
-            self.departures.keep(finding, other)
+            self.departures.keep(finding, reference, other)
         return finding

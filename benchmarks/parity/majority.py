@@ -1,6 +1,6 @@
 """Two against one: names the reference as the one that departs where the others agree with each other.
 
-A framework's process keeps the first arrays of each gate that depart from the reference's, as they were judged: layers'
+A framework's process keeps the first arrays of each gate that depart, and the reference's, as they were judged: layers'
 outputs in both modes, losses, choices, gradients, the optimizer's values, and results in the order of the reference's
 to which they were matched. Once all frameworks have run, what was kept of the same value is compared. Weights as they
 arrived are not: they are held against a file, not against the reference.
@@ -24,12 +24,15 @@ CLOSE = 0.05
 
 
 class Departures:
-    """A folder of the arrays in which one framework departs from the reference, float32, and an index by value."""
+    """A folder of the arrays in which one framework departs from the reference, and the reference's, as float32.
+
+    The index has, by value, the names of the two files (reference, framework); "" where a side has no such array.
+    """
 
     def __init__(self, folder: Path):
         self._folder = folder
         index = folder / "index.json"
-        self._files: dict[str, str] = json.loads(index.read_text()) if index.exists() else {}
+        self._files: dict[str, list[str]] = json.loads(index.read_text()) if index.exists() else {}
 
     @staticmethod
     def create(folder: Path) -> "Departures":
@@ -38,24 +41,33 @@ class Departures:
         folder.mkdir(parents=True)
         return Departures(folder)
 
-    def keep(self, finding: Finding, other: np.ndarray | None) -> None:
-        """Keeps the array that departs, unless there are enough of its gate; None: the framework has no such array."""
+    def keep(self, finding: Finding, reference: np.ndarray | None, other: np.ndarray | None) -> None:
+        """Keeps both sides of a value that departs, unless there are enough of its gate; None: a side has no array."""
         prefix = f"{finding.gate}/{finding.mode}/"
         count = sum(key.startswith(prefix) for key in self._files)
         if count >= MOST_KEPT:
             return
-        file = "" if other is None else f"{prefix.replace('/', '_')}{count}.npy"
-        if other is not None:
-            np.save(self._folder / file, np.asarray(other, np.float32))
-        self._files[_key(finding)] = file
+        files = []
+        for side, array in (("reference", reference), ("other", other)):
+            files.append("" if array is None else f"{prefix.replace('/', '_')}{count}_{side}.npy")
+            if array is not None:
+                np.save(self._folder / files[-1], np.asarray(array, np.float32))
+        self._files[_key(finding)] = files
         (self._folder / "index.json").write_text(json.dumps(self._files))
 
     def __contains__(self, finding: Finding) -> bool:
         return _key(finding) in self._files
 
+    def read_reference(self, finding: Finding) -> np.ndarray | None:
+        """The reference's array of a value that departs; None where it has none."""
+        return self._read(finding, 0)
+
     def read(self, finding: Finding) -> np.ndarray | None:
         """The framework's array of a value that departs; None where it has none."""
-        file = self._files[_key(finding)]
+        return self._read(finding, 1)
+
+    def _read(self, finding: Finding, side: int) -> np.ndarray | None:
+        file = self._files[_key(finding)][side]
         return np.load(self._folder / file, mmap_mode="r") if file else None
 
 

@@ -9,7 +9,10 @@ import pytest
 from benchmarks.parity.finding import Run
 from benchmarks.parity.judge import Judge
 from benchmarks.parity.majority import MOST_KEPT, Departures, departures_folder, find_contradictions
-from benchmarks.parity.report import passed, table, write_html, write_json
+from benchmarks.parity.page import Heading, write_page
+from benchmarks.parity.report import write_json
+from benchmarks.parity.summary import passed
+from benchmarks.parity.table import table
 from benchmarks.parity.tolerances import Tolerances
 
 VALUES = np.random.default_rng(0).standard_normal((4, 50)).astype(np.float32)
@@ -53,7 +56,7 @@ def test_the_reference_is_named_where_two_agree_against_it(tmp_path):
 def test_the_files_name_the_reference(tmp_path):
     runs = whole(tmp_path, *(judged(tmp_path, name, {"loss.S": SCALED}) for name in ("jittor", "mindspore")))
     write_json(tmp_path / "parity.json", runs)
-    write_html(tmp_path / "parity.html", runs)
+    write_page(tmp_path / "parity.html", runs, Heading("yolact_tiny"))
     found = json.loads((tmp_path / "parity.json").read_text())
     assert not found["passed"]
     assert [each["finding"]["name"] for each in found["reference_departs"]] == ["loss.S"]
@@ -123,6 +126,19 @@ def test_the_first_arrays_of_a_gate_are_kept(tmp_path):
     assert [finding in kept for finding in run.findings] == [True] * MOST_KEPT + [False] * 2
     again = Departures.create(departures_folder(tmp_path, "jittor"))
     assert not any(finding in again for finding in run.findings)
-    again.keep(run.findings[-1], VALUES.astype(np.float64))
-    assert run.findings[-1] in again and again.read(run.findings[-1]).dtype == np.float32
-    assert np.array_equal(again.read(run.findings[-1]), VALUES)
+    last = run.findings[-1]
+    again.keep(last, VALUES.astype(np.float64), SCALED.astype(np.float64))
+    assert last in again and again.read(last).dtype == again.read_reference(last).dtype == np.float32
+    assert np.array_equal(again.read_reference(last), VALUES)
+    assert np.array_equal(again.read(last), SCALED.astype(np.float32))
+
+
+@pytest.mark.parametrize("missing", ["reference", "other"])
+def test_a_side_without_an_array_is_kept_as_such(tmp_path, missing):
+    given = {"reference": VALUES, "other": SCALED} | {missing: None}
+    run = judged(tmp_path, "jittor", {"S": given["other"]}, reference=given["reference"])
+    kept = Departures(departures_folder(tmp_path, "jittor"))
+    found = {"reference": kept.read_reference(run.findings[0]), "other": kept.read(run.findings[0])}
+    assert found.pop(missing) is None
+    (array,) = found.values()
+    assert array.shape == VALUES.shape

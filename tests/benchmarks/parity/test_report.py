@@ -1,14 +1,15 @@
-"""A report says what departs and what was not run, in a table, in JSON and as a page."""
+"""A report says what departs, what cannot be told and what was not run, in a table and in JSON."""
 
 import json
 import math
 from dataclasses import asdict
-from html.parser import HTMLParser
 
 import pytest
 
 from benchmarks.parity.finding import Difference, Finding, Run, Tolerance
-from benchmarks.parity.report import MOST_CAUSES, passed, table, write_html, write_json
+from benchmarks.parity.report import write_json
+from benchmarks.parity.summary import passed
+from benchmarks.parity.table import MOST_CAUSES, MOST_UNTOLD, table
 
 ALLOWED = Tolerance(1.1e-7, 1.2e-7, 2.1e-6, 2.2e-6)
 NEAR = Difference(3.1e-7, 3.2e-7, 1.0, 1.0)
@@ -105,6 +106,53 @@ def test_passing_takes_a_comparison_and_no_failure(runs):
     assert "nothing was compared" not in table([reference, good])
 
 
+def unclear(name: str, gate: int = 1, **more) -> Finding:
+    return Finding(gate, name, "gradient", "cannot tell", FAR, ALLOWED, **more)
+
+
+def test_what_cannot_be_told_has_not_passed_and_is_named():
+    good = finding("conv.weight", "gradient", NEAR, gate=3)
+    some = Run("jittor", "torch", [good, *(unclear(f"bias{i}", gate=3) for i in range(MOST_UNTOLD + 2))])
+    assert passed([some])
+    rows = lines_of(table([some]))
+    assert rows["3 gradients", "jittor"][-2:] == [f"passed, {MOST_UNTOLD + 2} cannot be told", "conv.weight"]
+    text = table([some])
+    assert f"gate 3, gradients: {', '.join(f'bias{i}' for i in range(MOST_UNTOLD))} and 2 more" in text
+    assert f"bias{MOST_UNTOLD}" not in text
+    failed = Run("jittor", "torch", [*some.findings, finding("fc.weight", "gradient", FAR, gate=3)])
+    assert lines_of(table([failed]))["3 gradients", "jittor"][-2] == f"FAILED 1, {MOST_UNTOLD + 2} cannot be told"
+
+
+def test_a_gate_in_which_nothing_can_be_told_has_not_passed():
+    run = Run("jittor", "torch", [finding("conv", "Conv", NEAR), unclear("bias", gate=3)])
+    assert not passed([run])
+    assert lines_of(table([run]))["3 gradients", "jittor"][-2:] == ["cannot tell", "bias"]
+    assert passed([Run("jittor", "torch", run.findings[:1])])
+
+
+def test_a_gate_that_one_framework_alone_was_put_to_has_not_passed(runs):
+    _, good, *_ = runs
+    more = Run("jittor", "torch", [*good.findings, finding("loss.S", "loss", NEAR, gate=2)])
+    assert passed([more]) and not passed([good, more])
+
+
+def test_the_scale_of_another_array_is_told():
+    found = finding("conv.bias", "gradient", FAR, gate=3, scale_of="conv.weight", pattern="noise")
+    text = table([Run("jittor", "torch", [found])])
+    assert lines_of(text)["3 gradients", "jittor"][-1] == "conv.bias, relative to conv.weight"
+    assert "by: 2.50e-01 of the scale of conv.weight, where 2.10e-06 is allowed" in text
+
+
+def test_the_planted_faults_are_counted(runs, tmp_path):
+    runs[1].sensitivity = {1: (59, 60), 3: (30, 30)}
+    runs[2].sensitivity = {1: (7, 7)}
+    assert "planted faults found: keras layers 59 of 60, gradients 30 of 30; jittor layers 7 of 7" in table(runs)
+    write_json(tmp_path / "parity.json", runs)
+    found = json.loads((tmp_path / "parity.json").read_text())["runs"]
+    assert found[1]["sensitivity"] == {"1": {"found": 59, "planted": 60}, "3": {"found": 30, "planted": 30}}
+    assert "planted" not in table(runs[:1])
+
+
 def test_json_is_strict_and_complete(runs, tmp_path):
     def refuse(token: str):
         raise AssertionError(f"{token} is no JSON")
@@ -116,7 +164,7 @@ def test_json_is_strict_and_complete(runs, tmp_path):
     assert found["runs"][0]["seconds"] == {"forward": 0.5, "layers": 1.25}
     assert found["runs"][1]["first"] is None
     assert found["runs"][2]["first"]["name"] == "backbone.bn1"
-    assert found["runs"][2]["gates"]["2 losses"] == "FAILED 1"
+    assert found["runs"][2]["gates"]["2 losses"] == {"verdict": "failed", "passed": 0, "failed": 1, "cannot tell": 0}
     assert found["runs"][3]["not_run"] == "MindSpore is not installed"
     assert found["runs"][2]["findings"][2]["difference"] == {
         "largest": "inf",
@@ -127,40 +175,3 @@ def test_json_is_strict_and_complete(runs, tmp_path):
     kept = [item for run in runs for item in run.findings if item.difference is not BROKEN]
     read = [item for run in found["runs"] for item in run["findings"] if item["name"] != "a<b>&'\""]
     assert read == [asdict(item) for item in kept]
-
-
-class Page(HTMLParser):
-    """The text of a page, its tags, and whether they are closed in order."""
-
-    def __init__(self):
-        super().__init__()
-        self.tags, self.open, self.text = [], [], []
-
-    def handle_starttag(self, tag, attributes):
-        self.tags.append((tag, dict(attributes)))
-        if tag not in ("meta", "br"):
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.text.append(data)
-
-
-def test_the_page_is_whole_escaped_and_needs_nothing_else(runs, tmp_path):
-    write_html(tmp_path / "parity.html", runs)
-    written = (tmp_path / "parity.html").read_text()
-    assert "a<b>" not in written and "<here>" not in written
-    page = Page()
-    page.feed(written)
-    assert page.open == []
-    text = "\n".join(page.text)
-    assert "a<b>&'\"" in text and "3 NaN <here>" in text
-    assert not any(name in ("src", "href") for _, attributes in page.tags for name in attributes)
-    assert not {tag for tag, _ in page.tags} & {"script", "link", "img"}
-    for part in ("jittor against torch", "not run: mindspore: MindSpore is not installed", "consequence", "step 20"):
-        assert part in text
-    classes = [attributes.get("class") for _, attributes in page.tags]
-    assert classes.count("unrun") == 4 + 3  # MindSpore's gates, and those that only jittor was put to
-    assert classes.count("failed") == 3
