@@ -1,6 +1,7 @@
 """`python -m tests.run`: every test, a process for each framework and group; `--quick` leaves out the slow ones.
 
-The quick tests keep so little that a framework runs all of its groups in one process, and starts once.
+The quick tests keep so little that a framework runs all of its groups in one process, and starts once. MindSpore, which
+compiles a network anew for each learner and each shape, runs them as Python but for the tests marked `compiled`.
 
 Two processes run side by side. Jittor compiles its kernels one after the other, under a lock that all its processes
 share, so one of the two runs Jittor's processes and the other one the rest. What follows `--` goes to pytest. The last
@@ -131,7 +132,7 @@ def run(process: Process, files: Sequence[str], quick: bool, extra: Sequence[str
         command += ["-m", "not slow"] if quick else []
         # Both lanes use all cores, for a sum's last digits depend on how many threads share it. A thread that waits for
         # the others must not keep a core from the other lane.
-        environment = {"OMP_WAIT_POLICY": "PASSIVE"} | os.environ
+        environment = {"OMP_WAIT_POLICY": "PASSIVE"} | ({"MS_JIT": "0"} if quick else {}) | os.environ
         with printed.open("wb") as output:
             streams = {"stdout": output, "stderr": subprocess.STDOUT}
             started = subprocess.Popen([*command, *extra], cwd=ROOT, env=environment, **streams)

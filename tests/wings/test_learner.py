@@ -96,6 +96,7 @@ def test_norms_stand_still_below_six_images(wing, samples):
         assert np.array_equal(before[name], after[name]), name
 
 
+@pytest.mark.compiled
 def test_norms_move_from_six_images_on(wing, samples):
     learner = learner_for(wing)
     before = learner.weights()
