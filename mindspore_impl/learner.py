@@ -2,6 +2,7 @@
 
 import importlib
 import math
+from contextlib import nullcontext
 
 import mindspore as ms
 import numpy as np
@@ -122,16 +123,21 @@ class Learner:
         return self._family.predict(self.network, Tensor(inputs["image"]), inputs, score_threshold)
 
     def trace(
-        self, inputs: dict[str, np.ndarray], observer: Observer | None = None, gradients: bool = False
+        self,
+        inputs: dict[str, np.ndarray],
+        observer: Observer | None = None,
+        gradients: bool = False,
+        as_used: bool = False,
     ) -> dict[str, np.ndarray]:
         """Every named stage on the inputs, with `loss.TERM` and `grad.PARAMETER` on request.
 
         inputs: `image` (N, 3, H, W) and what else the network's `stages` reads; for gradients the rest of a training
         batch too. Stages are taken in evaluation mode, each module running as itself before the observer's eyes;
         gradients in training mode.
+        as_used: the network runs as `predict` runs it, with norms folded and parts compiled; nothing is observed.
         """
         self.network.set_train(False)
-        with unfolded(), observed(self.network, observer or Unobserved()):
+        with nullcontext() if as_used else unfolded(), observed(self.network, observer or Unobserved()):
             stages = self._family.stages(self.network, Tensor(inputs["image"]), inputs)
             outputs = {name: namespace(value).to_numpy(value) for name, value in stages.items()}
         if gradients:

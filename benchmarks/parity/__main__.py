@@ -2,7 +2,7 @@
 
 Each framework runs in a process of its own on the same weights and inputs and passes five gates: every layer's forward,
 every term of the loss, every gradient, twenty optimizer steps, and the results. PyTorch is the reference; its own error
-in float32, measured against float64, is what the others are allowed a multiple of.
+in float32, measured against float64 and in perturbed runs, is what the others are allowed a multiple of.
 """
 
 import argparse
@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -61,13 +62,15 @@ def _compare_model(model: str, arguments: argparse.Namespace) -> int:
         output = arguments.output and arguments.output / settings.model
         if arguments.against:
             return _run_against_port(folder, arguments.against, output)
+        _run_worker("draw", REFERENCE, folder, [])
+        case = _with_affordable_steps(case, folder, arguments)
         _plan(case, folder, arguments)
         runs = [_run_in_process("record", REFERENCE, folder, arguments.gates)]
         if runs[0].not_run:
             raise UserError(f"there is no reference without PyTorch: {runs[0].not_run}")
         for framework in arguments.frameworks:
             if framework != REFERENCE:
-                runs.append(_compare(framework, folder, arguments.gates))
+                runs.append(_run_in_process("compare", framework, folder, arguments.gates))
         runs[0].contradictions = find_contradictions(folder, runs[1:])
         print(report.table(runs))
         if output:
@@ -89,34 +92,32 @@ def _plan(case: Case, folder: Path, arguments: argparse.Namespace) -> None:
     print(progress.describe(case.settings.model, parts, arguments.gates, material), file=sys.stderr, flush=True)
 
 
-def _compare(framework: str, folder: Path, gates: list[int]) -> Run:
-    """Compares a wing; where it departs within a module, the reference writes its inner layers before a second try."""
-    run = _run_in_process("compare", framework, folder, gates)
-    if run is not None:
-        return run
-    print(f"{framework} departs: writing the reference's inner layers", file=sys.stderr, flush=True)
-    _run_worker("record", REFERENCE, folder, [1], "--everything")
-    return _run_in_process("compare", framework, folder, gates)
+def _with_affordable_steps(case: Case, folder: Path, arguments: argparse.Namespace) -> Case:
+    """The case with the asked number of steps, or as many as there is room for."""
+    steps = arguments.steps or case.affordable_steps(folder)
+    case = replace(case, steps=steps)
+    case.save(folder)
+    return case
 
 
-def _run_in_process(task: str, framework: str, folder: Path, gates: list[int]) -> Run | None:
-    """Runs a framework's part in a process of its own; None where it needs more of the reference than was written."""
+def _run_in_process(task: str, framework: str, folder: Path, gates: list[int]) -> Run:
+    """Runs a framework's part in a process of its own."""
     run = Run(framework, REFERENCE)
     try:
         answer = _run_worker(task, framework, folder, gates)
     except MissingFramework as error:
         run.not_run = str(error)
         return run
-    if answer["not_recorded"]:
-        return None
     run.findings = [_read_finding(**values) for values in answer["findings"]]
+    run.losses = answer["losses"]
+    run.sensitivity = {int(gate): tuple(figures) for gate, figures in answer["sensitivity"].items()}
     run.seconds, run.peak_mib = answer["seconds"], answer["peak_mib"]
     return run
 
 
-def _run_worker(task: str, framework: str, folder: Path, gates: list[int], *options: str) -> dict:
+def _run_worker(task: str, framework: str, folder: Path, gates: list[int]) -> dict:
     """Runs the worker and reads its answer; its output goes to the terminal."""
-    command = [sys.executable, "-m", "benchmarks.parity.worker", task, framework, str(folder), *options, "--gates"]
+    command = [sys.executable, "-m", "benchmarks.parity.worker", task, framework, str(folder), "--gates"]
     done = subprocess.run([*command, *map(str, gates)], stdout=sys.stderr, stderr=subprocess.PIPE, text=True)
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1].removeprefix("error: ")
@@ -173,6 +174,7 @@ def _arguments() -> argparse.Namespace:
     add("--data", type=Path, metavar="ROOT", help="a data set in COCO's format, of which the first images are taken")
     add("--batch-size", type=int, default=2, metavar="N", help="of the training gates; from 6 on the norms train too")
     add("--gates", type=int, nargs="+", default=list(GATES), choices=list(GATES), help="default: all five")
+    add("--steps", type=int, metavar="N", help="of gate 4; default: 20, fewer where their states take over 2 GiB")
     add("--seed", type=int, default=0, metavar="N", help="of the drawn weights and the order of the data")
     add("--against", type=Path, metavar="FOLDER", help="hold a dump made elsewhere against the model or --reference")
     add("--reference", type=Path, metavar="FOLDER", help="with --against: the dump of any other network's layers")
@@ -183,6 +185,8 @@ def _arguments() -> argparse.Namespace:
         raise UserError("--against needs one MODEL and --output, where its reference is laid, or --reference")
     if arguments.weights and len(arguments.models) != 1:
         raise UserError("--weights are those of one MODEL: name it")
+    if arguments.steps is not None and arguments.steps < 1:
+        raise UserError(f"--steps {arguments.steps}: at least one step")
     if arguments.batch_size < 1:
         raise UserError(f"--batch-size {arguments.batch_size}: at least one image")
     return arguments

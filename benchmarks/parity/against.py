@@ -8,10 +8,11 @@ import numpy as np
 from benchmarks.parity.difference import difference
 from benchmarks.parity.dumps import Dump, read_names
 from benchmarks.parity.finding import Finding, Run
-from benchmarks.parity.judge import Tolerances, judge
+from benchmarks.parity.judge import Judge
 from benchmarks.parity.matching import Match, describe_matches, match, shorten
 from benchmarks.parity.pattern import pattern
 from benchmarks.parity.report import passed, table, write_html, write_json
+from benchmarks.parity.tolerances import Tolerances
 from common.errors import UserError
 
 GATE = 1
@@ -66,9 +67,9 @@ def _compared(found: Match, whole: _Reference, theirs: Dump, cause: str) -> Find
     _check_finite(whole.rounded, found.name, reference)
     _check_finite(theirs, found.theirs, other, f"; before it {cause} departs" if cause else "")
     tolerances = Tolerances()
-    tolerances.measure(Tolerances.key(GATE, found.name), whole.exact.array(found.name), reference)
+    tolerances.measure_rounding(Tolerances.key(GATE, found.name), whole.exact.array(found.name), reference)
     kind = whole.kinds.get(found.name, "layer")
-    finding = judge(tolerances, GATE, found.name, kind, reference, other)
+    finding = Judge(tolerances)(GATE, found.name, kind, reference, other)
     return replace(finding, role="consequence" if cause else "cause") if finding.failed else finding
 
 

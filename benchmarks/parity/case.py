@@ -19,7 +19,9 @@ from common.models import settings_from
 Arrays = dict[str, np.ndarray]
 
 WEIGHTS = "weights.safetensors"
-SNAPSHOTS = (1, 2, 5, 10, 20)  # the optimizer steps after which the weights are looked at
+# Every step's state is kept until the end, which is three times the weights' size with Adam.
+STATES_GIB = 2.0
+FEWEST_STEPS = 3
 
 
 @dataclass(frozen=True)
@@ -68,17 +70,20 @@ class Case:
     def validation(self) -> CocoDataset:
         return resolve(self.data, "val", self.settings.data_kind)
 
-    def batches(self) -> Iterator[Arrays]:
-        """The training batches of the first steps, as the train command makes them; one at least, for the gradients."""
+    def batches(self, count: int) -> Iterator[Arrays]:
+        """The first training batches, as the train command makes them."""
         training = resolve(self.data, "train", self.settings.data_kind)
         samples = family_of(self.settings).samples.Training(training, self.settings)
         size = self.settings.schedule.batch_size
         with Loader(samples, samples.collate, len(samples), size, self.seed, workers=0) as loader:
-            for _ in range(max(1, self.steps)):
+            for _ in range(count):
                 yield next(loader)[1]
 
-    def snapshots(self) -> tuple[int, ...]:
-        return tuple(step for step in SNAPSHOTS if step <= self.steps)
+    def affordable_steps(self, folder: Path) -> int:
+        """As many of the steps as have room for their states; FEWEST_STEPS at least."""
+        copies = 2 if self.settings.schedule.optimizer == "sgd" else 3
+        state = copies * (folder / WEIGHTS).stat().st_size / 2**30
+        return min(self.steps, max(FEWEST_STEPS, int(STATES_GIB / state)))
 
 
 def make_learner(case: Case, learner_class: type, folder: Path, device: str = "cpu", dtype: str = "float32") -> Any:

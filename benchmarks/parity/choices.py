@@ -14,7 +14,8 @@ import numpy as np
 
 from benchmarks.parity.case import Arrays
 from benchmarks.parity.finding import Finding
-from benchmarks.parity.judge import Tolerances, judge
+from benchmarks.parity.judge import Judge
+from benchmarks.parity.tolerances import Tolerances
 from common.array import Array, namespace
 from common.files import atomic_path
 from common.training.choices import Choice, Choose
@@ -65,16 +66,16 @@ class Choices:
         """Keeps the reference's error, after its float64 has been handed the choices of its float32."""
         for name in self._first:
             for array, (rounded, exact) in self._pairs(name).items():
-                tolerances.measure(Tolerances.key(GATE, array), exact, rounded)
+                tolerances.measure_rounding(Tolerances.key(GATE, array), exact, rounded)
 
-    def findings(self, tolerances: Tolerances) -> list[Finding]:
+    def findings(self, judge: Judge) -> list[Finding]:
         """The first step's choices against the reference's; none where the model chooses nothing."""
         findings = []
         for name in self._first:
             for array, (reference, own) in self._pairs(name).items():
                 is_count = array == _count_name(name)
                 floor = (OTHERS, OTHERS) if is_count else (0.0, 0.0)
-                finding = judge(tolerances, GATE, array, "choice", reference, own, floor=floor)
+                finding = judge(GATE, array, "choice", reference, own, floor=floor)
                 if is_count and finding.passed and own != reference:
                     detail = f"{own[0]} of {reference[0]}; every step goes on with the reference's"
                     finding = replace(finding, detail=detail)

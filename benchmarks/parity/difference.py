@@ -1,42 +1,53 @@
-"""The difference of an array from the reference's, and the tolerance for it."""
+"""The difference of an array from the reference's, and whether it lies within a tolerance."""
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
 from benchmarks.parity.finding import Difference, Tolerance
 
-# Two right float32 implementations differ from one another more than either differs from float64: they sum in another
-# order, choose another algorithm (Winograd, FFT, a fused multiply-add), and the error measured is one draw of many.
-FACTOR = 16.0
-
-# Where the reference happens to be exact (a copy, a ReLU, a sum of two) the measured error is zero. 64 units in the
-# last place of float32 are left for an implementation that rounds on the way: MindSpore's tanh alone takes 27.
-FLOOR = 64 * 2.0**-23
-
 _BLOCK = 1 << 17  # elements: a few float64 blocks of it stay in the cache
 
 
-def difference(reference: np.ndarray, other: np.ndarray, tolerance: float) -> Difference:
+@dataclass(frozen=True)
+class Scale:
+    """The size of an array's values: the largest, and the root of their mean square."""
+
+    largest: float
+    rms: float
+
+
+def measure_scale(array: np.ndarray) -> Scale:
+    """The scale of the array's finite values; an array of zeros counts as one of ones, as nothing is relative to 0."""
+    array, largest, squares = np.asarray(array), 0.0, 0.0
+    for (block,) in _blocks(array):
+        finite = block[np.isfinite(block)]
+        largest = max(largest, float(np.max(np.abs(finite), initial=0.0)))
+        squares += float(finite @ finite)
+    return Scale(largest, math.sqrt(squares / array.size)) if largest else Scale(1.0, 1.0)
+
+
+def difference(reference: np.ndarray, other: np.ndarray, tolerance: float, scale: Scale | None = None) -> Difference:
     """The difference of `other` from `reference`, of the same shape; `tolerance` is that of `largest`.
 
-    A reference that is zero everywhere counts as one of ones: there is nothing else to be relative to. A value that is
-    not finite, on either side, makes `largest` and `frobenius` infinite and `cosine` NaN, which holds in no tolerance.
+    scale: what the difference is relative to; the reference's own scale where none is given.
+    A value that is not finite, on either side, makes `largest` and `frobenius` infinite and `cosine` NaN, which holds
+    in no tolerance.
     """
     reference, other = np.asarray(reference), np.asarray(other)
     if reference.shape != other.shape:
         raise ValueError(f"has shape {other.shape} where the reference has {reference.shape}")
     if reference.size == 0:
         return Difference(largest=0.0, frobenius=0.0, cosine=1.0, within=1.0)
-    scale = max(float(np.max(np.abs(block), where=np.isfinite(block), initial=0.0)) for (block,) in _blocks(reference))
-    scale = scale or 1.0
+    scale = scale or measure_scale(reference)
     largest = squares = dot = of_reference = of_other = 0.0
     near, finite = 0, True
     for block, others in _blocks(reference, other):
         distance = _finite_distance(block, others)
         largest = max(largest, float(distance.max()))
-        near += int(np.count_nonzero(distance <= tolerance * scale))
+        near += int(np.count_nonzero(distance <= tolerance * scale.largest))
         finite = finite and math.isfinite(largest)
         if finite:
             squares += float(distance @ distance)
@@ -46,9 +57,8 @@ def difference(reference: np.ndarray, other: np.ndarray, tolerance: float) -> Di
     within = near / reference.size
     if not finite:
         return Difference(largest=math.inf, frobenius=math.inf, cosine=math.nan, within=within)
-    norm = math.sqrt(of_reference) or math.sqrt(reference.size)
-    cosine = _cosine(dot, of_reference, of_other)
-    return Difference(largest / scale, math.sqrt(squares) / norm, cosine, within)
+    frobenius = math.sqrt(squares / reference.size) / scale.rms
+    return Difference(largest / scale.largest, frobenius, _cosine(dot, of_reference, of_other), within)
 
 
 def holds(difference: Difference, tolerance: Tolerance) -> bool:
@@ -59,20 +69,6 @@ def holds(difference: Difference, tolerance: Tolerance) -> bool:
         and difference.largest <= tolerance.largest
         and difference.frobenius <= tolerance.frobenius
     )
-
-
-def tolerance(measured: Difference, factor: float = FACTOR, floor: float = FLOOR) -> Tolerance:
-    """The tolerance that follows from the reference's own error, `difference(in float32, in float64, 0)`.
-
-    It is relative to the float32 run because whatever is held against the tolerance is, too. The two scales part where
-    the exact value is zero, as the gradient of a bias in front of a BatchNorm is: float32 then holds rounding alone.
-    A measurement that is not finite allows the floor.
-    """
-
-    def allowed(error: float) -> float:
-        return max(factor * error, floor) if math.isfinite(error) else floor
-
-    return Tolerance(measured.largest, measured.frobenius, allowed(measured.largest), allowed(measured.frobenius))
 
 
 def _blocks(*arrays: np.ndarray) -> Iterator[tuple[np.ndarray, ...]]:

@@ -86,13 +86,15 @@ class Run:
     """One framework held against the reference.
 
     losses: the terms of the loss at each optimizer step that the framework went on its own, by their names.
+    sensitivity: by gate how many faults of three tolerances were found, and how many planted.
     """
 
     framework: str
     reference: str
     findings: list[Finding] = field(default_factory=list)
-    contradictions: list[Contradiction] = field(default_factory=list)  # only the reference's own run has them
     losses: list[dict[str, float]] = field(default_factory=list)
+    sensitivity: dict[int, tuple[int, int]] = field(default_factory=dict)
+    contradictions: list[Contradiction] = field(default_factory=list)  # only the reference's own run has them
     not_run: str = ""  # why there is nothing; a framework that was not run has never passed
     seconds: dict[str, float] = field(default_factory=dict)  # by what was done
     peak_mib: float = 0.0

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.parity.difference import difference, holds, tolerance
-from benchmarks.parity.finding import EQUAL, Contradiction, Difference, Finding, Mode, Run, Tolerance
+from benchmarks.parity.difference import difference, holds
+from benchmarks.parity.finding import EQUAL, Contradiction, Difference, Finding, Run, Tolerance
+from benchmarks.parity.tolerances import LEAST
 
 MOST_KEPT = 8  # arrays of a gate in a mode: the first that depart have the cause among them
 # Where the reference's rounding is nearly all of a value, the tolerance allows anything. Arrays that differ by more
@@ -36,10 +37,6 @@ class Departures:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         return Departures(folder)
-
-    def restart(self, gate: int, mode: Mode) -> None:
-        """Forgets a gate in a mode, which is about to be judged anew, in other places."""
-        self._files = {key: file for key, file in self._files.items() if not key.startswith(f"{gate}/{mode}/")}
 
     def keep(self, finding: Finding, other: np.ndarray | None) -> None:
         """Keeps the array that departs, unless there are enough of its gate; None: the framework has no such array."""
@@ -110,7 +107,7 @@ def _difference(one: np.ndarray | None, other: np.ndarray | None, allowed: Toler
 
 def _allowed(finding: Finding) -> Tolerance:
     """The finding's tolerance, at most CLOSE; the least there is where the reference had nothing to compare."""
-    allowed = finding.tolerance or tolerance(EQUAL)
+    allowed = finding.tolerance or LEAST
     largest, frobenius = min(allowed.largest, CLOSE), min(allowed.frobenius, CLOSE)
     return Tolerance(allowed.measured_largest, allowed.measured_frobenius, largest, frobenius)
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.excerpts import write_excerpt, write_synthetic
-from benchmarks.parity.case import WEIGHTS, Case
+from benchmarks.parity.case import WEIGHTS, Arrays, Case
 from benchmarks.parity.finding import GATES
 from common import weights as weight_files
 from common.array import Array, namespace
@@ -21,8 +21,8 @@ from common.weights import Card
 IMAGES = {"train": 64, "val": 8}
 SYNTHETIC_SIZE = (240, 320)  # height, width
 NORMS = ("BatchNorm", "FrozenBatchNorm")
-# From drawn weights rounding grows tenfold an optimizer step, and the steps cannot be compared for long. At a tenth of
-# the rate, and with norms that never make values larger, it does not grow in twenty.
+# From drawn weights rounding grows tenfold an optimizer step, and steps in a row cannot be compared for long. At a
+# tenth of the rate, and with norms that never make values larger, it grows less.
 DRAWN_RATE = 0.1
 
 
@@ -46,7 +46,8 @@ def prepare(
         excerpt = write_synthetic(folder, settings, images, seed, SYNTHETIC_SIZE)
     else:
         excerpt = write_excerpt(data, folder / "data", settings.data_kind, images, published=settings.data_files)
-    schedule = with_batch_size(settings.schedule, batch_size)
+    # Under a warm-up's rate the first steps move most weights by less than float32 can tell.
+    schedule = with_batch_size(settings.schedule, batch_size).model_copy(update={"warmup_iterations": 0})
     if not Case.has_weights(folder):
         schedule = schedule.model_copy(update={"learning_rate": DRAWN_RATE * schedule.learning_rate})
     settings = settings.model_copy(update={"schedule": schedule})
@@ -56,7 +57,10 @@ def prepare(
 
 
 def draw_missing_weights(case: Case, learner_class: type, folder: Path) -> None:
-    """Writes a case's weights where none were given: those that training starts with, adapted to the first image."""
+    """Writes a case's weights where none were given: those that training starts with, adapted to the first image.
+
+    Whatever is constant in these, as biases, norms and offsets are, is drawn too, so that each array moves an output.
+    """
     if case.has_weights(folder):
         return
     learner = learner_class(case.settings, "cpu", training=True)
@@ -65,9 +69,9 @@ def draw_missing_weights(case: Case, learner_class: type, folder: Path) -> None:
         if weight.ndim > 1 and not weight.any():  # offsets of zero: a deformable convolution would sample at its kinks
             weights[name] = 0.01 * stream(case.seed, 0, f"weight {name}").standard_normal(weight.shape, np.float32)
     learner.load_weights(weights)
-    settling = _Settling()
-    stages = learner.trace(case.inputs(), settling)
-    weights = family_of(case.settings).parity.enliven(weights, stages)
+    filling = _Filling(weights, case.seed)
+    stages = learner.trace(case.inputs(), filling)
+    weights = family_of(case.settings).parity.enliven(weights | filling.drawn, stages)
     card = Card(
         model=case.settings.model,
         source=f"drawn for a comparison (seed {case.seed})",
@@ -77,34 +81,63 @@ def draw_missing_weights(case: Case, learner_class: type, folder: Path) -> None:
         category_ids=tuple(case.validation().category_ids),
         numerics=case.settings.numerics(),
     )
-    weight_files.save(folder / WEIGHTS, weights | settling.statistics, card)
+    weight_files.save(folder / WEIGHTS, weights, card)
 
 
-class _Settling:
-    """An observer that gives every norm statistics that fit its input.
+class _Filling:
+    """An observer that draws norms and the biases that are zero, as large as the values that they meet.
 
-    With those of fresh weights, mean 0 and variance 1, values grow from layer to layer until every score is 0 or 1.
-    One variance serves a layer, for a channel that is nearly constant would be blown up by its own.
+    A norm gets statistics that fit its input. With those of fresh weights, mean 0 and variance 1, values grow from
+    layer to layer until every score is 0 or 1. Its variances lie around one for the whole layer, for a channel that is
+    nearly constant would be blown up by its own.
     """
 
-    def __init__(self):
-        self.statistics: dict[str, np.ndarray] = {}
-        self._input: Array | None = None
+    def __init__(self, weights: Arrays, seed: int):
+        self._weights, self._seed = weights, seed
+        self.drawn: Arrays = {}
+        self._inputs: list[Any] = []  # of the modules that are at work within each other
 
     def watches(self, path: str) -> bool:
         return bool(path)
 
     def entering(self, path: str, kind: str, value: Any) -> None:
-        if kind in NORMS:
-            self._input = value
+        self._inputs.append(value)
 
     def leaving(self, path: str, kind: str, value: Any) -> Any:
-        if kind not in NORMS:
-            return None
-        xp = namespace(self._input)
-        array = xp.to_numpy(self._input)
-        mean = 0.1 * array.mean((0, 2, 3))
-        variance = np.full_like(mean, max(1.0, 2.0 * np.square(array).mean()))
-        self.statistics |= {f"{path}.running_mean": mean, f"{path}.running_var": variance}
-        settled = (array - mean[:, None, None]) / np.sqrt(variance[:, None, None])
-        return xp.asarray(settled.astype(np.float32), self._input)
+        given = self._inputs.pop()
+        if kind in NORMS:
+            return self._fill_norm(path, given)
+        bias = self._weights.get(f"{path}.bias")
+        return value if bias is None or bias.any() else self._fill_bias(path, value)
+
+    def _fill_norm(self, path: str, given: Array) -> Array:
+        """Draws a norm for its input (N, C, H, W) unless an earlier call did; gives what it makes of the input."""
+        xp = namespace(given)
+        array = xp.to_numpy(given)
+        if f"{path}.weight" not in self.drawn:
+            variance = max(1.0, 2.0 * np.square(array).mean())
+            channels = array.shape[1]
+            self.drawn |= {
+                f"{path}.running_mean": 0.1 * array.mean((0, 2, 3)),
+                f"{path}.running_var": np.float32(variance) * self._uniform(f"{path}.running_var", channels, 0.8, 1.25),
+                f"{path}.weight": self._uniform(f"{path}.weight", channels, 0.7, 1.1),
+                f"{path}.bias": self._uniform(f"{path}.bias", channels, -0.2, 0.2),
+            }
+        mean, variance, scale, shift = (
+            self.drawn[f"{path}.{part}"][:, None, None] for part in ("running_mean", "running_var", "weight", "bias")
+        )
+        settled = (array - mean) / np.sqrt(variance) * scale + shift
+        return xp.asarray(settled.astype(np.float32), given)
+
+    def _fill_bias(self, path: str, value: Array) -> Array:
+        """Draws the bias of a layer whose output (N, C, H, W) or (N, ..., C) had none; gives the output with it."""
+        xp = namespace(value)
+        array, name = xp.to_numpy(value), f"{path}.bias"
+        if name not in self.drawn:
+            bound = 0.3 * float(array.std()) or 1.0
+            self.drawn[name] = self._uniform(name, len(self._weights[name]), -bound, bound)
+        bias = self.drawn[name]
+        return xp.asarray(array + (bias[:, None, None] if array.ndim == 4 else bias), value)
+
+    def _uniform(self, name: str, channels: int, low: float, high: float) -> np.ndarray:
+        return stream(self._seed, 0, f"weight {name}").uniform(low, high, channels).astype(np.float32)

@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from benchmarks.parity.case import Case
 from benchmarks.parity.finding import GATES
+from benchmarks.parity.training import BATCHES
 from common.evaluation.inference import evaluated_positions
 from common.files import atomic_path
 
@@ -25,6 +26,7 @@ UNITS = {"trace": "pass", "gradients": "losses and gradients", "train_step": "st
 COSTS = {"trace": 1.5, "gradients": 3.0, "train_step": 3.0, "predict": 1.5}
 EXACT_COST = 2.5  # times as long as in float32
 EXACT = " in float64"
+COMPARED_LAYERS = ("layers accumulated", "layers injected", "layers as used", "layers with faults")
 
 
 @dataclass
@@ -69,23 +71,28 @@ def parts_of(task: str, framework: str, case: Case, gates: Sequence[int]) -> lis
         parts.append(Part(framework, name, calls, cost))
 
     records = task == "record"
+    batch = case.settings.schedule.batch_size
     add("forward", trace=1)
-    if 1 in gates and records:
-        add("layers", trace=1)
-        add(f"layers{EXACT}", trace=2)
-    elif 1 in gates:
-        add("layers accumulated", trace=1)
-        add("layers injected", trace=1)
-    exactness = ("", EXACT) if records else ("",)
+    if 1 in gates:
+        for name in ["layers"] if records else COMPARED_LAYERS:
+            add(name, trace=1)
     if 5 in gates:
         images = len(evaluated_positions(case.validation(), case.settings))
-        for precision in exactness:
-            add(f"results{precision}", predict=images)
-    if {2, 3, 4} & set(gates):
-        calls = {"gradients": 1} if {2, 3} & set(gates) else {}
-        calls |= {"train_step": case.steps} if 4 in gates else {}
-        for precision in exactness:
-            add(f"training{precision}", case.settings.schedule.batch_size, **calls)
+        for name in ["results", "results perturbed"] if records else ["results"]:
+            add(name, predict=images)
+    if {2, 3} & set(gates):
+        add("gradients", batch, gradients=BATCHES if records else 1)
+        if records:
+            add("gradients perturbed", batch, gradients=BATCHES)
+    if 4 in gates:
+        # Each step from the reference's state, and, as far as rounding allows, in a row.
+        add("steps", batch, train_step=case.steps if records else 2 * case.steps - 1)
+        if records:
+            add("steps perturbed", batch, train_step=2 * case.steps)
+    if 1 in gates and records:
+        add(f"layers{EXACT}", trace=2)
+    if {2, 3} & set(gates) and records:
+        add(f"gradients{EXACT}", batch, gradients=1)
     return parts
 
 

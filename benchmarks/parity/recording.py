@@ -13,15 +13,10 @@ from common.observing import Calls, arrays_in, replaced
 
 
 class Recorder:
-    """An observer that writes the inputs and outputs of modules in the order of the computation.
+    """An observer that writes the inputs and outputs of all modules in the order of the computation."""
 
-    everything: whether the values of modules within other modules are written, too. Without it only their names are:
-    their values are a thousand times as much, and they are needed only where an outer module departs.
-    """
-
-    def __init__(self, folder: Path, everything: bool):
-        self._folder, self._everything, self._calls, self._last = folder, everything, Calls(), []
-        self._depth = 0  # how many modules are at work within each other
+    def __init__(self, folder: Path):
+        self._folder, self._calls, self._last = folder, Calls(), []
         self.entries: list[dict[str, str]] = []
         folder.mkdir(parents=True, exist_ok=True)
 
@@ -31,18 +26,13 @@ class Recorder:
     def entering(self, path: str, kind: str, value: Any) -> None:
         for name, array in arrays_in(value, self._calls.enter(path)):
             self.add(f"input of {name}", "input", array, path)
-        self._depth += 1
 
     def leaving(self, path: str, kind: str, value: Any) -> None:
-        self._depth -= 1
         for name, array in arrays_in(value, self._calls.current(path)):
             self.add(name, kind, array, path)
 
     def add(self, name: str, kind: str, array: Array, path: str = "") -> None:
         """Writes an array under a name; the output of one module that is the next one's input is written once."""
-        if self._depth and not self._everything:
-            self.entries.append({"name": name, "kind": kind, "file": "", "path": path})
-            return
         last = next((file for seen, file in self._last if seen is array), None)
         file = last or f"{len(self.entries)}.npy"
         if last is None:
@@ -63,20 +53,19 @@ class Recording:
         self.entries: list[dict[str, str]] = json.loads((folder / "index.json").read_text())
         self._files = {entry["name"]: entry["file"] for entry in self.entries}
         self._shared = {name for pair in self.twins() for name in pair}
-        self._paths = {entry["path"] for entry in self.entries if entry["path"]}
 
     def __contains__(self, name: str) -> bool:
         return name in self._files
 
-    def is_written(self, path: str) -> bool:
-        """Whether the values of a module are there, and not its name alone."""
-        return all(entry["file"] for entry in self.entries if entry["path"] == path)
+    def paths(self) -> set[str]:
+        """The paths of all modules."""
+        return {entry["path"] for entry in self.entries if entry["path"]}
 
     def twins(self) -> Iterator[tuple[str, str]]:
         """Pairs of names that belong to one array."""
         first: dict[str, str] = {}
         for name, file in self._files.items():
-            if file and first.setdefault(file, name) != name:
+            if first.setdefault(file, name) != name:
                 yield first[file], name
 
     def read(self, name: str) -> np.ndarray:
@@ -85,11 +74,6 @@ class Recording:
     def is_shared(self, name: str) -> bool:
         """Whether the array of this name has another name, too."""
         return name in self._shared
-
-    def children(self, path: str) -> set[str]:
-        """The paths of the modules right below one; "" is the network. A list of modules is no module."""
-        below = {other for other in self._paths if other != path and other.startswith(f"{path}." if path else "")}
-        return {other for other in below if not any(other.startswith(f"{between}.") for between in below)}
 
 
 Compare = Callable[[str, str, str, np.ndarray | None, np.ndarray | None], None]

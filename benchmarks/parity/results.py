@@ -8,7 +8,9 @@ import numpy as np
 
 from benchmarks.parity.case import Case
 from benchmarks.parity.finding import Finding
-from benchmarks.parity.judge import Tolerances, judge
+from benchmarks.parity.judge import Judge
+from benchmarks.parity.perturbing import perturbed
+from benchmarks.parity.tolerances import Tolerances
 from common.evaluation.inference import predict_dataset
 from common.families import family_of
 from common.files import write_json
@@ -22,16 +24,17 @@ def record(case: Case, learner: Any, folder: Path) -> None:
     write_json(folder / "results.json", _predict(case, learner))
 
 
-def measure(case: Case, exact: Any, folder: Path, tolerances: Tolerances) -> None:
-    """Measures the errors of the results that `record` wrote."""
-    for pair in _compare(case, _predict(case, exact), _recorded(folder)):
-        tolerances.measure(Tolerances.key(GATE, pair.name), pair.reference, pair.other)
+def measure_perturbed(case: Case, learner: Any, folder: Path, tolerances: Tolerances) -> None:
+    """Keeps what a perturbed run makes of the results that `record` wrote; learner: the reference's, in float32."""
+    with perturbed(learner, 0):
+        for pair in _compare(case, _recorded(folder), _predict(case, learner)):
+            tolerances.measure_perturbed(Tolerances.key(GATE, pair.name), pair.other, pair.reference)
 
 
-def compare(case: Case, learner: Any, folder: Path, tolerances: Tolerances) -> list[Finding]:
+def compare(case: Case, learner: Any, folder: Path, judge: Judge) -> list[Finding]:
     """Judges a wing's results and their figures against the reference's."""
     return [
-        judge(tolerances, GATE, pair.name, "result", pair.reference, pair.other, floor=_rounding(pair))
+        judge(GATE, pair.name, "result", pair.reference, pair.other, floor=_rounding(pair))
         for pair in _compare(case, _recorded(folder), _predict(case, learner))
     ]
 

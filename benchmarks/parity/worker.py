@@ -1,7 +1,7 @@
 """One framework's part, in a process of its own.
 
-`record` writes the reference, `compare` holds a wing against it, `dump` writes the reference's layers for a port that
-was made elsewhere.
+`draw` writes weights where none are given, `record` the reference's values, `compare` holds a wing against these, and
+`dump` writes the reference's layers for a port that was made elsewhere.
 
 `python -m benchmarks.parity` starts it; FOLDER is a case that `prepare` made.
 """
@@ -10,77 +10,81 @@ import argparse
 import importlib
 import json
 import resource
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks.parity import layers, results, training
+from benchmarks.parity import layers, results, steps, training
 from benchmarks.parity.case import Case, make_learner
 from benchmarks.parity.dumps import Archive, write_kinds, writing
-from benchmarks.parity.finding import GATES, Finding
-from benchmarks.parity.judge import Tolerances
+from benchmarks.parity.finding import GATES, Run
+from benchmarks.parity.judge import Judge
 from benchmarks.parity.majority import Departures, departures_folder
 from benchmarks.parity.prepare import draw_missing_weights
 from benchmarks.parity.progress import Progress
+from benchmarks.parity.tolerances import Tolerances
 from common.errors import run_command
 from common.files import atomic_path
 from common.observing import Outputs
 
 REFERENCE = "torch"
+ANSWERED = ("findings", "losses", "sensitivity", "seconds")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.parity.worker", description=__doc__)
-    parser.add_argument("task", choices=("record", "compare", "dump"))
+    parser.add_argument("task", choices=("draw", "record", "compare", "dump"))
     parser.add_argument("framework")
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--everything", action="store_true", help="record: the inner layers too")
     parser.add_argument("--gates", type=int, nargs="*", default=list(GATES), choices=list(GATES))
     arguments = parser.parse_args()
     learner_class = importlib.import_module(f"{arguments.framework}_impl.learner").Learner
-    progress = Progress.open(arguments.folder, arguments.task, arguments.framework, arguments.gates)
-    findings: list[Finding] = []
-    not_recorded = False
-    if arguments.task == "record":
-        record(arguments.folder, learner_class, arguments.gates, progress, arguments.everything)
+    answer = {}
+    if arguments.task == "draw":
+        draw_missing_weights(Case.load(arguments.folder), learner_class, arguments.folder)
     elif arguments.task == "dump":
         dump(arguments.folder, learner_class)
     else:
-        try:
-            departures = Departures.create(departures_folder(arguments.folder, arguments.framework))
-            findings = compare(arguments.folder, learner_class, arguments.gates, progress, departures)
-        except layers.NotRecorded:
-            not_recorded = True
+        progress = Progress.open(arguments.folder, arguments.task, arguments.framework, arguments.gates)
+        work = record if arguments.task == "record" else compare
+        run = work(arguments.folder, learner_class, arguments.gates, progress)
+        answer = {name: value for name, value in asdict(run).items() if name in ANSWERED}
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    answer = {"findings": [asdict(finding) for finding in findings], "seconds": progress.seconds, "peak_mib": peak}
-    answer |= {"not_recorded": not_recorded}
     with atomic_path(arguments.folder / f"{arguments.task}_{arguments.framework}.json") as path:
-        path.write_text(json.dumps(answer))
+        path.write_text(json.dumps(answer | {"peak_mib": peak}))
 
 
-def record(folder: Path, learner_class: type, gates: list[int], progress: Progress, everything: bool = True) -> None:
-    """Writes the reference's values into the case's folder, then its errors as float64 shows them."""
-    case = _load_case(folder, gates)
+def record(folder: Path, learner_class: type, gates: list[int], progress: Progress) -> Run:
+    """Writes the reference's values into the case's folder, and its errors."""
+    case = Case.load(folder)
     draw_missing_weights(case, learner_class, folder)
-    rounded = progress.counted(make_learner(case, learner_class, folder))
-    exact = progress.counted(make_learner(case, learner_class, folder, dtype="float64"))
     measured = folder / "tolerances.json"
-    tolerances = Tolerances.load(measured) if measured.exists() else Tolerances()
-    inputs = case.inputs()
+    tolerances = Tolerances.load(measured)
+    rounded = progress.counted(make_learner(case, learner_class, folder))
+    inputs, losses = case.inputs(), []
     progress.time("forward", lambda: rounded.trace(inputs))
     if 1 in gates:
-        progress.time("layers", lambda: layers.record(case, rounded, folder, everything))
-        progress.time("layers in float64", lambda: layers.measure(case, exact, folder, tolerances))
+        progress.time("layers", lambda: layers.record(case, rounded, folder))
     if 5 in gates:
         progress.time("results", lambda: results.record(case, rounded, folder))
-        progress.time("results in float64", lambda: results.measure(case, exact, folder, tolerances))
-    if {2, 3, 4} & set(gates):
-        progress.time("training", lambda: training.record(case, rounded, folder, gates))
-        progress.time("training in float64", lambda: training.measure(case, exact, folder, tolerances, gates))
+        progress.time("results perturbed", lambda: results.measure_perturbed(case, rounded, folder, tolerances))
+    if {2, 3} & set(gates):
+        progress.time("gradients", lambda: training.record(case, rounded, folder))
+        progress.time("gradients perturbed", lambda: training.measure_perturbed(case, rounded, folder, tolerances))
+    if 4 in gates:
+        losses = progress.time("steps", lambda: steps.record(case, rounded, folder))
+        progress.time("steps perturbed", lambda: steps.measure_perturbed(case, rounded, folder, tolerances))
+    if {1, 2, 3} & set(gates):
+        exact = progress.counted(make_learner(case, learner_class, folder, dtype="float64"))
+    if 1 in gates:
+        progress.time("layers in float64", lambda: layers.measure(case, exact, folder, tolerances))
+    if {2, 3} & set(gates):
+        progress.time("gradients in float64", lambda: training.measure_rounding(case, exact, folder, tolerances))
     tolerances.save(measured)
+    return Run(REFERENCE, REFERENCE, losses=losses, seconds=progress.seconds)
 
 
 def dump(folder: Path, learner_class: type) -> None:
@@ -105,41 +109,37 @@ def _dump(learner: Any, inputs: dict[str, np.ndarray], archive: Archive) -> dict
     return seen.kinds | dict.fromkeys(stages, "stage")
 
 
-def compare(
-    folder: Path,
-    learner_class: type,
-    gates: list[int],
-    progress: Progress,
-    departures: Departures | None = None,
-) -> list[Finding]:
-    """The findings of the gates about a wing; those of training are made last, for it moves the weights.
-
-    departures: where the arrays that depart are kept, for a comparison with another wing's.
-    """
-    case = _load_case(folder, gates)
-    tolerances = Tolerances.load(folder / "tolerances.json", departures)
+def compare(folder: Path, learner_class: type, gates: list[int], progress: Progress) -> Run:
+    """Holds a wing against the reference; gate 4 comes last, for it moves the weights."""
+    case = Case.load(folder)
+    departures = Departures.create(departures_folder(folder, learner_class.framework))
+    judge = Judge(Tolerances.load(folder / "tolerances.json"), departures)
     wing = progress.counted(make_learner(case, learner_class, folder))
     inputs = case.inputs()
     wing.trace(inputs)  # Jittor compiles here
     progress.time("forward", lambda: wing.trace(inputs))
-    findings: list[Finding] = []
+    findings, losses = [], []
     if 1 in gates:
-        start = layers.compare_start(case, wing, folder, tolerances)
+        start = layers.compare_start(case, wing, folder, judge)
         accumulated, injected = (
-            progress.time(f"layers {mode}", partial(layers.compare, case, wing, folder, tolerances, mode))
+            progress.time(f"layers {mode}", partial(layers.compare_modules, case, wing, folder, judge, mode))
             for mode in layers.MODES
         )
-        findings += layers.assign_roles(start, accumulated, injected)
+        as_used = progress.time("layers as used", lambda: layers.compare_as_used(case, wing, folder, judge))
+        findings += layers.assign_roles(start, accumulated, injected, as_used)
+        progress.time("layers with faults", lambda: layers.count_found_faults(case, wing, folder, judge))
     if 5 in gates:
-        findings += progress.time("results", lambda: results.compare(case, wing, folder, tolerances))
-    if {2, 3, 4} & set(gates):
-        findings += progress.time("training", lambda: training.compare(case, wing, folder, tolerances, gates))
-    return sorted((finding for finding in findings if finding.gate in gates), key=lambda finding: finding.gate)
-
-
-def _load_case(folder: Path, gates: list[int]) -> Case:
-    case = Case.load(folder)
-    return case if 4 in gates else replace(case, steps=0)
+        findings += progress.time("results", lambda: results.compare(case, wing, folder, judge))
+    of_training = []
+    if {2, 3} & set(gates):
+        of_training += progress.time("gradients", lambda: training.compare(case, wing, folder, judge, gates))
+    if 4 in gates:
+        found, losses = progress.time("steps", lambda: steps.compare(case, wing, folder, judge))
+        of_training += found
+    findings += training.assign_roles(of_training)
+    findings = sorted(findings, key=lambda finding: finding.gate)
+    figures = judge.sensitivity.figures()
+    return Run(learner_class.framework, REFERENCE, findings, losses, figures, seconds=progress.seconds)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from benchmarks.parity.choices import GATE, Choices
-from benchmarks.parity.judge import Tolerances
+from benchmarks.parity.judge import Judge
+from benchmarks.parity.tolerances import Tolerances
 from common.families.mask_rcnn.parity import PARITY
 from common.families.mask_rcnn.proposals import Proposals
 
@@ -40,7 +41,7 @@ def test_a_step_goes_on_with_the_references_choice(choices):
 @pytest.mark.parametrize(("others", "passes"), [(0, True), (2, True), (3, False)])
 def test_few_may_be_others_and_the_report_says_how_many(choices, others, passes):
     choices.handing_over("gradients")("proposals", proposals([*range(others, COUNT), *range(1000, 1000 + others)]))
-    findings = {finding.name: finding for finding in choices.findings(Tolerances())}
+    findings = {finding.name: finding for finding in choices.findings(Judge(Tolerances()))}
     assert {finding.gate for finding in findings.values()} == {GATE}
     assert findings["proposals.boxes"].passed and findings["proposals.scores"].passed
     assert findings[NUMBER].passed is passes
@@ -52,10 +53,10 @@ def test_few_may_be_others_and_the_report_says_how_many(choices, others, passes)
 def test_boxes_that_lie_elsewhere_depart(choices):
     choose = choices.handing_over("gradients")
     choose("proposals", proposals(reversed(range(COUNT)), shift=1.0))
-    findings = {finding.name: finding for finding in choices.findings(Tolerances())}
+    findings = {finding.name: finding for finding in choices.findings(Judge(Tolerances()))}
     assert not findings["proposals.boxes"].passed and "+1" in findings["proposals.boxes"].usual_cause
     choose("proposals", proposals(range(COUNT)))  # later steps are not looked at
-    assert not choices.findings(Tolerances())[0].passed
+    assert not choices.findings(Judge(Tolerances()))[0].passed
 
 
 @dataclass(frozen=True)
@@ -69,10 +70,10 @@ def test_a_choice_without_keys_is_compared_in_its_order(tmp_path):
     choices = Choices(tmp_path, {})
     found = choices.handing_over("step_1")("points", Points(places[:, ::-1].copy()))
     np.testing.assert_array_equal(found.places, places)
-    (finding,) = choices.findings(Tolerances())
+    (finding,) = choices.findings(Judge(Tolerances()))
     assert finding.name == "points.places" and not finding.passed
 
 
 def test_a_model_that_chooses_nothing_has_no_findings(choices):
     choices.handing_over("gradients")
-    assert choices.findings(Tolerances()) == []
+    assert choices.findings(Judge(Tolerances())) == []

@@ -18,7 +18,9 @@ BROKEN = Difference(math.inf, math.inf, math.nan, 0.5)
 
 
 def finding(name: str, kind: str, found: Difference | None, gate: int = 1, **more) -> Finding:
-    return Finding(gate, name, kind, "passed" if found in (NEAR, NEARER) else "failed", found, ALLOWED if found else None, **more)
+    return Finding(
+        gate, name, kind, "passed" if found in (NEAR, NEARER) else "failed", found, ALLOWED if found else None, **more
+    )
 
 
 @pytest.fixture
