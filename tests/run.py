@@ -98,11 +98,8 @@ def run_all(files: dict[Process, list[str]], quick: bool, extra: Sequence[str]) 
     NumPy's comes last, for it alone keeps both cores busy when nothing else is left.
     """
     jittor = deque(process for process in files if process.framework == "jittor")
-    others = deque(
-        sorted(
-            (process for process in files if process.framework != "jittor"), key=lambda each: each.framework == "numpy"
-        )
-    )
+    rest = [process for process in files if process.framework != "jittor"]
+    others = deque(sorted(rest, key=lambda process: process.framework == "numpy"))
     lanes = [lane for lane in ([jittor, others], [others]) if any(lane)] if len(files) > 1 else [[jittor, others]]
     outcomes: dict[Process, Outcome] = {}
 
