@@ -76,13 +76,8 @@ def test_the_device_tells_arrays_apart():
             x.numpy()
 
 
-@pytest.mark.parametrize(
-    "dtype",
-    [
-        pytest.param(torch.bfloat16, id="bfloat16"),
-        pytest.param(torch.float16, id="float16", marks=pytest.mark.slow),  # a CPU takes as long as in float32
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=["bfloat16", "float16"])
 @each_family
 def test_a_family_trains_and_predicts_under_autocast(model, overrides, dtype, monkeypatch):
     learner, batch, inputs = made(model, overrides, "cpu", monkeypatch)
