@@ -147,7 +147,11 @@ class Learner:
         """
         self.network.eval()
         inputs = self._in_own_precision(inputs)
-        with torch.inference_mode(), nullcontext() if as_used else unfolded(), observed(self.network, observer or Unobserved()):
+        with (
+            torch.inference_mode(),
+            nullcontext() if as_used else unfolded(),
+            observed(self.network, observer or Unobserved()),
+        ):
             stages = self._family.stages(self.network, self._image(inputs["image"]), inputs)
             outputs = {name: namespace(value).to_numpy(value) for name, value in stages.items()}
         if gradients:

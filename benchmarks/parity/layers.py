@@ -11,7 +11,7 @@ from benchmarks.parity.finding import Finding, Mode
 from benchmarks.parity.judge import Judge
 from benchmarks.parity.recording import Comparing, Recorder, Recording
 from benchmarks.parity.sensitivity import Planting
-from benchmarks.parity.tolerances import Tolerances
+from benchmarks.parity.tolerances import MOST, Tolerances
 
 GATE = 1
 MODES: tuple[Mode, ...] = ("accumulated", "injected")
@@ -92,7 +92,7 @@ def compare_as_used(case: Case, learner: Any, folder: Path, judge: Judge) -> lis
     for name, value in learner.trace(case.inputs(), as_used=True).items():
         reference = recording.read(name) if name in recording else None
         allowed = judge.tolerances.allowed(Tolerances.key(GATE, name)).tolerance
-        floor = (2.0 * allowed.largest, 2.0 * allowed.frobenius)
+        floor = tuple(min(2.0 * each, max(each, MOST)) for each in (allowed.largest, allowed.frobenius))
         findings.append(judge(GATE, f"{AS_USED}{name}", "as used", reference, value, floor=floor))
     return findings
 

@@ -39,7 +39,7 @@ def transposed_weight(wing, patch, framework):
         name = "backbone.layer1.0.conv1.weight"
         original(learner, weights | {name: np.ascontiguousarray(weights[name].swapaxes(0, 1))}, **options)
 
-    _wrap(patch, wing("learner").Learner, "load_weights", load)
+    wrap(patch, wing("learner").Learner, "load_weights", load)
 
 
 def swapped_channels(wing, patch, framework):
@@ -92,7 +92,7 @@ def trained_norm(wing, patch, framework):
         else:
             (norm.weight if framework == "torch" else norm.gamma).requires_grad = True
 
-    _wrap(patch, wing("layers").FrozenBatchNorm, "__init__", build)
+    wrap(patch, wing("layers").FrozenBatchNorm, "__init__", build)
 
 
 def momentum_of_norms(wing, patch, framework):
@@ -133,7 +133,7 @@ def one_pixel_more(wing, patch, framework):
     patch.setattr(detection, "postprocess", postprocess)
 
 
-def _wrap(patch, owner, name, replacement):
+def wrap(patch, owner, name, replacement):
     """Has `replacement(*arguments, original=...)` called in place of a method."""
     original = getattr(owner, name)
 
@@ -157,7 +157,7 @@ def _after_each_step(wing, patch, statistic):
         learner.load_weights(after)
         return losses
 
-    _wrap(patch, wing("learner").Learner, "train_step", step)
+    wrap(patch, wing("learner").Learner, "train_step", step)
 
 
 def _spoil_group(wing, patch, framework, decay, rate):
@@ -174,7 +174,7 @@ def _spoil_group(wing, patch, framework, decay, rate):
             made.register_step_pre_hook(lambda *_: made.param_groups[1].update(lr=rate * group["lr"]))
             return made
 
-        _wrap(patch, wing("learner"), "_optimizer", optimizer)
+        wrap(patch, wing("learner"), "_optimizer", optimizer)
         return
 
     def spoiled(name, learning_rate, weight_decay):
@@ -188,7 +188,60 @@ def _spoil_group(wing, patch, framework, decay, rate):
         return original(optimizer, parameter, gradient, *given, buffer)
 
     chosen = jittor_sgd if framework == "jittor" else mindspore_sgd
-    _wrap(patch, wing("_optimizers").Optimizer, "_sgd", chosen)
+    wrap(patch, wing("_optimizers").Optimizer, "_sgd", chosen)
+
+
+def smaller_biases(wing, patch, framework):
+    """Every convolution adds 99 % of its bias."""
+
+    def convolve(self, x, weight, bias, original):
+        return original(self, x, weight, None if bias is None else 0.99 * bias)
+
+    wrap(patch, wing("layers").Conv, "convolve", convolve)
+
+
+def no_biases(wing, patch, framework):
+    wrap(
+        patch, wing("layers").Conv, "convolve", lambda self, x, weight, bias, original: original(self, x, weight, None)
+    )
+
+
+def smaller_folded_shifts(wing, patch, framework):
+    """A norm that is folded into its convolution, as in prediction alone, shifts by 99 %."""
+
+    def scale_and_shift(self, original):
+        scale, shift = original(self)
+        return scale, 0.99 * shift
+
+    wrap(patch, wing("layers").BatchNorm, "scale_and_shift", scale_and_shift)
+
+
+def larger_gradient(operator):
+    """Plants a gradient of an operator that is 2 % too large; what it computes stays the same."""
+
+    def plant_in(wing, patch, framework):
+        right = getattr(wing("ops"), operator)
+
+        def spoilt(x, *given, **options):
+            return right(x + 0.02 * (x - namespace(x).stop_gradient(x)), *given, **options)
+
+        patch.setattr(wing("ops"), operator, spoilt)
+
+    return plant_in
+
+
+def larger_term(module, name, term):
+    """Plants a loss of a family in which one term is 0.1 % too large."""
+
+    def plant_in(wing, patch, framework):
+        right = getattr(module, name)
+
+        def losses(*given, **options):
+            return {key: 1.001 * value if key == term else value for key, value in right(*given, **options).items()}
+
+        patch.setattr(module, name, losses)
+
+    return plant_in
 
 
 SCALED = ("scale", "scale and shift", "scale by channel", "scale and shift by channel")
@@ -199,13 +252,24 @@ FAULTS = {
     "align_corners flipped": Fault(other_corners, 1, "input of fpn.output.0", ("noise", "border")),
     "a missing ReLU": Fault(missing_relu, 1, "input of proto_net.conv2", ("missing ReLU",)),
     "floor in priors": Fault(floored_priors, 1, "priors", ("noise", "shift", "shift by channel")),
+    "biases 1 % too small": Fault(smaller_biases, 1, "fpn.lateral.2", ("shift by channel",)),
+    "no biases": Fault(no_biases, 1, "fpn.lateral.2", ("shift by channel",)),
+    "folded shifts 1 % too small": Fault(smaller_folded_shifts, 1, "as used: proto", ("noise", "shift by channel")),
+    "a term 0.1 % too large": Fault(
+        larger_term(common.families.yolact.family, "compute_losses", "M"), 2, "loss.M", ("scale",)
+    ),
+    "a gradient of the resize 2 % too large": Fault(larger_gradient("resize"), 3, "fpn.lateral.0.weight", ("noise",)),
     "a dropped loss term": Fault(dropped_term, 2, "loss.S", ("missing",)),
     "a frozen layer left trainable": Fault(trained_norm, 3, "backbone.bn1.weight", ("trained or not",)),
     "momentum of norms the other way": Fault(
-        momentum_of_norms, 4, "backbone.bn1.running_mean", ("noise", *SCALED), still=False
+        momentum_of_norms, 4, "update of backbone.bn1.running_mean", ("noise", *SCALED), still=False
     ),
-    "a stale running variance": Fault(stale_variance, 4, "backbone.bn1.running_var", ("did not move",), still=False),
-    "biased variance": Fault(biased_variance, 4, "backbone.layer4.0.bn3.running_var", ("noise", *SCALED), still=False),
+    "a stale running variance": Fault(
+        stale_variance, 4, "update of backbone.bn1.running_var", ("did not move",), still=False
+    ),
+    "biased variance": Fault(
+        biased_variance, 4, "update of backbone.layer4.0.bn3.running_var", ("noise", *SCALED), still=False
+    ),
     "no weight decay in one group": Fault(no_decay, 4, "momentum_buffer/head.trunk.weight", ("noise",)),
     "twice the rate in one group": Fault(doubled_rate, 4, "update of head.trunk.weight", ("scale",)),
     "+1 in a box": Fault(one_pixel_more, 5, "boxes", ("noise", "shift by channel")),

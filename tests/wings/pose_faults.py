@@ -5,7 +5,16 @@ import numpy as np
 import common.families.pose2seg
 import common.families.pose2seg.persons
 import common.families.pose2seg.prediction
-from tests.wings.parity_faults import SCALED, Fault
+from common.training.schedules import rate_and_decay
+from tests.wings.parity_faults import (
+    SCALED,
+    Fault,
+    larger_gradient,
+    no_biases,
+    smaller_biases,
+    smaller_folded_shifts,
+    wrap,
+)
 
 
 def other_corners(wing, patch, framework):
@@ -34,6 +43,25 @@ def decay_as_in_the_others(wing, patch, framework):
     patch.setattr(module, "rate_and_decay", lambda schedule, name: (right(schedule, name)[0], 1.0))
 
 
+def epsilon_in_the_root(wing, patch, framework):
+    """Adam divides by sqrt(square + eps) in place of sqrt(square) + eps."""
+
+    def step(learner, batch, rate, original, **options):
+        before = learner.weights()
+        losses = original(learner, batch, rate, **options)
+        memory, weights = learner.optimizer_state(), learner.weights()
+        for name in learner.trainable():
+            count = int(memory[f"step/{name}"])
+            mean = memory[f"exp_avg/{name}"] / (1 - 0.9**count)
+            root = np.sqrt(memory[f"exp_avg_sq/{name}"] / (1 - 0.999**count) + 1e-8)
+            factor, _ = rate_and_decay(learner.settings.schedule, name)
+            weights[name] = np.float32(before[name] - rate * factor * mean / root)
+        learner.load_weights(weights)
+        return losses
+
+    wrap(patch, wing("learner").Learner, "train_step", step)
+
+
 def masks_a_pixel_off(wing, patch, framework):
     right = common.families.pose2seg.prediction.paste
     patch.setattr(common.families.pose2seg.prediction, "paste", lambda *given: np.roll(right(*given), 1, axis=2))
@@ -46,6 +74,13 @@ FAULTS = {
     ),
     "skeletons left out": Fault(no_skeletons, 1, "input of segnet", ("noise", "scale by channel")),
     "a mean over both classes": Fault(mean_over_both_classes, 2, "loss.mask", ("scale",)),
+    "biases 1 % too small": Fault(smaller_biases, 1, "fpn.lateral.3", ("shift by channel",)),
+    "no biases": Fault(no_biases, 1, "fpn.lateral.3", ("shift by channel",)),
+    "folded shifts 1 % too small": Fault(smaller_folded_shifts, 1, "as used: p1", ("noise", "shift by channel")),
+    "a gradient of the grids' sampling 2 % too large": Fault(
+        larger_gradient("grid_sample"), 3, "backbone.conv1.weight", ("scale", "noise")
+    ),
+    "Adam's epsilon in the root": Fault(epsilon_in_the_root, 4, "update of backbone.conv1.weight", ("noise",)),
     "decay where there is none": Fault(decay_as_in_the_others, 4, "exp_avg/backbone.conv1.weight", ("noise", *SCALED)),
     "persons' masks a pixel off": Fault(masks_a_pixel_off, 1, "masks.0", ("noise", "channels permuted")),
 }

@@ -6,7 +6,14 @@ import common.families.mask_rcnn.anchors
 import common.families.mask_rcnn.prediction
 import common.families.mask_rcnn.proposals
 import common.families.mask_rcnn.sampling
-from tests.wings.parity_faults import SCALED, Fault
+from tests.wings.parity_faults import (
+    SCALED,
+    Fault,
+    larger_gradient,
+    no_biases,
+    smaller_biases,
+    smaller_folded_shifts,
+)
 
 
 class _FlooringNumPy:
@@ -70,6 +77,12 @@ FAULTS = {
     "the last pixel in the coder": Fault(no_last_pixel, 2, "proposals.boxes", ("noise", "shift by channel")),
     "the coder's weights": Fault(other_coder_weights, 2, "loss.rpn_boxes", ("scale",)),
     "the background's place": Fault(background_last, 2, "loss.classes", ("scale",)),
+    "biases 1 % too small": Fault(smaller_biases, 1, "fpn.lateral.3", ("shift by channel",)),
+    "no biases": Fault(no_biases, 1, "fpn.lateral.3", ("shift by channel",)),
+    "folded shifts 1 % too small": Fault(smaller_folded_shifts, 1, "as used: c2", ("noise", "shift by channel")),
+    "a gradient of RoIAlign 2 % too large": Fault(
+        larger_gradient("roi_align"), 3, "backbone.layer1.0.conv1.weight", ("noise",)
+    ),
     "the biases' rate": Fault(biases_at_the_common_rate, 4, "update of fpn.lateral.0.bias", SCALED),
     "masks a pixel off": Fault(masks_a_pixel_off, 5, "mask IoU", ("noise", *SCALED)),
 }
