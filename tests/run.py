@@ -1,5 +1,8 @@
 """`python -m tests.run`: every test, a process for each framework and group; `--quick` leaves out the slow ones.
 
+The quick tests keep so little that a framework runs all of its groups in one process, and starts once. MindSpore, which
+compiles a network anew for each learner and each shape, runs them as Python but for the tests marked `compiled`.
+
 Two processes run side by side. Jittor compiles its kernels one after the other, under a lock that all its processes
 share, so one of the two runs Jittor's processes and the other one the rest. What follows `--` goes to pytest. The last
 line counts the tests of all processes.
@@ -53,12 +56,7 @@ class Outcome:
 def main() -> int:
     arguments = _parser().parse_args()
     frameworks = arguments.only or FRAMEWORKS
-    # NumPy's tests are neutral: they keep nothing, and share their work among processes of their own.
-    processes = [
-        Process(framework, group)
-        for framework in frameworks
-        for group in ([None] if framework == "numpy" else arguments.group or groups())
-    ]
+    processes = choose_processes(frameworks, arguments.group, arguments.quick)
     files = {process: [] for process in processes}  # all: pytest's testpaths
     if arguments.touched is not None:
         changed = changed_files(arguments.touched)
@@ -81,10 +79,27 @@ def main() -> int:
     return 1 if counts["failed"] else 0
 
 
+def choose_processes(frameworks: Sequence[str], chosen_groups: Sequence[str] | None, quick: bool) -> list[Process]:
+    """The processes of some frameworks: one for each chosen group, else one for each group or, if `quick`, for all.
+
+    NumPy's tests are neutral: they keep nothing, and share their work among processes of their own.
+    """
+    in_wings = chosen_groups or ([None] if quick else groups())
+    return [
+        Process(framework, group)
+        for framework in frameworks
+        for group in ([None] if framework == "numpy" else in_wings)
+    ]
+
+
 def run_all(files: dict[Process, list[str]], quick: bool, extra: Sequence[str]) -> dict[Process, Outcome]:
-    """The outcome of every process, two at a time and never two of Jittor; without files a process runs all tests."""
+    """The outcome of every process, two at a time and never two of Jittor; without files a process runs all tests.
+
+    NumPy's comes last, for it alone keeps both cores busy when nothing else is left.
+    """
     jittor = deque(process for process in files if process.framework == "jittor")
-    others = deque(process for process in files if process.framework != "jittor")
+    rest = [process for process in files if process.framework != "jittor"]
+    others = deque(sorted(rest, key=lambda process: process.framework == "numpy"))
     lanes = [lane for lane in ([jittor, others], [others]) if any(lane)] if len(files) > 1 else [[jittor, others]]
     outcomes: dict[Process, Outcome] = {}
 
@@ -108,12 +123,13 @@ def run(process: Process, files: Sequence[str], quick: bool, extra: Sequence[str
         report, printed = Path(folder, "report.xml"), Path(folder, "printed.txt")
         command = [sys.executable, "-m", "pytest", *files, "--framework", process.framework, f"--junitxml={report}"]
         command += ["-q", "-rs", "--durations=8", "--durations-min=3"]
+        command += ["--group", process.group] if process.group else []
         # A file's tests stay together: they share what is slow to set up.
-        command += ["--group", process.group] if process.group else ["-n", "2", "--dist", "loadscope"]
+        command += ["-n", "2", "--dist", "loadscope"] if process.framework == "numpy" else []
         command += ["-m", "not slow"] if quick else []
         # Both lanes use all cores, for a sum's last digits depend on how many threads share it. A thread that waits for
         # the others must not keep a core from the other lane.
-        environment = {"OMP_WAIT_POLICY": "PASSIVE"} | os.environ
+        environment = {"OMP_WAIT_POLICY": "PASSIVE"} | ({"MS_JIT": "0"} if quick else {}) | os.environ
         with printed.open("wb") as output:
             streams = {"stdout": output, "stderr": subprocess.STDOUT}
             started = subprocess.Popen([*command, *extra], cwd=ROOT, env=environment, **streams)

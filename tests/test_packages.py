@@ -70,6 +70,14 @@ def test_drawing_names_what_it_lacks_before_anything_is_predicted(output, shapes
     assert done.stderr == "error: drawing needs supervision, which is not installed: pip install supervision\n"
 
 
+def test_a_log_is_written_without_a_framework(tmp_path):
+    code = "import sys; from pathlib import Path; from common.training.logs import RunLog; "
+    code += f"log = RunLog(Path({str(tmp_path)!r}), 0); log.training(0, 0.1, {{'box': 1.0}}); log.close(); "
+    code += "assert not {'torch', 'jittor', 'mindspore'} & sys.modules.keys()"
+    done = without((), code)
+    assert done.returncode == 0, done.stderr
+
+
 def test_what_a_package_itself_lacks_is_not_hidden(tmp_path, monkeypatch):
     (tmp_path / "half_there.py").write_text("import no_such_module\n")
     monkeypatch.syspath_prepend(tmp_path)

@@ -58,6 +58,12 @@ def test_two_processes_run_at_a_time_and_one_of_jittor(monkeypatch):
     assert all(sum(process.framework == "jittor" for process in together) <= 1 for together in seen)
 
 
+def test_the_quick_tests_of_a_framework_share_a_process():
+    assert runner.choose_processes(FRAMEWORKS, None, quick=True) == [Process(framework) for framework in FRAMEWORKS]
+    assert runner.choose_processes(["torch"], ["yolact"], quick=True) == [Process("torch", "yolact")]
+    assert len(runner.choose_processes(["numpy", "torch"], None, quick=False)) == 1 + len(groups())
+
+
 def test_a_test_belongs_to_the_group_that_it_speaks_of():
     assert group_of("wings/test_yolact_maths.py", "test_x", {}) == "yolact"
     assert group_of("wings/test_parity.py", "test_x[a]", {"a": Path("mask_rcnn_tiny")}) == "mask_rcnn"

@@ -45,6 +45,12 @@ def test_a_familys_network_concerns_its_groups_and_what_belongs_to_none():
     assert {process.group for process in chosen} == {None, "shared", "yolact", "yolact_goldens"}
 
 
+def test_a_process_of_all_groups_runs_what_any_of_them_does():
+    (files,) = choose(["torch_impl/yolact.py"], [Process("torch")]).values()
+    of_groups = choose(["torch_impl/yolact.py"], [Process("torch", group) for group in groups()])
+    assert set(files) >= {file for found in of_groups.values() for file in found}
+
+
 def test_what_a_module_finds_by_name_is_reached(edges):
     """The families' records, the wings' learners, and the modules that a command starts in a process."""
     assert "common/families/yolact/family.py" in edges["common/families/__init__.py"]

@@ -30,7 +30,7 @@ Edges = dict[str, dict[str, bool]]
 
 @dataclass(frozen=True)
 class Process:
-    """A process of the tests: a framework and, of a wing's tests, a group."""
+    """A process of the tests: a framework and, of a wing's tests, a group; without one it runs all of them."""
 
     framework: str
     group: str | None = None
@@ -111,7 +111,7 @@ def _concerns(file: str, other: str, is_import: bool, process: Process) -> bool:
     wing, family = _owners(other)
     if wing not in (None, process.framework):
         return False
-    return is_import or family is None or process.group in (SHARED, family, family + GOLDENS)
+    return is_import or family is None or process.group in (None, SHARED, family, family + GOLDENS)
 
 
 @cache

@@ -13,7 +13,8 @@ from common.errors import UserError
 from common.files import atomic_path
 from common.packages import import_package
 
-SummaryWriter = import_package("tensorboardX", "tensorboardX", "training").SummaryWriter
+# It would import PyTorch, which takes seconds, and which must not be in one process with Jittor.
+SummaryWriter = import_package("tensorboardX", "tensorboardX", "training", without=["torch"]).SummaryWriter
 
 LOG = "log.jsonl"
 # In seconds, between two progress lines where stderr is no terminal.

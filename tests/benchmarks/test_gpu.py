@@ -36,6 +36,7 @@ def test_without_a_gpu_it_says_what_it_skipped(tmp_path):
     assert "a machine without a GPU" in done.stdout
 
 
+@pytest.mark.slow
 def test_parts_that_find_no_time_are_left_out(tmp_path):
     done = gpu(tmp_path, "--device", "cpu", "--small", "--minutes", 0.1, "--parts", "speed_pose2seg,jittor")
     assert done.returncode == 0, done.stderr

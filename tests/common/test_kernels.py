@@ -27,12 +27,30 @@ def finish(process: subprocess.Popen) -> list[str]:
     return output.splitlines()
 
 
-def test_processes_that_start_at_once_build_one_library(tmp_path):
-    answers = [finish(process) for process in [start(tmp_path) for _ in range(3)]]
-    (library,) = (tmp_path / "triseg").iterdir()  # and nothing half-written beside it
+@pytest.fixture
+def copier(tmp_path) -> Path:
+    """A compiler that needs no time: it writes the finished library, in two halves."""
+    path = tmp_path / "copier"
+    lines = [
+        "#!/bin/sh",
+        f'[ "$1" = --version ] && echo "copier of {tmp_path}" && exit',
+        'while [ "$1" != -o ]; do shift; done; shift',
+        f'head -c 20000 {kernels.library_path()} > "$1"',
+        "sleep 0.5",
+        f'tail -c +20001 {kernels.library_path()} >> "$1"',
+    ]
+    path.write_text("\n".join(lines))
+    path.chmod(0o755)
+    return path
+
+
+def test_processes_that_start_at_once_build_one_library(tmp_path, copier):
+    cache = tmp_path / "cache"
+    answers = [finish(process) for process in [start(cache, CXX=str(copier)) for _ in range(3)]]
+    (library,) = (cache / "triseg").iterdir()  # and nothing half-written beside it
     assert answers == [[str(library), "None"]] * 3
     built = library.stat().st_mtime_ns
-    finish(start(tmp_path))
+    finish(start(cache, CXX=str(copier)))
     assert library.stat().st_mtime_ns == built
 
 
@@ -121,15 +139,17 @@ def test_nms_of_many_boxes():
     np.testing.assert_array_equal(np.nonzero(found["kept"])[0], found["kept by the reference"])
 
 
-def test_answers_repeat_whatever_the_number_of_threads(tmp_path):
+def test_answers_repeat_whatever_the_number_of_threads():
     digest = (
         "import hashlib; from common import kernels; from tests.common.test_kernels import answers;"
         "print(hashlib.sha256(b''.join(a.tobytes() for a in answers(kernels.library()).values())).hexdigest())"
     )
-    digests = {finish(start(tmp_path, digest, OMP_NUM_THREADS=str(threads)))[0] for threads in (1, 2, 3, 3)}
+    cache = kernels.library_path().parents[1]
+    digests = {finish(start(cache, digest, OMP_NUM_THREADS=str(threads)))[0] for threads in (1, 2, 3, 3)}
     assert len(digests) == 1
 
 
+@pytest.mark.slow
 def test_as_jittor_compiles_them(tmp_path):
     """C++14 with -Ofast: sums may round otherwise, but samples and suppressions are the same."""
     compiled, library = tmp_path / "fast.o", tmp_path / "fast.so"

@@ -101,6 +101,7 @@ def test_one_proposal_more_or_less_leaves_the_others_as_they_were_drawn(extra):
     assert gone <= {tuple(given.boxes[extra])} and len(come) == len(gone)
 
 
+@pytest.mark.slow
 def test_every_region_is_drawn_as_often():
     """Counts the draws among a hundred backgrounds over many seeds."""
     given = proposals(100)

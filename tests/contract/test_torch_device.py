@@ -76,6 +76,7 @@ def test_the_device_tells_arrays_apart():
             x.numpy()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=["bfloat16", "float16"])
 @each_family
 def test_a_family_trains_and_predicts_under_autocast(model, overrides, dtype, monkeypatch):

@@ -26,6 +26,7 @@ def _marks(case: Path) -> list[pytest.MarkDecorator]:
     return [pytest.mark.slow] if is_whole and not case.name.endswith("_tiny") else []
 
 
+@pytest.mark.compiled
 def test_golden_case(case: Path, framework: str, device_name: str, xp, like, tmp_path: Path):
     distances = runner.hold(case, framework, device_name, xp, like, tmp_path)
     assert distances, "the case holds no output"

@@ -1,16 +1,15 @@
-"""Files made or read by the frameworks themselves, each in a process of its own."""
+"""Files made or read by the frameworks themselves, each framework in a process of its own."""
 
 import importlib.util
 import os
-import subprocess
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from common.models import load_settings
+from tests.weights_convert.framework_process import FrameworkProcess
 from tests.weights_convert.originals import from_original, layout, to_original
 from tests.weights_convert.small_models import draw_canonical, small_or_other
 from weights_convert import conversion
@@ -18,20 +17,30 @@ from weights_convert import conversion
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.fixture(scope="session")
+def framework_process() -> Iterator[Callable[[str], FrameworkProcess]]:
+    """framework_process(framework): the session's process of that framework, started when it is first asked for."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "GLOG_v": "3"}
+    processes: dict[str, FrameworkProcess] = {}
+
+    def find(framework: str) -> FrameworkProcess:
+        if framework not in processes or processes[framework].has_ended():
+            processes[framework] = FrameworkProcess(framework, environment)
+        return processes[framework]
+
+    yield find
+    for process in processes.values():
+        process.close()
+
+
 @pytest.fixture
-def run_in(tmp_path) -> Callable[[str, str], str]:
+def run_in(tmp_path, framework_process) -> Callable[[str, str], str]:
     """run_in(framework, code): what the code prints, run beside the test's files where that framework is installed."""
 
     def run(framework: str, code: str) -> str:
         if importlib.util.find_spec(framework) is None:
             pytest.skip(f"{framework} is not installed")
-        # The wing's package sets what its framework must find when it is imported.
-        program = f"import {framework}_impl\nimport {framework}\nimport numpy as np\n{code}"
-        environment = os.environ | {"PYTHONPATH": str(ROOT), "GLOG_v": "3"}
-        command = [sys.executable, "-c", program]
-        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
-        assert done.returncode == 0, done.stderr[-3000:]
-        return done.stdout
+        return framework_process(framework).run(code, tmp_path)
 
     return run
 

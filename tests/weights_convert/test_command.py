@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from common import weights as canonical
-from common.errors import UserError
+from common.errors import UserError, run_command
 from common.models import load_settings
 from common.weights import compare_weights
 from tests.weights_convert.originals import canonical_shapes, layout
@@ -164,17 +164,27 @@ def test_the_files_name_counts_where_shapes_do_not_tell(tmp_path, base):
         (["{other}", "out.safetensors"], "belong to no known model: encoder.weight"),
     ],
 )
-def test_bad_input_is_one_line(official, tmp_path, words, message):
+def test_bad_input_is_one_line(official, tmp_path, monkeypatch, capsys, words, message):
     truncated, other = tmp_path / "truncated.pth", tmp_path / "other.pth"
     truncated.write_bytes(official.read_bytes()[:100000])
     write_pth(other, {"encoder.weight": np.zeros(2, np.float32)})
     words = [word.format(official=official, truncated=truncated, other=other) for word in words]
-    program = [sys.executable, "-m", "weights_convert", *words]
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["weights_convert", *words])
+    with pytest.raises(SystemExit) as ended:
+        run_command(command.main)
+    assert ended.value.code == 2
+    printed = capsys.readouterr().err
+    assert printed.startswith("error: ") and printed.count("\n") == 1
+    assert message in printed
+    assert not list(tmp_path.glob("out*"))
+
+
+def test_the_program_answers_bad_input_so(tmp_path):
+    program = [sys.executable, "-m", "weights_convert", "nowhere.pth", "out.safetensors"]
     done = subprocess.run(program, cwd=tmp_path, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
     assert done.returncode == 2
     assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
-    assert message in done.stderr
-    assert not list(tmp_path.glob("out*"))
 
 
 def test_help_shows_examples():

@@ -16,14 +16,15 @@ from weights_convert.families.yolact import WEIGHTS
 from weights_convert.writers import write_pth
 
 YOLACTS = [name for name in model_names() if load_settings(name).family == "yolact"]
+# Of the networks of real size the maps of names, which are one to one, stay among the quick tests.
 FORWARD_CASES = [
-    path.parent
+    pytest.param(path.parent, id=path.parent.name, marks=() if path.parent.name.endswith("_tiny") else pytest.mark.slow)
     for path in sorted(Path(golden.__file__).parent.glob("*/manifest.json"))
     if golden.manifest(path.parent)["kind"] == "yolact_forward"
 ]
 
 
-@pytest.mark.parametrize("case", FORWARD_CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", FORWARD_CASES)
 def test_round_trip_of_a_golden_checkpoint(case):
     """The references' own names, shapes and order; all numbers come back to the bit."""
     settings = load_settings(golden.manifest(case)["model"])

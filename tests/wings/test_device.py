@@ -54,6 +54,7 @@ def test_a_killed_child_leaves_the_process_alone(device):
     time.sleep(0.1)
 
 
+@pytest.mark.compiled
 def test_an_interrupt_is_an_exception(device, framework):
     if framework == "mindspore":
         compile_a_graph()

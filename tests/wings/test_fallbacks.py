@@ -11,8 +11,9 @@ from common import kernels
 from tests.goldens import golden, runner
 
 FOLDER = Path(golden.__file__).parent
+WHOLE = "yolact_plus_resnet50"
 CASES = {
-    "torch": ["roi_align", "rpn_proposals", "roi_heads_inference", "mask_rcnn_tiny", "yolact_plus_resnet50"],
+    "torch": ["roi_align", "rpn_proposals", "roi_heads_inference", "mask_rcnn_tiny", WHOLE],
     # Its operations compile for a while where a network is among them.
     "mindspore": ["roi_align", "roi_heads_inference"],
     # Its operators are compiled in any case.
@@ -21,7 +22,10 @@ CASES = {
 
 
 def pytest_generate_tests(metafunc):
-    metafunc.parametrize("case", CASES[metafunc.config.getoption("--framework")])
+    cases = CASES[metafunc.config.getoption("--framework")]
+    metafunc.parametrize(
+        "case", [pytest.param(case, marks=pytest.mark.slow if case == WHOLE else ()) for case in cases]
+    )
 
 
 @pytest.fixture

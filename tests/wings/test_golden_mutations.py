@@ -31,7 +31,10 @@ def hold_with(change, monkeypatch, *arguments):
 
 
 # An output behind the change, and one that it does not reach.
-@pytest.mark.parametrize(("change", "hit", "spared"), [(one_weight, "p5", "priors"), (two_channels, "loc", "p3")])
+@pytest.mark.parametrize(
+    ("change", "hit", "spared"),
+    [(one_weight, "p5", "priors"), pytest.param(two_channels, "loc", "p3", marks=pytest.mark.slow)],
+)
 def test_a_changed_weight_is_named_by_the_outputs_behind_it(
     change, hit, spared, monkeypatch, framework, device_name, xp, like, tmp_path
 ):

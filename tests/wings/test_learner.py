@@ -15,17 +15,19 @@ from tests.wings.rcnn_batch import training_batch
 
 STEPS = 20
 DECAY = 0.01
+SIZE = "preprocessing.size=64"
 
 
 @pytest.fixture(scope="module")
 def samples(tmp_path_factory):
     root = write_shapes(tmp_path_factory.mktemp("data") / "shapes", images=8, seed=3, val_images=1)
-    make = Training(resolve(root, "train"), load_settings("yolact_tiny"))
+    make = Training(resolve(root, "train"), load_settings("yolact_tiny", [SIZE]))
     return [make(index, np.random.default_rng(index)) for index in range(6)]
 
 
 def learner_for(wing, *overrides):
-    settings = load_settings("yolact_tiny", ["schedule.batch_size=6", f"schedule.weight_decay={DECAY}", *overrides])
+    chosen = [SIZE, "schedule.batch_size=6", f"schedule.weight_decay={DECAY}", *overrides]
+    settings = load_settings("yolact_tiny", chosen)
     learner = wing("learner").Learner(settings, "cpu", training=True)
     learner.load_weights(initial_weights(learner.shapes(), settings, seed=0))
     return learner
@@ -96,6 +98,7 @@ def test_norms_stand_still_below_six_images(wing, samples):
         assert np.array_equal(before[name], after[name]), name
 
 
+@pytest.mark.compiled
 def test_norms_move_from_six_images_on(wing, samples):
     learner = learner_for(wing)
     before = learner.weights()
@@ -165,7 +168,7 @@ def test_a_step_of_mask_rcnn_goes_on_with_what_is_chosen_for_it(wing):
 
 
 def test_float64_is_the_references_alone(wing, framework, samples):
-    settings = load_settings("yolact_tiny")
+    settings = load_settings("yolact_tiny", [SIZE])
     if framework != "torch":
         with pytest.raises(UserError, match="float64"):
             wing("learner").Learner(settings, "cpu", training=True, dtype="float64")

@@ -94,7 +94,7 @@ def test_a_whole_step_is_the_same_in_every_framework(variant, wing):
     assert sums == pytest.approx(expected["gradients"], rel=1e-3)
 
 
-@pytest.mark.parametrize("variant", ["maskrcnn-benchmark", "C4"])
+@pytest.mark.parametrize("variant", ["maskrcnn-benchmark", pytest.param("C4", marks=pytest.mark.slow)])
 def test_gradients_are_what_the_losses_do(variant, wing):
     """By differences, for the last layers, which change nothing that is sampled."""
     learner = learner_for(wing, variant)
@@ -112,7 +112,9 @@ def test_gradients_are_what_the_losses_do(variant, wing):
         assert slope == pytest.approx(np.abs(gradients[name]).sum(), rel=2e-2), name
 
 
-@pytest.mark.parametrize("variant", ["maskrcnn-benchmark", "C4", "detectron2"])
+@pytest.mark.parametrize(
+    "variant", ["maskrcnn-benchmark", *(pytest.param(name, marks=pytest.mark.slow) for name in ("C4", "detectron2"))]
+)
 @pytest.mark.parametrize("case", EMPTY)
 def test_where_something_is_missing_the_rest_is_trained(case, variant, wing):
     images, overrides = EMPTY[case]
@@ -176,7 +178,7 @@ def test_a_state_of_the_optimizer_goes_on(wing):
         assert np.array_equal(value, expected[name]), name
 
 
-@pytest.mark.parametrize("variant", ["maskrcnn-benchmark", "torchvision"])
+@pytest.mark.parametrize("variant", ["maskrcnn-benchmark", pytest.param("torchvision", marks=pytest.mark.slow)])
 @pytest.mark.parametrize(("broken", "value"), [("rpn.objectness.bias", np.nan), ("box_head.classes.bias", np.inf)])
 def test_a_loss_that_is_not_finite_changes_nothing(wing, variant, broken, value):
     """A network that has burst: proposals, samples and losses come of numbers that are none."""

@@ -46,6 +46,7 @@ def found(predictor, image):
     return predictor.predict(image)
 
 
+@pytest.mark.compiled
 def test_what_it_finds_is_what_the_learner_finds(model, weights, wing, predictor, image, found):
     settings = predictor.settings
     samples = family_of(settings).samples

@@ -8,8 +8,13 @@ from common.models import load_settings
 from tests.goldens import golden
 from tests.weights_convert.originals import canonical_shapes, layout
 
+# Those that differ from another variant in their schedule or size alone.
+ALIKE = [name for name in model_names() if name.endswith(("_3x", "_im400", "_im700"))]
 
-@pytest.mark.parametrize("model", model_names())
+
+@pytest.mark.parametrize(
+    "model", [pytest.param(name, marks=pytest.mark.slow if name in ALIKE else ()) for name in model_names()]
+)
 def test_names_and_shapes_are_the_converters(model, wing):
     settings = load_settings(model)
     assert wing("learner").Learner(settings, "cpu").shapes() == canonical_shapes(settings)

@@ -35,9 +35,9 @@ def instances(root) -> COCO:
 def test_equal_seeds_give_equal_bytes(root, tmp_path):
     again = write_shapes(tmp_path / "again", images=150, seed=11, val_images=5)
     assert contents(again) == contents(root)
-    other = contents(write_shapes(tmp_path / "other", images=150, seed=12, val_images=5))
-    assert other.keys() == contents(root).keys()
-    assert not set(other.values()) & set(contents(root).values())
+    other = contents(write_shapes(tmp_path / "other", images=20, seed=12, val_images=5))
+    assert other.keys() <= contents(again).keys()
+    assert not set(other.values()) & set(contents(again).values())
 
 
 def test_an_image_does_not_depend_on_how_many_there_are(root, tmp_path):
