@@ -105,8 +105,8 @@ class BatchNorm(nn.Module):
         if self.standing_still and self.eps == 0:  # which PyTorch 2.11 refuses
             scale, shift = (each[:, None, None] for each in self.scale_and_shift())
             return x * scale + shift
-        if not self.standing_still and x.device.type == "cpu":
-            # PyTorch adds up a batch's statistics one by one where channels come last: a hundred times the rounding.
+        if not self.standing_still and x.device.type != "cuda":
+            # With channels last the CPU adds a batch's statistics up one by one: a hundred times the rounding.
             return self._normalise(x.contiguous()).contiguous(memory_format=torch.channels_last)
         return self._normalise(x)
 

@@ -3,8 +3,6 @@
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +15,7 @@ from benchmarks.parity.case import WEIGHTS, Case, make_learner
 from benchmarks.parity.prepare import draw_missing_weights, prepare
 from common import kernels
 from common import weights as weight_files
-from common.families import family_named, family_of
+from common.families import family_named
 from common.models import load_settings
 from common.training.schedules import learning_rate
 from tests.goldens import golden
@@ -41,7 +39,7 @@ def run(job: Job, report: Report) -> None:
 def _compare_batch(model: str, job: Job, report: Report) -> None:
     """Compares losses and gradients of two images from equal weights."""
     case = _prepare_case(model, job.folder / "batch", 2, 1)
-    batch = next(case.batches())
+    batch = next(case.batches(1))
     losses, gradients = make_learner(case, Learner, _folder(case), "cpu").gradients(batch)
     with _kernels_off(job.device == "cpu"):  # so that a trial on the CPU has something to compare
         found, theirs = make_learner(case, Learner, _folder(case), job.device).gradients(batch)
@@ -65,7 +63,7 @@ def _compare_batch(model: str, job: Job, report: Report) -> None:
 def _compare_steps(model: str, steps: int, job: Job, report: Report) -> None:
     """Compares the losses of many steps while norms stand still, and what the trained weights give on both devices."""
     case = _prepare_case(model, job.folder / "steps", BATCH, steps)
-    batches = list(islice(case.batches(), steps))
+    batches = list(case.batches(steps))
     histories = {}
     for device in dict.fromkeys(("cpu", job.device)):
         trained = make_learner(case, Learner, _folder(case), device)
@@ -109,7 +107,7 @@ def _largest_distance(losses: dict[str, float], expected: dict[str, float]) -> f
 
 
 def _prepare_case(model: str, folder: Path, batch_size: int, steps: int) -> Case:
-    """A case whose norms stand still, and whose rate is low enough for rounding to stay small in so many steps.
+    """A case whose norms stand still, so that rounding stays small in so many steps.
 
     Trained on few images from drawn weights, norms multiply what rounding leaves: in a gradient by hundreds, and in the
     losses of many steps without a bound.
@@ -118,9 +116,6 @@ def _prepare_case(model: str, folder: Path, batch_size: int, steps: int) -> Case
     if not settings.network.freezes_norm(batch_size):
         settings = load_settings(model, ["network.frozen_norm=true"])
     case = prepare(folder, settings, batch_size, None, steps)
-    rate = family_of(settings).parity.steady_rate
-    schedule = case.settings.schedule.model_copy(update={"learning_rate": rate, "warmup_iterations": 0})
-    case = replace(case, settings=case.settings.model_copy(update={"schedule": schedule}))
     draw_missing_weights(case, Learner, folder)
     return case
 

@@ -73,6 +73,7 @@ def test_optimizers_follow_their_formulas(rule, wing, samples):
         np.testing.assert_allclose(weights[name], expected[name], rtol=1e-6, atol=1e-6, err_msg=name)
 
 
+@pytest.mark.slow
 def test_a_clipped_gradient_has_the_norm_asked_for(wing, samples):
     batch = collate(samples)
     learner = learner_for(wing, "schedule.clip_norm=0.5", "schedule.weight_decay=0")

@@ -94,7 +94,8 @@ def test_a_whole_step_is_the_same_in_every_framework(variant, wing):
     assert sums == pytest.approx(expected["gradients"], rel=1e-3)
 
 
-@pytest.mark.parametrize("variant", ["maskrcnn-benchmark", pytest.param("C4", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("variant", ["maskrcnn-benchmark", "C4"])
 def test_gradients_are_what_the_losses_do(variant, wing):
     """By differences, for the last layers, which change nothing that is sampled."""
     learner = learner_for(wing, variant)

@@ -37,7 +37,7 @@ TRAINING = Model("yolact_tiny", 8)
 TWO_STAGES = Model("mask_rcnn_tiny", 2, ("network.frozen_norm=true",))  # as in all larger ones
 PERSONS = Model("pose2seg_tiny", 4)
 MODELS = {"still": STILL, "training": TRAINING, "two stages": TWO_STAGES, "persons": PERSONS}
-# Pose2Seg makes its outputs from the pyramid's finest map alone; the layers that give the others are in its checkpoints.
+# Pose2Seg makes its outputs from the pyramid's finest map alone; its checkpoints have the layers of the others, too.
 UNUSED = {"pose2seg_tiny": {"fpn.output.1", "fpn.output.2", "fpn.output.3"}}
 FAULTS = [(STILL if fault.still else TRAINING, name, fault) for name, fault in parity_faults.FAULTS.items()]
 FAULTS += [(TWO_STAGES, name, fault) for name, fault in rcnn_faults.FAULTS.items()]

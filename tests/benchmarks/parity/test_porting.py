@@ -65,6 +65,7 @@ def run(folder):
     return partial(in_folder, folder)
 
 
+@pytest.mark.slow
 def test_the_page_says_what_its_commands_print(run):
     comparisons = []
     for command, printed in conversation():
