@@ -39,6 +39,7 @@ def shapes(tmp_path_factory) -> Path:
     return write_shapes(tmp_path_factory.mktemp("data") / "shapes", images=4, seed=3, val_images=3)
 
 
+@pytest.mark.slow
 def test_mask_rcnn_is_trained_evaluated_and_put_to_work(framework, tmp_path, shapes, capsys):
     """Two steps find nothing worth it; that they run through, and that every image is answered, is what counts."""
     run, found = tmp_path / "run", tmp_path / "found"
@@ -76,6 +77,7 @@ def persons(tmp_path) -> Path:
     return root
 
 
+@pytest.mark.slow
 def test_pose2seg_takes_persons_of_hardly_any_key_points(framework, tmp_path, persons, capsys):
     run, found = tmp_path / "run", tmp_path / "found"
     wing, given = wing_of(framework), ["pose2seg_tiny", "--device=cpu"]

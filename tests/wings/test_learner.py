@@ -110,6 +110,7 @@ def test_norms_move_from_six_images_on(wing, samples):
         assert not np.array_equal(before[name], after[name]), name
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_not_finite_changes_nothing(wing, samples):
     """Neither parameters nor statistics nor memory, so that the next step is that of a run without such a batch."""
     batch = collate(samples)

@@ -82,6 +82,7 @@ def test_the_page_says_what_its_commands_print(run):
     ]
 
 
+@pytest.mark.slow
 def test_a_layer_alone_departs_for_its_own_fault(run, folder):
     assert run("python alone.py") == (0, "")
     code, answer = run("python -m benchmarks.parity --against mine --reference reference --output told")
