@@ -75,19 +75,26 @@ class Learner:
         self._optimizer.load_state(state)
 
     def train_step(
-        self, batch: dict[str, np.ndarray], learning_rate: float, choose: Choose = choose_own
+        self,
+        batch: dict[str, np.ndarray],
+        learning_rate: float,
+        choose: Choose = choose_own,
+        gradients: dict[str, np.ndarray] | None = None,
     ) -> dict[str, float]:
         """One update on this rank's share of a batch; the losses are those of the whole batch.
 
         choose: says with what the step goes on where it chooses from rounded numbers.
+        gradients: receives the gradient of every parameter by its name, before it is clipped.
         Where one of them, or the gradient, is not finite nothing is changed: parameters, statistics and the optimizer's
         memory stay. The gradient stands among the losses then: not every framework's ReLU lets a NaN through to them.
         """
         before = [statistic.numpy() for statistic in self._statistics]
-        terms, gradients = self._backward(batch, choose)
-        jt.sync([*gradients, *self._statistics])
+        terms, computed = self._backward(batch, choose)
+        jt.sync([*computed, *self._statistics])
+        if gradients is not None:
+            gradients |= self._by_name(computed)
         losses = _floats(terms)
-        norm = jt.sqrt(sum((gradient * gradient).sum() for gradient in gradients))
+        norm = jt.sqrt(sum((gradient * gradient).sum() for gradient in computed))
         if not math.isfinite(norm.item()):
             losses["gradient"] = norm.item()
         if not all(map(math.isfinite, losses.values())):
@@ -96,8 +103,8 @@ class Learner:
             return losses
         limit = self.settings.schedule.clip_norm
         if limit is not None:
-            gradients = [gradient * jt.minimum(limit / (norm + 1e-6), 1.0) for gradient in gradients]
-        self._optimizer.step(gradients, learning_rate)
+            computed = [gradient * jt.minimum(limit / (norm + 1e-6), 1.0) for gradient in computed]
+        self._optimizer.step(computed, learning_rate)
         return losses
 
     def gradients(
@@ -108,8 +115,10 @@ class Learner:
         choose: as in `train_step`.
         """
         terms, gradients = self._backward(batch, choose)
-        arrays = {name: gradient.numpy() for name, gradient in zip(self._trainable, gradients, strict=True)}
-        return _floats(terms), arrays
+        return _floats(terms), self._by_name(gradients)
+
+    def _by_name(self, gradients: list[Var]) -> dict[str, np.ndarray]:
+        return {name: gradient.numpy() for name, gradient in zip(self._trainable, gradients, strict=True)}
 
     def sum_over_ranks(self, array: np.ndarray) -> np.ndarray:
         """An array (N,) float32 of each rank, summed over all of them."""

@@ -81,17 +81,24 @@ class Learner:
         self._optimizer.load_state(state)
 
     def train_step(
-        self, batch: dict[str, np.ndarray], learning_rate: float, choose: Choose = choose_own
+        self,
+        batch: dict[str, np.ndarray],
+        learning_rate: float,
+        choose: Choose = choose_own,
+        gradients: dict[str, np.ndarray] | None = None,
     ) -> dict[str, float]:
         """One update on this rank's share of a batch; the losses are those of the whole batch.
 
         choose: says with what the step goes on where it chooses from rounded numbers.
+        gradients: receives the gradient of every parameter by its name, before it is clipped.
         Where one of them, or the gradient, is not finite nothing is changed: parameters, statistics and the optimizer's
         memory stay. The gradient stands among the losses then: not every framework's ReLU lets a NaN through to them.
         """
         before = [statistic.asnumpy().copy() for statistic in self._statistics]
-        losses, gradients = self._backward(batch, choose)
-        norm = F.sqrt(F.stack([F.square(gradient).sum() for gradient in gradients]).sum())
+        losses, computed = self._backward(batch, choose)
+        if gradients is not None:
+            gradients |= self._by_name(computed)
+        norm = F.sqrt(F.stack([F.square(gradient).sum() for gradient in computed]).sum())
         if not math.isfinite(norm.item()):
             losses["gradient"] = norm.item()
         if not all(map(math.isfinite, losses.values())):
@@ -99,8 +106,8 @@ class Learner:
                 F.assign(statistic, Tensor(value))
             return losses
         if self.settings.schedule.clip_norm is not None:
-            gradients = _clipped(gradients, norm, self.settings.schedule.clip_norm)
-        self._optimizer.step(gradients, learning_rate)
+            computed = _clipped(computed, norm, self.settings.schedule.clip_norm)
+        self._optimizer.step(computed, learning_rate)
         return losses
 
     def gradients(
@@ -111,7 +118,10 @@ class Learner:
         choose: as in `train_step`.
         """
         losses, gradients = self._backward(batch, choose)
-        return losses, {name: g.asnumpy().copy() for name, g in zip(self._trainable, gradients, strict=True)}
+        return losses, self._by_name(gradients)
+
+    def _by_name(self, gradients: tuple[Tensor, ...]) -> dict[str, np.ndarray]:
+        return {name: gradient.asnumpy().copy() for name, gradient in zip(self._trainable, gradients, strict=True)}
 
     def sum_over_ranks(self, array: np.ndarray) -> np.ndarray:
         """An array (N,) float32 of each rank, summed over all of them."""

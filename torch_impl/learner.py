@@ -86,16 +86,23 @@ class Learner:
             self._optimizer.state[parameter][quantity] = memory
 
     def train_step(
-        self, batch: dict[str, np.ndarray], learning_rate: float, choose: Choose = choose_own
+        self,
+        batch: dict[str, np.ndarray],
+        learning_rate: float,
+        choose: Choose = choose_own,
+        gradients: dict[str, np.ndarray] | None = None,
     ) -> dict[str, float]:
         """One update on this rank's share of a batch; the losses are those of the whole batch.
 
         choose: says with what the step goes on where it chooses from rounded numbers.
+        gradients: receives the gradient of every parameter by its name, before it is clipped.
         Where one of them, or the gradient, is not finite nothing is changed: parameters, statistics and the optimizer's
         memory stay. The gradient stands among the losses then: not every framework's ReLU lets a NaN through to them.
         """
         before = [statistic.clone() for statistic in self._statistics]
         losses = self._backward(batch, choose)
+        if gradients is not None:
+            gradients |= self._gradients()
         limit = self.settings.schedule.clip_norm
         # Without a limit the gradients stay as they are; this way to their norm is in every release of PyTorch.
         norm = nn.utils.clip_grad_norm_(self._trainable.values(), math.inf if limit is None else limit)
@@ -118,7 +125,10 @@ class Learner:
         choose: as in `train_step`.
         """
         losses = self._backward(batch, choose)
-        return losses, {name: p.grad.detach().cpu().numpy().copy() for name, p in self._trainable.items()}
+        return losses, self._gradients()
+
+    def _gradients(self) -> dict[str, np.ndarray]:
+        return {name: p.grad.detach().cpu().numpy().copy() for name, p in self._trainable.items()}
 
     def sum_over_ranks(self, array: np.ndarray) -> np.ndarray:
         """An array (N,) float32 of each rank, summed over all of them."""

@@ -197,7 +197,7 @@ def _arguments() -> argparse.Namespace:
     add("--data", type=Path, metavar="ROOT", help="a data set in COCO's format, of which the first images are taken")
     add("--batch-size", type=int, default=2, metavar="N", help="of the training gates; from 6 on the norms train too")
     add("--gates", type=int, nargs="+", default=list(GATES), choices=list(GATES), help="default: all five")
-    add("--steps", type=int, metavar="N", help="of gate 4; default: 20, fewer where their states take over 2 GiB")
+    add("--steps", type=int, metavar="N", help="of gate 4; default: 20, or 3 of a model of over 64 MiB")
     add("--seed", type=int, default=0, metavar="N", help="of the drawn weights and the order of the data")
     add("--against", type=Path, metavar="FOLDER", help="hold a dump made elsewhere against the model or --reference")
     add("--reference", type=Path, metavar="FOLDER", help="with --against: the dump of any other network's layers")

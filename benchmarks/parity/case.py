@@ -19,9 +19,9 @@ from common.models import settings_from
 Arrays = dict[str, np.ndarray]
 
 WEIGHTS = "weights.safetensors"
-# Every step's state is kept until the end, which is three times the weights' size with Adam.
-STATES_GIB = 2.0
-FEWEST_STEPS = 3
+STEPS, FEWEST_STEPS = 20, 3
+# Models whose weights take more make FEWEST_STEPS steps: each takes half a minute, and its state three times as much.
+LARGE = 2**26
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Case:
     settings: Settings
     data: Path
     seed: int = 0
-    steps: int = 20
+    steps: int = STEPS
 
     def save(self, folder: Path) -> None:
         facts = asdict(self) | {"settings": self.settings.model_dump(mode="json"), "data": str(self.data)}
@@ -80,10 +80,8 @@ class Case:
                 yield next(loader)[1]
 
     def affordable_steps(self, folder: Path) -> int:
-        """As many of the steps as have room for their states; FEWEST_STEPS at least."""
-        copies = 2 if self.settings.schedule.optimizer == "sgd" else 3
-        state = copies * (folder / WEIGHTS).stat().st_size / 2**30
-        return min(self.steps, max(FEWEST_STEPS, int(STATES_GIB / state)))
+        """STEPS, or FEWEST_STEPS of a large model."""
+        return FEWEST_STEPS if (folder / WEIGHTS).stat().st_size > LARGE else STEPS
 
 
 def make_learner(case: Case, learner_class: type, folder: Path, device: str = "cpu", dtype: str = "float32") -> Any:

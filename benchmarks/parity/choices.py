@@ -63,10 +63,10 @@ class Choices:
         return choose
 
     def measure(self, tolerances: Tolerances) -> None:
-        """Keeps the reference's error, after its float64 has been handed the choices of its float32."""
+        """Keeps the reference's error, after a perturbed run of it has been handed its choices."""
         for name in self._first:
-            for array, (rounded, exact) in self._pairs(name).items():
-                tolerances.measure_rounding(Tolerances.key(GATE, array), exact, rounded)
+            for array, (rounded, own) in self._pairs(name).items():
+                tolerances.measure_perturbed(Tolerances.key(GATE, array), own, rounded)
 
     def findings(self, judge: Judge) -> list[Finding]:
         """The first step's choices against the reference's; none where the model chooses nothing."""

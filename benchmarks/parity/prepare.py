@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.excerpts import write_excerpt, write_synthetic
-from benchmarks.parity.case import WEIGHTS, Arrays, Case
+from benchmarks.parity.case import STEPS, WEIGHTS, Arrays, Case
 from benchmarks.parity.finding import GATES
 from common import weights as weight_files
 from common.array import Array, namespace
@@ -28,7 +28,7 @@ def prepare(
     settings: Settings,
     batch_size: int,
     data: Path | None,
-    steps: int = 20,
+    steps: int = STEPS,
     seed: int = 0,
     gates: Sequence[int] = tuple(GATES),
 ) -> Case:

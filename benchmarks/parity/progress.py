@@ -14,9 +14,9 @@ from typing import Any, Self, TextIO
 
 from tqdm import tqdm
 
-from benchmarks.parity.case import Case
+from benchmarks.parity.case import FEWEST_STEPS, Case
 from benchmarks.parity.finding import GATES
-from benchmarks.parity.training import BATCHES
+from benchmarks.parity.training import LOOKS
 from common.evaluation.inference import evaluated_positions
 from common.files import atomic_path
 
@@ -80,19 +80,18 @@ def parts_of(task: str, framework: str, case: Case, gates: Sequence[int]) -> lis
         images = len(evaluated_positions(case.validation(), case.settings))
         for name in ["results", "results perturbed"] if records else ["results"]:
             add(name, predict=images)
-    if {2, 3} & set(gates):
-        add("gradients", batch, gradients=BATCHES if records else 1)
-        if records:
-            add("gradients perturbed", batch, gradients=BATCHES)
     if 4 in gates:
-        # Each step from the reference's state, and, as far as rounding allows, in a row.
-        add("steps", batch, train_step=case.steps if records else 2 * case.steps - 1)
+        # Each step from the reference's state, and, where there are many, in a row as far as rounding allows.
+        again = case.steps if case.steps > FEWEST_STEPS else 1
+        add("steps", batch, train_step=case.steps if records else case.steps + again - 1)
         if records:
-            add("steps perturbed", batch, train_step=2 * case.steps)
+            add("steps perturbed", batch, train_step=case.steps + (again if again > 1 else 0))
+    elif {2, 3} & set(gates):
+        add("gradients", batch, gradients=LOOKS if records else 1)
+        if records:
+            add("gradients perturbed", batch, gradients=LOOKS)
     if 1 in gates and records:
         add(f"layers{EXACT}", trace=2)
-    if {2, 3} & set(gates) and records:
-        add(f"gradients{EXACT}", batch, gradients=1)
     return parts
 
 

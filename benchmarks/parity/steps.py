@@ -1,7 +1,7 @@
-"""Gate 4: what each of the optimizer's steps leaves, from the reference's own state before it and from the wing's own.
+"""Gate 4, and with it gates 2 and 3: what each of the optimizer's steps leaves.
 
-Injected, every step begins with the reference's weights, statistics and memory, so that nothing that happened before
-reaches it. Accumulated, a wing goes on from its own state, as far as rounding lets anything be told.
+Injected, every step begins with the reference's own state before it, its weights, statistics and memory, so that nothing
+that happened before reaches it. Accumulated, a wing goes on from its own state, as long as rounding lets losses be told.
 """
 
 import json
@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.parity.case import Arrays, Case
+from benchmarks.parity import training
+from benchmarks.parity.case import FEWEST_STEPS, Arrays, Case
 from benchmarks.parity.difference import measure_scale
 from benchmarks.parity.finding import Finding
 from benchmarks.parity.judge import Judge
@@ -25,6 +26,7 @@ from benchmarks.parity.training import (
     explain_training,
     may_have_leapt,
     name_losses,
+    part_of,
     save_arrays,
     sum_of,
 )
@@ -50,13 +52,15 @@ class State:
 
 def record(case: Case, learner: Any, folder: Path) -> Losses:
     """Writes the state before the first step and after each; the learner is new, but for its weights."""
-    choices, losses = choices_of(case, folder), []
-    weights = case.weights(folder)
+    losses, weights = [], case.weights(folder)
     learner.load_weights(weights)
     _save_state(folder, 0, State(weights, {}))
     write_json(folder / "trainable.json", learner.trainable())
     for step, batch, rate in _batches(case):
-        losses.append(learner.train_step(batch, rate, choose=choices.recording(f"step_{step}")))
+        gradients: Arrays = {}
+        choose = choices_of(case, folder).recording(part_of(step))
+        losses.append(learner.train_step(batch, rate, choose, gradients))
+        training.keep(folder, step, name_losses(losses[-1]) | gradients)
         _save_state(folder, step, State(learner.weights(), learner.optimizer_state()))
     write_json(folder / "losses.json", losses)
     return losses
@@ -64,54 +68,72 @@ def record(case: Case, learner: Any, folder: Path) -> Losses:
 
 def measure_perturbed(case: Case, learner: Any, folder: Path, tolerances: Tolerances) -> None:
     """Keeps what perturbing the state before each step does to it, and how many steps in a row can be compared."""
-    choices, losses = choices_of(case, folder), _read_losses(folder)
+    losses = _read_losses(folder)
     for step, batch, rate in _batches(case):
-        before = _read_state(folder, step - 1)
+        before, choices = _read_state(folder, step - 1), choices_of(case, folder)
         before = State(perturb_weights(before.weights, step), before.memory)
-        found = _step_from(learner, before, perturb_image(batch, step), rate, choices.handing_over(f"step_{step}"))
+        choose = choices.handing_over(part_of(step))
+        found, gradients = _step_from(learner, before, perturb_image(batch, step), rate, choose)
+        training.measure_look(folder, step, gradients, tolerances)
+        if step == 1:
+            choices.measure(tolerances)
         rounded = _recorded(folder, step, losses)
         for name, value in found.items():
             key = Tolerances.key(GATE, name, "injected", step)
             tolerances.measure_perturbed(key, value, rounded[name], sum_of(name, rounded))
     tolerances.join_steps(GATE, "injected")
-    _measure_carrying(case, learner, folder)
+    # In as few steps as large models make nothing adds up, and each takes long.
+    write_json(folder / "carried.json", 1 if case.steps <= FEWEST_STEPS else _count_carried(case, learner, folder))
 
 
 def compare(case: Case, learner: Any, folder: Path, judge: Judge) -> tuple[list[Finding], Losses]:
-    """The findings of both modes, and the losses of the steps that the wing went on its own.
+    """The findings of gates 2 to 4, and the losses of the steps that the wing went on its own.
 
     learner: new, but for its weights. The first step is the same in both modes, and is made once.
     """
     accumulated, losses = [], []
-    carried, first = _count_carried(folder), None
-    learner.load_weights(case.weights(folder))
+    carried, first = json.loads((folder / "carried.json").read_text()), None
+    choices, start = choices_of(case, folder), _read_state(folder, 0)
+    learner.load_weights(start.weights)
     for step, batch, rate in _batches(case):
         if step > carried:
             break
-        choose = choices_of(case, folder).handing_over(f"step_{step}")
-        losses.append(learner.train_step(batch, rate, choose=choose))
         if step == 1:
-            first = _arrays_of(losses[0], _read_state(folder, 0), _state_of(learner))
+            gradients: Arrays = {}
+            losses.append(learner.train_step(batch, rate, choices.handing_over(part_of(step)), gradients))
+            first = _arrays_of(losses[0], start, _state_of(learner)), name_losses(losses[0]) | gradients
         else:
+            choose = choices_of(case, folder).handing_over(part_of(step))
+            losses.append(learner.train_step(batch, rate, choose))
             accumulated += _judge_losses(judge, losses[-1], _read_losses(folder)[step - 1], step)
     accumulated.append(_remark(case, carried))
-    return [*_compare_injected(case, learner, folder, judge, first), *accumulated], losses
+    return [*choices.findings(judge), *_compare_injected(case, learner, folder, judge, first), *accumulated], losses
 
 
-def _compare_injected(case: Case, learner: Any, folder: Path, judge: Judge, first: Arrays) -> list[Finding]:
-    """Every step from the reference's state before it; first: what the wing's first step left."""
-    findings, losses = [], _read_losses(folder)
+def _compare_injected(
+    case: Case, learner: Any, folder: Path, judge: Judge, first: tuple[Arrays, Arrays]
+) -> list[Finding]:
+    """Every step from the reference's state before it; first: what `_step_from` gives of the wing's first step.
+
+    Gates 2 and 3 are the first step's; the others tell whether a gradient leapt in it alone.
+    """
+    findings, of_gradients, losses = [], [], _read_losses(folder)
+    departs: Counter[str] = Counter()
     for step, batch, rate in _batches(case):
-        before, found = _read_state(folder, step - 1), first
+        before, (found, gradients) = _read_state(folder, step - 1), first
         if step > 1:
-            choose = choices_of(case, folder).handing_over(f"step_{step}")
-            found = _step_from(learner, before, batch, rate, choose)
+            choose = choices_of(case, folder).handing_over(part_of(step))
+            found, gradients = _step_from(learner, before, batch, rate, choose)
+        judged = training.judge_look(judge if step == 1 else judge.without_keeping(), folder, step, gradients)
+        departs.update(finding.name for finding in judged if may_have_leapt(finding))
+        of_gradients = of_gradients or judged
         reference = _recorded(folder, step, losses)
         findings += _judge_step(judge, step, before.weights, reference, found)
+    of_gradients = excuse_leaps(of_gradients, departs, case.steps)
     departs = Counter(finding.name for finding in findings if may_have_leapt(finding))
     findings = excuse_leaps(findings, departs, case.steps)
     trained_here, trained = set(learner.trainable()), set(json.loads((folder / "trainable.json").read_text()))
-    return [_explain(finding, trained_here, trained) for finding in findings]
+    return of_gradients + [_explain(finding, trained_here, trained) for finding in findings]
 
 
 def _judge_step(judge: Judge, step: int, weights: Arrays, reference: Arrays, found: Arrays) -> list[Finding]:
@@ -146,12 +168,13 @@ def _floor(name: str, reference: np.ndarray, weights: Arrays) -> tuple[float, fl
     return max(SUM_FLOOR, UNIT * scale.largest / moved.largest), max(SUM_FLOOR, UNIT * scale.rms / moved.rms)
 
 
-def _step_from(learner: Any, before: State, batch: Arrays, rate: float, choose: Choose) -> Arrays:
-    """What one step from a state leaves, by the names of findings."""
+def _step_from(learner: Any, before: State, batch: Arrays, rate: float, choose: Choose) -> tuple[Arrays, Arrays]:
+    """What one step from a state leaves, and its losses and gradients, both by the names of findings."""
+    gradients: Arrays = {}
     learner.load_weights(before.weights)
     learner.load_optimizer_state(before.memory)
-    losses = learner.train_step(batch, rate, choose=choose)
-    return _arrays_of(losses, before, _state_of(learner))
+    losses = learner.train_step(batch, rate, choose, gradients)
+    return _arrays_of(losses, before, _state_of(learner)), name_losses(losses) | gradients
 
 
 def _arrays_of(losses: dict[str, float], before: State, after: State) -> Arrays:
@@ -163,20 +186,20 @@ def _updates(before: Arrays, after: Arrays) -> Arrays:
     return {f"{_UPDATE}{name}": after[name].astype(np.float64) - before[name] for name in after}
 
 
-def _measure_carrying(case: Case, learner: Any, folder: Path) -> None:
-    """Goes on from a perturbed start, and writes for how many steps the losses stay near: for the first at least."""
-    choices, losses = choices_of(case, folder), _read_losses(folder)
+def _count_carried(case: Case, learner: Any, folder: Path) -> int:
+    """For how many steps the losses stay near, going on from a perturbed start: for the first at least."""
+    losses, carried = _read_losses(folder), 0
     learner.load_weights(perturb_weights(case.weights(folder), 0))
     learner.load_optimizer_state({})
-    carried = 0
     for step, batch, rate in _batches(case):
-        own = learner.train_step(perturb_image(batch, 0), rate, choose=choices.handing_over(f"step_{step}"))
+        choose = choices_of(case, folder).handing_over(part_of(step))
+        own = learner.train_step(perturb_image(batch, 0), rate, choose)
         reference = losses[step - 1]
         error = max(abs(own[name] - value) / (abs(value) or 1.0) for name, value in reference.items())
         if carried and error > CHAOS / SAFETY:
             break
         carried = step
-    write_json(folder / "carried.json", carried)
+    return carried
 
 
 def _judge_losses(judge: Judge, own: dict[str, float], reference: dict[str, float], step: int) -> list[Finding]:
@@ -188,8 +211,9 @@ def _judge_losses(judge: Judge, own: dict[str, float], reference: dict[str, floa
 
 
 def _remark(case: Case, carried: int) -> Finding:
-    detail = "" if carried == case.steps else f"; after that rounding alone moves the losses by more than {CHAOS:g}"
-    detail = f"{case.steps} of {case.steps} from the reference's own state, {carried} in a row{detail}"
+    detail = f"{case.steps} of {case.steps} from the reference's own state, {carried} in a row"
+    if case.steps > FEWEST_STEPS and carried < case.steps:
+        detail += f"; after that rounding alone moves the losses by more than {CHAOS / SAFETY:g}"
     return Finding(GATE, "steps", "update", verdict="passed", step=carried, detail=detail)
 
 
@@ -242,8 +266,3 @@ def _read_state(folder: Path, step: int) -> State:
 
 def _read_losses(folder: Path) -> Losses:
     return json.loads((folder / "losses.json").read_text())
-
-
-def _count_carried(folder: Path) -> int:
-    """How many steps in a row can be compared."""
-    return json.loads((folder / "carried.json").read_text())

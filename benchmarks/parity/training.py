@@ -1,8 +1,10 @@
 """Gates 2 and 3: the terms of the loss and the gradient of every parameter, on the first batch.
 
-Two more batches tell a fault from a gradient that leapt at a kink.
+More looks, at other batches, tell a fault from a gradient that leapt at a kink. Where gate 4 is asked for its steps are
+the looks; here they are made from the start's weights.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,56 +23,69 @@ from common.files import atomic_path
 from common.training.choices import Choose
 
 LOSSES, GRADIENTS = 2, 3
-BATCHES = FEWEST_LOOKS = 3
+LOOKS = 3  # with fewer a fault cannot be told from a leap
 
 
 def record(case: Case, learner: Any, folder: Path) -> None:
-    """Writes the reference's losses and gradients on each batch."""
-    for number, batch in _batches(case):
-        choose = choices_of(case, folder).recording(_part(number))
-        save_arrays(_path(folder, number), _compute(learner, batch, choose))
-
-
-def measure_rounding(case: Case, exact: Any, folder: Path, tolerances: Tolerances) -> None:
-    """Keeps the errors of what `record` wrote of the first batch; exact: the reference's learner in float64."""
-    choices, (number, batch) = choices_of(case, folder), next(_batches(case))
-    arrays = _compute(exact, batch, choices.handing_over(_part(number)))
-    with np.load(_path(folder, number)) as rounded:
-        for name, value in arrays.items():
-            key = Tolerances.key(_gate(name), name)
-            tolerances.measure_rounding(key, value, rounded[name], sum_of(name, rounded))
-    choices.measure(tolerances)
+    """Writes the reference's losses and gradients of each look."""
+    for look, batch in _batches(case):
+        keep(folder, look, _compute(learner, batch, choices_of(case, folder).recording(part_of(look))))
 
 
 def measure_perturbed(case: Case, learner: Any, folder: Path, tolerances: Tolerances) -> None:
-    """Keeps what a perturbed run makes of each batch; learner: the reference's, in float32."""
-    for number, batch in _batches(case):
-        choose = choices_of(case, folder).handing_over(_part(number))
-        with perturbed(learner, number), np.load(_path(folder, number)) as rounded:
-            for name, value in _compute(learner, perturb_image(batch, number), choose).items():
-                key = Tolerances.key(_gate(name), name)
-                tolerances.measure_perturbed(key, value, rounded[name], sum_of(name, rounded))
+    """Keeps what a perturbed run makes of each look; learner: the reference's."""
+    for look, batch in _batches(case):
+        choices = choices_of(case, folder)
+        with perturbed(learner, look):
+            arrays = _compute(learner, perturb_image(batch, look), choices.handing_over(part_of(look)))
+        measure_look(folder, look, arrays, tolerances)
+        if look == 1:
+            choices.measure(tolerances)
 
 
-def compare(case: Case, learner: Any, folder: Path, judge: Judge, gates: Sequence[int]) -> list[Finding]:
-    """Holds every loss and gradient of the first batch against the reference's, as far as these gates look at them.
+def compare(case: Case, learner: Any, folder: Path, judge: Judge) -> list[Finding]:
+    """Holds every loss and gradient of the first look against the reference's.
 
-    The other batches are looked at where a gradient departs, for whether it leapt in the first alone.
+    The others are taken where a gradient departs, for whether it leapt in the first alone.
     """
     choices, batches = choices_of(case, folder), _batches(case)
-    number, batch = next(batches)
-    judged = _judge_batch(judge, folder, number, _compute(learner, batch, choices.handing_over(_part(number))))
+    look, batch = next(batches)
+    judged = judge_look(judge, folder, look, _compute(learner, batch, choices.handing_over(part_of(look))))
     findings = [*choices.findings(judge), *judged]
-    departs = {finding.name: 1 for finding in findings if may_have_leapt(finding)}
+    departs = Counter(finding.name for finding in findings if may_have_leapt(finding))
     if departs:
-        for number, batch in batches:
-            choose = choices_of(case, folder).handing_over(_part(number))
-            again = _judge_batch(judge.without_keeping(), folder, number, _compute(learner, batch, choose))
-            for finding in again:
-                if finding.failed and finding.name in departs:
-                    departs[finding.name] += 1
-        findings = excuse_leaps(findings, departs, BATCHES)
-    return [finding for finding in findings if finding.gate in gates]
+        for look, batch in batches:
+            choose = choices_of(case, folder).handing_over(part_of(look))
+            again = judge_look(judge.without_keeping(), folder, look, _compute(learner, batch, choose))
+            departs.update(finding.name for finding in again if finding.failed)
+    return excuse_leaps(findings, departs, LOOKS)
+
+
+def keep(folder: Path, look: int, arrays: Arrays) -> None:
+    """Writes the reference's losses and gradients of a look, by the names of findings."""
+    save_arrays(_path(folder, look), arrays)
+
+
+def measure_look(folder: Path, look: int, arrays: Arrays, tolerances: Tolerances) -> None:
+    """Keeps the errors of a look's losses and gradients that a perturbed run gave."""
+    with np.load(_path(folder, look)) as rounded:
+        for name, value in arrays.items():
+            key = Tolerances.key(_gate(name), name)
+            tolerances.measure_perturbed(key, value, rounded[name], sum_of(name, rounded))
+
+
+def judge_look(judge: Judge, folder: Path, look: int, arrays: Arrays) -> list[Finding]:
+    """Holds a look's losses and gradients against the reference's."""
+    findings = []
+    with np.load(_path(folder, look)) as reference:
+        for name in dict.fromkeys([*reference.files, *arrays]):
+            expected, own = reference.get(name), arrays.get(name)
+            if _gate(name) == LOSSES:
+                finding = judge(LOSSES, name, "loss", expected, own)
+            else:
+                finding = judge(GRADIENTS, name, "gradient", expected, own, floor=(SUM_FLOOR, SUM_FLOOR))
+            findings.append(_explain(finding, name in arrays))
+    return findings
 
 
 def may_have_leapt(finding: Finding) -> bool:
@@ -87,7 +102,7 @@ def excuse_leaps(findings: Sequence[Finding], departs: Mapping[str, int], looks:
 
     def excuse(finding: Finding) -> Finding:
         count = departs.get(finding.name, 0)
-        if not may_have_leapt(finding) or looks < FEWEST_LOOKS or count > max(1, looks // 5):
+        if not may_have_leapt(finding) or looks < LOOKS or count > max(1, looks // 5):
             return finding
         detail = f"it departs in {count} of {looks} looks, as a gradient does that leaps at a kink"
         return replace(finding, verdict="cannot tell", pattern="", detail=detail, usual_cause="")
@@ -95,30 +110,18 @@ def excuse_leaps(findings: Sequence[Finding], departs: Mapping[str, int], looks:
     return [excuse(finding) for finding in findings]
 
 
-def _judge_batch(judge: Judge, folder: Path, number: int, arrays: Arrays) -> list[Finding]:
-    findings = []
-    with np.load(_path(folder, number)) as reference:
-        for name in dict.fromkeys([*reference.files, *arrays]):
-            expected, own = reference.get(name), arrays.get(name)
-            if _gate(name) == LOSSES:
-                finding = judge(LOSSES, name, "loss", expected, own)
-            else:
-                finding = judge(GRADIENTS, name, "gradient", expected, own, floor=(SUM_FLOOR, SUM_FLOOR))
-            findings.append(_explain(finding, name in arrays))
-    return findings
-
-
 def _batches(case: Case) -> Iterator[tuple[int, Arrays]]:
-    """BATCHES batches and their numbers, counted from 1."""
-    return enumerate(case.batches(BATCHES), start=1)
+    """LOOKS batches and their numbers, counted from 1."""
+    yield from enumerate(case.batches(LOOKS), start=1)
 
 
-def _part(number: int) -> str:
-    return f"batch_{number}"
+def part_of(look: int) -> str:
+    """The name under which the choices of a look are kept."""
+    return f"look_{look}"
 
 
-def _path(folder: Path, number: int) -> Path:
-    return folder / f"gradients_{number}.npz"
+def _path(folder: Path, look: int) -> Path:
+    return folder / f"gradients_{look}.npz"
 
 
 def choices_of(case: Case, folder: Path) -> Choices:

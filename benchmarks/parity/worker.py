@@ -71,18 +71,15 @@ def record(folder: Path, learner_class: type, gates: list[int], progress: Progre
     if 5 in gates:
         progress.time("results", lambda: results.record(case, rounded, folder))
         progress.time("results perturbed", lambda: results.measure_perturbed(case, rounded, folder, tolerances))
-    if {2, 3} & set(gates):
-        progress.time("gradients", lambda: training.record(case, rounded, folder))
-        progress.time("gradients perturbed", lambda: training.measure_perturbed(case, rounded, folder, tolerances))
     if 4 in gates:
         losses = progress.time("steps", lambda: steps.record(case, rounded, folder))
         progress.time("steps perturbed", lambda: steps.measure_perturbed(case, rounded, folder, tolerances))
-    if {1, 2, 3} & set(gates):
-        exact = progress.counted(make_learner(case, learner_class, folder, dtype="float64"))
+    elif {2, 3} & set(gates):
+        progress.time("gradients", lambda: training.record(case, rounded, folder))
+        progress.time("gradients perturbed", lambda: training.measure_perturbed(case, rounded, folder, tolerances))
     if 1 in gates:
+        exact = progress.counted(make_learner(case, learner_class, folder, dtype="float64"))
         progress.time("layers in float64", lambda: layers.measure(case, exact, folder, tolerances))
-    if {2, 3} & set(gates):
-        progress.time("gradients in float64", lambda: training.measure_rounding(case, exact, folder, tolerances))
     tolerances.save(measured)
     return Run(REFERENCE, REFERENCE, losses=losses, seconds=progress.seconds)
 
@@ -131,14 +128,13 @@ def compare(folder: Path, learner_class: type, gates: list[int], progress: Progr
     if 5 in gates:
         findings += progress.time("results", lambda: results.compare(case, wing, folder, judge))
     of_training = []
-    if {2, 3} & set(gates):
-        of_training += progress.time("gradients", lambda: training.compare(case, wing, folder, judge, gates))
     if 4 in gates:
-        found, losses = progress.time("steps", lambda: steps.compare(case, wing, folder, judge))
-        of_training += found
-    findings += training.assign_roles(of_training)
+        of_training, losses = progress.time("steps", lambda: steps.compare(case, wing, folder, judge))
+    elif {2, 3} & set(gates):
+        of_training = progress.time("gradients", lambda: training.compare(case, wing, folder, judge))
+    findings += training.assign_roles([finding for finding in of_training if finding.gate in gates])
     findings = sorted(findings, key=lambda finding: finding.gate)
-    figures = judge.sensitivity.figures()
+    figures = {gate: figure for gate, figure in judge.sensitivity.figures().items() if gate in gates}
     return Run(learner_class.framework, REFERENCE, findings, losses, figures, seconds=progress.seconds)
 
 
