@@ -1,7 +1,7 @@
 """Gate 4, and with it gates 2 and 3: what each of the optimizer's steps leaves.
 
-Injected, every step begins with the reference's own state before it, its weights, statistics and memory, so that nothing
-that happened before reaches it. Accumulated, a wing goes on from its own state, as long as rounding lets losses be told.
+Injected, every step begins with the reference's weights, statistics and memory, so that nothing that happened before
+reaches it. Accumulated, a wing goes on from its own state, as long as rounding lets anything be told of the losses.
 """
 
 import json
