@@ -59,7 +59,7 @@ def record(case: Case, learner: Any, folder: Path) -> Losses:
     for step, batch, rate in _batches(case):
         gradients: Arrays = {}
         choose = choices_of(case, folder).recording(part_of(step))
-        losses.append(learner.train_step(batch, rate, choose, gradients))
+        losses.append(learner.train_step(batch, rate, choose=choose, gradients=gradients))
         training.keep(folder, step, name_losses(losses[-1]) | gradients)
         _save_state(folder, step, State(learner.weights(), learner.optimizer_state()))
     write_json(folder / "losses.json", losses)
@@ -98,13 +98,12 @@ def compare(case: Case, learner: Any, folder: Path, judge: Judge) -> tuple[list[
     for step, batch, rate in _batches(case):
         if step > carried:
             break
+        gradients: Arrays = {}
+        choose = choices.handing_over(part_of(step))  # whose findings are those of the first step
+        losses.append(learner.train_step(batch, rate, choose=choose, gradients=gradients))
         if step == 1:
-            gradients: Arrays = {}
-            losses.append(learner.train_step(batch, rate, choices.handing_over(part_of(step)), gradients))
             first = _arrays_of(losses[0], start, _state_of(learner)), name_losses(losses[0]) | gradients
         else:
-            choose = choices_of(case, folder).handing_over(part_of(step))
-            losses.append(learner.train_step(batch, rate, choose))
             accumulated += _judge_losses(judge, losses[-1], _read_losses(folder)[step - 1], step)
     accumulated.append(_remark(case, carried))
     return [*choices.findings(judge), *_compare_injected(case, learner, folder, judge, first), *accumulated], losses
@@ -173,7 +172,7 @@ def _step_from(learner: Any, before: State, batch: Arrays, rate: float, choose: 
     gradients: Arrays = {}
     learner.load_weights(before.weights)
     learner.load_optimizer_state(before.memory)
-    losses = learner.train_step(batch, rate, choose, gradients)
+    losses = learner.train_step(batch, rate, choose=choose, gradients=gradients)
     return _arrays_of(losses, before, _state_of(learner)), name_losses(losses) | gradients
 
 
@@ -193,7 +192,7 @@ def _count_carried(case: Case, learner: Any, folder: Path) -> int:
     learner.load_optimizer_state({})
     for step, batch, rate in _batches(case):
         choose = choices_of(case, folder).handing_over(part_of(step))
-        own = learner.train_step(perturb_image(batch, 0), rate, choose)
+        own = learner.train_step(perturb_image(batch, 0), rate, choose=choose)
         reference = losses[step - 1]
         error = max(abs(own[name] - value) / (abs(value) or 1.0) for name, value in reference.items())
         if carried and error > CHAOS / SAFETY:
