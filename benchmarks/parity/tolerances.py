@@ -22,8 +22,8 @@ from common.files import atomic_path
 # order, choose another algorithm (Winograd, FFT, a fused multiply-add), and the error measured is one draw of many.
 FACTOR = 16.0
 
-# Perturbed runs show what FACTOR times the rounding does. Both sides may leap: twice that.
-PERTURBED_FACTOR = 2.0
+# Perturbed runs show what FACTOR times the rounding does. Both sides may leap, and few runs show the largest leap.
+PERTURBED_FACTOR = 4.0
 
 # Where the reference happens to be exact (a copy, a ReLU, a sum of two) the measured error is zero. 64 units in the
 # last place of float32 are left for an implementation that rounds on the way: MindSpore's tanh alone takes 27.
