@@ -19,6 +19,7 @@ GROUP = "head."  # the parameters of the optimizer's group that is spoilt
 class Fault:
     """plant(wing, patch, framework) plants it; the rest is what must be said of it.
 
+    name: of the array that departs first; * stands for anything, where rounding decides which of several can be told.
     still: whether it is looked for where norms stand still, as with few images, or where they train.
     """
 
