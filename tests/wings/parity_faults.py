@@ -212,7 +212,7 @@ def smaller_folded_shifts(wing, patch, framework):
 
     def scale_and_shift(self, original):
         scale, shift = original(self)
-        return scale, 0.99 * shift
+        return scale, (0.99 * shift if wing("layers")._folding else shift)
 
     wrap(patch, wing("layers").BatchNorm, "scale_and_shift", scale_and_shift)
 
