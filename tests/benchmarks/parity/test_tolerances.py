@@ -76,7 +76,7 @@ def test_one_figure_can_tell_where_the_other_cannot():
     tolerances.measure_perturbed(KEY, leapt, VALUES)
     tolerance = tolerances.allowed(KEY, floor=(0.0, MOST)).tolerance
     assert tolerance.largest == UNBOUNDED and tolerance.frobenius == UNBOUNDED
-    big = np.tile(VALUES, (40, 1))
+    big = np.tile(VALUES, (400, 1))
     leapt = big.astype(np.float64)
     leapt[0, 0] += 0.5 * np.abs(VALUES).max()
     tolerances = Tolerances()
