@@ -51,6 +51,7 @@ def work(model: str, overrides: list[str], device: str, monkeypatch) -> Arrays:
     return found | learner.weights()
 
 
+@pytest.mark.slow
 @each_family
 def test_a_family_keeps_to_its_device(model, overrides, no_kernels, monkeypatch):
     expected = work(model, overrides, "cpu", monkeypatch)

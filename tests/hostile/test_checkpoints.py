@@ -214,6 +214,7 @@ def test_tensors_that_lie(tmp_path, changes, message):
     refused(tmp_path / "w.pth", pth(tensor(**changes), content), message)
 
 
+@pytest.mark.slow
 def test_small_pickles_that_unfold(tmp_path):
     # Lists of lists of lists: few bytes name 2 ** 60 elements.
     doubled = b"\x80\x04]\x94" + b"".join(b"](h" + bytes([i]) + b"h" + bytes([i]) + b"e\x94" for i in range(60)) + b"."

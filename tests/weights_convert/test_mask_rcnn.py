@@ -268,6 +268,7 @@ def test_what_is_written_for_detectron2_is_a_plain_pickle(tmp_path, small_models
     assert compare_weights(tree["model"], to_original(weights, settings, "m")) == ""
 
 
+@pytest.mark.slow
 def test_the_originals_frameworks_read_what_is_written(tmp_path, small_models, run_in):
     weights = {}
     for convention, model in ORIGINALS.items():

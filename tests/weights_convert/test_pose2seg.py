@@ -111,6 +111,7 @@ def test_there_and_back(tmp_path, original, weights, target_format, name):
         assert list(back) == list(written) and compare_weights(back, written) == ""
 
 
+@pytest.mark.slow
 def test_the_originals_frameworks_read_what_is_written(tmp_path, original, run_in):
     write_pth(tmp_path / "last.pkl", original)
     for target_format, expected in (("pose2seg", original), ("pose2seg_jittor", without_counters(original))):

@@ -99,6 +99,7 @@ def test_norms_stand_still_below_six_images(wing, samples):
         assert np.array_equal(before[name], after[name]), name
 
 
+@pytest.mark.slow
 @pytest.mark.compiled
 def test_norms_move_from_six_images_on(wing, samples):
     learner = learner_for(wing)
@@ -140,6 +141,7 @@ def test_weights_that_do_not_fit_are_refused_by_name(wing):
         learner.load_weights(weights)
 
 
+@pytest.mark.slow
 def test_the_optimizers_memory_comes_back_to_the_bit(wing, samples):
     batch, learner, other = collate(samples), learner_for(wing), learner_for(wing)
     for _ in range(2):

@@ -147,6 +147,7 @@ def test_frozen_stages_stand_still(wing):
         assert np.array_equal(after[name], value) == name.startswith(still), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
 def test_biases_have_their_own_rate_and_decay(optimizer, wing):
     """With and without them, from one gradient: what a bias moves beyond its decay is doubled."""

@@ -118,6 +118,7 @@ def test_a_loss_that_is_not_finite_changes_nothing(wing):
         assert np.array_equal(value, before[name]), name
 
 
+@pytest.mark.slow
 @pytest.mark.compiled
 def test_training_lowers_the_loss(wing):
     learner = wing("learner").Learner(SETTINGS, "cpu", training=True)

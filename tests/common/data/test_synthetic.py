@@ -32,6 +32,7 @@ def instances(root) -> COCO:
     return COCO(root / "annotations/instances_train.json")
 
 
+@pytest.mark.slow
 def test_equal_seeds_give_equal_bytes(root, tmp_path):
     again = write_shapes(tmp_path / "again", images=150, seed=11, val_images=5)
     assert contents(again) == contents(root)
