@@ -105,12 +105,6 @@ class BatchNorm(nn.Module):
         if self.standing_still and self.eps == 0:  # which PyTorch 2.11 refuses
             scale, shift = (each[:, None, None] for each in self.scale_and_shift())
             return x * scale + shift
-        if not self.standing_still and x.device.type != "cuda":
-            # With channels last the CPU adds a batch's statistics up one by one: a hundred times the rounding.
-            return self._normalise(x.contiguous()).contiguous(memory_format=torch.channels_last)
-        return self._normalise(x)
-
-    def _normalise(self, x: Tensor) -> Tensor:
         return F.batch_norm(
             x,
             self.running_mean,

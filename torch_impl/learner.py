@@ -41,7 +41,8 @@ class Learner:
         per_device = settings.schedule.batch_size // self.world
         frozen_norm = not training or settings.network.freezes_norm(per_device)
         network = _network_class(settings.family, self._family.network)(settings, frozen_norm)
-        self.network = network.to(self._device, getattr(torch, dtype), memory_format=torch.channels_last)
+        self._layout = _choose_layout(self._device, training)
+        self.network = network.to(self._device, getattr(torch, dtype), memory_format=self._layout)
         self.network.train(training)
         self._state = dict(self.network.named_parameters()) | dict(self.network.named_buffers())
         self._trainable = {name: p for name, p in self.network.named_parameters() if p.requires_grad}
@@ -174,7 +175,7 @@ class Learner:
         return {name: x.astype(self.dtype) if x.dtype == np.float32 else x for name, x in arrays.items()}
 
     def _image(self, images: np.ndarray) -> Tensor:
-        return torch.from_numpy(images).to(self._device, memory_format=torch.channels_last)
+        return torch.from_numpy(images).to(self._device, memory_format=self._layout)
 
     def _backward(self, batch: dict[str, np.ndarray], choose: Choose) -> dict[str, float]:
         self.network.train()
@@ -198,6 +199,15 @@ class Learner:
                 parameter.grad.copy_(gradient)
         terms = distributed.sum_over_ranks([torch.stack(list(losses.values())).detach()])[0]
         return dict(zip(losses, terms.tolist(), strict=True))
+
+
+def _choose_layout(device: str, training: bool) -> torch.memory_format:
+    """The layout of maps (N, C, H, W) and kernels that a device computes fastest in.
+
+    With channels last the CPU takes up to six times as long for the gradient of a convolution's weights, and adds a
+    batch's statistics up one by one, which rounds a hundred times as much.
+    """
+    return torch.contiguous_format if training and device == "cpu" else torch.channels_last
 
 
 def _network_class(family: str, name: str) -> type:
