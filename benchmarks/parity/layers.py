@@ -72,7 +72,7 @@ def count_found_faults(case: Case, learner: Any, folder: Path, judge: Judge) -> 
     """Plants a fault in every module's output while the network runs, injected, and counts those that are found."""
     recording, inputs, failed = Recording(folder / "layers"), case.inputs(), {}
     inputs["image"] = np.array(recording.read("preprocessing"))
-    second = judge.without_keeping()
+    second = judge.in_short()
 
     def keep(name: str, kind: str, path: str, reference: np.ndarray | None, other: np.ndarray | None) -> None:
         failed[name] = second(GATE, name, kind, reference, other, "injected").failed

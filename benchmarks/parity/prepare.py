@@ -18,7 +18,7 @@ from common.training.randomness import stream
 from common.training.schedules import with_batch_size
 from common.weights import Card
 
-IMAGES = {"train": 64, "val": 8}
+IMAGES = {"train": 64, "val": 4}
 SYNTHETIC_SIZE = (240, 320)  # height, width
 NORMS = ("BatchNorm", "FrozenBatchNorm")
 

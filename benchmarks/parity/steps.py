@@ -123,7 +123,7 @@ def _compare_injected(
         if step > 1:
             choose = choices_of(case, folder).handing_over(part_of(step))
             found, gradients = _step_from(learner, before, batch, rate, choose)
-        judged = training.judge_look(judge if step == 1 else judge.without_keeping(), folder, step, gradients)
+        judged = training.judge_look(judge if step == 1 else judge.in_short(), folder, step, gradients)
         departs.update(finding.name for finding in judged if may_have_leapt(finding))
         of_gradients = of_gradients or judged
         reference = _recorded(folder, step, losses)

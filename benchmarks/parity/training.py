@@ -56,7 +56,7 @@ def compare(case: Case, learner: Any, folder: Path, judge: Judge) -> list[Findin
     if departs:
         for look, batch in batches:
             choose = choices_of(case, folder).handing_over(part_of(look))
-            again = judge_look(judge.without_keeping(), folder, look, _compute(learner, batch, choose))
+            again = judge_look(judge.in_short(), folder, look, _compute(learner, batch, choose))
             departs.update(finding.name for finding in again if finding.failed)
     return excuse_leaps(findings, departs, LOOKS)
 
