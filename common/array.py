@@ -141,6 +141,12 @@ class Operations(Protocol):
     def take_along_axis(self, x: Array, indices: Array, axis: int) -> Array:
         """The elements of `x` at `indices` along an axis; the two have equally many axes, and the others broadcast."""
 
+    def put_along_axis(self, x: Array, indices: Array, values: Array, axis: int) -> Array:
+        """A copy of `x` with its elements at `indices` along an axis replaced by `values`.
+
+        `indices` and `values` have one shape, and but for the axis the sides of `x`; no position is there twice.
+        """
+
     def nonzero(self, mask: Array) -> Array:
         """(N,) bool -> (K,) int32, the positions of those that are true, in ascending order."""
 

@@ -164,6 +164,12 @@ def take_along_axis(x: np.ndarray, indices: np.ndarray, axis: int) -> np.ndarray
     return np.take_along_axis(x, indices, axis)
 
 
+def put_along_axis(x: np.ndarray, indices: np.ndarray, values: np.ndarray, axis: int) -> np.ndarray:
+    changed = x.copy()
+    np.put_along_axis(changed, indices, values, axis)
+    return changed
+
+
 def nonzero(mask: np.ndarray) -> np.ndarray:
     return np.nonzero(mask)[0].astype(np.int32)
 

@@ -71,6 +71,19 @@ class Linear(nn.Module):
         return nn.matmul_transpose(x, self.weight) + self.bias
 
 
+class PointConv(nn.Module):
+    """A linear layer on each of P points: (N, in, P) -> (N, out, P); weight (out, in, 1)."""
+
+    def __init__(self, in_channels: int, out_channels: int):
+        super().__init__()
+        self.weight = jt.zeros((out_channels, in_channels, 1))
+        self.bias = jt.zeros((out_channels,))
+
+    def execute(self, x: Var) -> Var:
+        y = code_ops.convolution(x.unsqueeze(3), self.weight.unsqueeze(3))
+        return y[:, :, :, 0] + self.bias.reshape((1, -1, 1))
+
+
 class DeformConv(nn.Module):
     """A deformable 3x3 convolution (DCNv2): a second convolution tells where each tap reads and with what weight."""
 

@@ -92,14 +92,13 @@ class MaskHead(nn.Module):
         return x, self.logits(nn.relu(self.deconv(x)))
 
 
-class MaskRcnn(nn.Module):
-    """The whole network; its parts `features`, `rpn`, `box_head` and `mask_head` can be called by themselves."""
+class ProposalNetwork(nn.Module):
+    """The first stage of a two-stage network: the backbone, the pyramid if there is one, and the head of proposals."""
 
     def __init__(self, settings: MaskRcnnSettings, frozen_norm: bool):
         super().__init__()
         self.settings = settings
         network = settings.network
-        outputs = head_outputs(settings)
         last_stage = None if network.fpn else 3
         # The maps of the strides 4 to 32 (C4: to 16) are used; some backbones give finer ones, too.
         self.backbone = build_backbone(network.backbone, frozen_norm, last_stage, network.frozen_stages)
@@ -107,13 +106,9 @@ class MaskRcnn(nn.Module):
             widths = self.backbone.channels[-4:]
             self.fpn = FPN(widths, network.channels, "nearest", False, "subsample", extra_levels=1)
             self.rpn = RPNHead(network.channels, settings.rpn)
-            self.box_head = BoxHead(network, outputs.classes, outputs.deltas)
-            self.mask_head = MaskHead(network.channels, network.channels, 4, outputs.masks)
         else:
             self.fpn = None
             self.rpn = RPNHead(self.backbone.channels[-1], settings.rpn)
-            self.box_head = Res5BoxHead(network, outputs.classes, outputs.deltas, frozen_norm)
-            self.mask_head = MaskHead(self.box_head.channels, network.channels, 0, outputs.masks)
 
     def execute(self, image: Var) -> dict[str, Var]:
         """(N, 3, H, W) -> the backbone's maps c2.., the pyramid's p2..p6, and rpn_logits_MAP, rpn_deltas_MAP"""
@@ -130,3 +125,17 @@ class MaskRcnn(nn.Module):
         """(N, 3, H, W) -> the maps that proposals and regions are taken from, finest first"""
         maps = self.backbone(image)
         return maps[-1:] if self.fpn is None else self.fpn(maps[-4:])
+
+
+class MaskRcnn(ProposalNetwork):
+    """The whole network; its parts `features`, `rpn`, `box_head` and `mask_head` can be called by themselves."""
+
+    def __init__(self, settings: MaskRcnnSettings, frozen_norm: bool):
+        super().__init__(settings, frozen_norm)
+        network, outputs = settings.network, head_outputs(settings)
+        if network.fpn:
+            self.box_head = BoxHead(network, outputs.classes, outputs.deltas)
+            self.mask_head = MaskHead(network.channels, network.channels, 4, outputs.masks)
+        else:
+            self.box_head = Res5BoxHead(network, outputs.classes, outputs.deltas, frozen_norm)
+            self.mask_head = MaskHead(self.box_head.channels, network.channels, 0, outputs.masks)

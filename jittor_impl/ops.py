@@ -194,6 +194,10 @@ def take_along_axis(x: Var, indices: Var, axis: int) -> Var:
     return code_ops.take_along(broadcast_to(x, from_shape), broadcast_to(indices, at_shape), axis)
 
 
+def put_along_axis(x: Var, indices: Var, values: Var, axis: int) -> Var:
+    return jt.scatter(x, axis % x.ndim, indices, values)
+
+
 def nonzero(mask: Var) -> Var:
     return code_ops.nonzero(mask)
 

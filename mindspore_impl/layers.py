@@ -56,6 +56,19 @@ class Linear(nn.Dense):
         super().__init__(in_channels, out_channels, "zeros", "zeros")
 
 
+class PointConv(nn.Cell):
+    """A linear layer on each of P points: (N, in, P) -> (N, out, P); weight (out, in, 1)."""
+
+    def __init__(self, in_channels: int, out_channels: int):
+        super().__init__()
+        self.weight = Parameter(F.zeros((out_channels, in_channels, 1)))
+        self.bias = Parameter(F.zeros((out_channels,)))
+
+    def construct(self, x: Tensor) -> Tensor:
+        y = F.conv2d(F.expand_dims(x, 3), F.expand_dims(self.weight, 3))
+        return F.squeeze(y, 3) + F.reshape(self.bias, (1, -1, 1))
+
+
 class DeformConv(nn.Cell):
     """A deformable 3x3 convolution (DCNv2): a second convolution tells where each tap reads and with what weight."""
 

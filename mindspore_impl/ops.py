@@ -183,6 +183,10 @@ def take_along_axis(x: Tensor, indices: Tensor, axis: int) -> Tensor:
     return F.gather_elements(x, axis, indices)
 
 
+def put_along_axis(x: Tensor, indices: Tensor, values: Tensor, axis: int) -> Tensor:
+    return F.tensor_scatter_elements(x, indices, values, axis)
+
+
 def nonzero(mask: Tensor) -> Tensor:
     return F.nonzero(mask)[:, 0].astype(ms.int32)
 

@@ -65,14 +65,33 @@ def is_named(family: str, text: str) -> bool:
     return family in text.lower() or family.title().replace("_", "") in text
 
 
+def is_at_home(family: str, file: str) -> bool:
+    """Whether a file is one of a family's rooms, or of a family's that stands on it."""
+    return any(fnmatch(file, room.format(name)) for name in (family, *built_on(family)) for room in ROOMS)
+
+
+def built_on(family: str) -> list[str]:
+    """The families whose settings are this one's with some more: they may name it."""
+    folder = ROOT / "common/families"
+    settings = {name: (folder / name / "settings.py").read_text() for name in families() if name != family}
+    return [name for name, text in settings.items() if f"from common.families.{family}.settings import" in text]
+
+
 def test_no_family_is_named_outside_its_rooms():
     found = []
     for path in (path for path in files() if path.suffix == ".py"):
         file = path.relative_to(ROOT).as_posix()
-        strangers = [name for name in families() if not any(fnmatch(file, room.format(name)) for room in ROOMS)]
+        strangers = [name for name in families() if not is_at_home(name, file)]
         for line, text in names_in_code(ast.parse(path.read_text())):
             found += [f"{file}:{line}: {text}" for name in strangers if is_named(name, text)]
     assert not found, "\n".join(sorted(set(found)))
+
+
+def test_only_a_family_that_stands_on_another_may_name_it():
+    assert is_at_home("mask_rcnn", "torch_impl/point_rend.py") and not is_at_home(
+        "point_rend", "torch_impl/mask_rcnn.py"
+    )
+    assert not is_at_home("mask_rcnn", "torch_impl/yolact.py")
 
 
 def test_a_name_in_code_is_seen_and_one_for_people_is_not():

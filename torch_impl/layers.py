@@ -57,6 +57,16 @@ class Linear(nn.Linear):
         return F.linear(x, self.weight, self.bias)
 
 
+class PointConv(nn.Conv1d):
+    """A linear layer on each of P points: (N, in, P) -> (N, out, P); weight (out, in, 1)."""
+
+    def __init__(self, in_channels: int, out_channels: int):
+        super().__init__(in_channels, out_channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv1d(x, self.weight, self.bias)
+
+
 class DeformConv(nn.Module):
     """A deformable 3x3 convolution (DCNv2): a second convolution tells where each tap reads and with what weight."""
 

@@ -175,6 +175,10 @@ def take_along_axis(x: Tensor, indices: Tensor, axis: int) -> Tensor:
     return torch.take_along_dim(x, indices.to(torch.int64), axis)
 
 
+def put_along_axis(x: Tensor, indices: Tensor, values: Tensor, axis: int) -> Tensor:
+    return torch.scatter(x, axis, indices.to(torch.int64), values)
+
+
 def nonzero(mask: Tensor) -> Tensor:
     return torch.nonzero(mask)[:, 0].to(torch.int32)
 

@@ -62,13 +62,15 @@ def shapes(xp, x, other):
     }
 
 
-def indexing(xp, x):
+def indexing(xp, x, other):
     rows = xp.asarray([2, 0, 2], x)
-    each = xp.asarray([[0, 2, 1, 0], [2, 2, 0, 1]], x)
+    each = xp.asarray([[0, 2, 1, 0], [2, 1, 0, 1]], x)
     return {
         "take": xp.take(x, rows),
         "take along axis 1": xp.take(x, rows, axis=1),
         "take_along_axis": xp.take_along_axis(x, each, 0),
+        "put_along_axis": xp.put_along_axis(x, each, other[1:] * other[1:], 0) * x,
+        "put_along_axis of the last": xp.put_along_axis(x, xp.transpose(each, (1, 0))[:3], other[:, :2], -1) * x,
         "topk": xp.topk(x, 2)[0],
     }
 
@@ -86,7 +88,7 @@ def test_shapes_and_products(xp, like):
 
 
 def test_indexing(xp, like):
-    assert_agrees(xp, like, indexing, X)
+    assert_agrees(xp, like, indexing, X, OTHER)
 
 
 def test_gradients_at_ties(xp, like):

@@ -14,6 +14,7 @@ from common.array import Array
 from tests.goldens import (
     data_kinds,
     golden,
+    point_rend_kinds,
     pose_kinds,
     pose_network_kinds,
     rcnn_kinds,
@@ -38,6 +39,8 @@ KINDS: dict[str, Callable[[Path, str, str, ModuleType, Array, Path], Answers]] =
     "roi_heads_inference": rcnn_kinds.detections,
     "mask_paste": rcnn_kinds.pasted,
     "rcnn_losses": rcnn_loss_kind.losses,
+    "point_rend_forward": point_rend_kinds.forward,
+    "point_rend_loss": point_rend_kinds.loss,
     "box_results": results_kinds.boxes,
     "pose2seg_align": pose_kinds.align,
     "pose2seg_skeleton": pose_kinds.skeleton,
@@ -48,7 +51,14 @@ KINDS: dict[str, Callable[[Path, str, str, ModuleType, Array, Path], Answers]] =
 }
 
 # NumPy, the contract's reference, has neither networks nor gradients.
-_OF_NETWORKS = ("yolact_forward", "mask_rcnn_forward", "pose2seg_forward", "pose2seg_loss")
+_OF_NETWORKS = (
+    "yolact_forward",
+    "mask_rcnn_forward",
+    "pose2seg_forward",
+    "pose2seg_loss",
+    "point_rend_forward",
+    "point_rend_loss",
+)
 # What is made before an array reaches a framework.
 _OF_NUMPY_ALONE = ("yolact_augmentation", "resized_sizes")
 # Where a case's own tolerance is one that its reference does not keep.

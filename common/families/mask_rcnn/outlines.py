@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from pycocotools import mask as rle
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,16 @@ class Outline:
     polygons: tuple[np.ndarray, ...] = ()
     bitmap: np.ndarray | None = None
     corner: tuple[int, int] = (0, 0)
+
+
+def draw_outline(outline: Outline, size: tuple[int, int]) -> Outline:
+    """The outline as a bitmap: the pixels of an image (height, width) that its polygons cover, as pycocotools draws."""
+    if outline.bitmap is not None:
+        return outline
+    packed = rle.merge(rle.frPyObjects([polygon.tolist() for polygon in outline.polygons], *size))
+    left, top, width, height = map(int, rle.toBbox(packed))
+    x, y = max(left - 1, 0), max(top - 1, 0)
+    return Outline(bitmap=rle.decode(packed)[y : top + height + 1, x : left + width + 1], corner=(x, y))
 
 
 def pack_outlines(outlines: Sequence[Outline]) -> dict[str, np.ndarray]:

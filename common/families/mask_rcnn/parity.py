@@ -27,10 +27,12 @@ def _draw_regions(size: tuple[int, int], rng: np.random.Generator) -> np.ndarray
     return np.concatenate([np.zeros((REGIONS, 1)), corners, corners + sides], axis=1).astype(np.float32)
 
 
-def spread_scores(weights: Arrays, stages: Mapping[str, np.ndarray]) -> Arrays:
-    """Scales the layers of the scores, so that these have the deviations of `SPREADS` in the stages' image."""
+def spread_scores(
+    weights: Arrays, stages: Mapping[str, np.ndarray], spreads: Mapping[str, tuple[str, float]] = SPREADS
+) -> Arrays:
+    """Scales the layers of the scores, so that these have the deviations of `spreads` in the stages' image."""
     spread = dict(weights)
-    for stage, (layer, deviation) in SPREADS.items():
+    for stage, (layer, deviation) in spreads.items():
         found = [values.std() for name, values in stages.items() if name.startswith(stage)]
         for name in (f"{layer}.weight", f"{layer}.bias"):
             spread[name] = weights[name] * np.float32(deviation / np.mean(found))

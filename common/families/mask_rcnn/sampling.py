@@ -62,6 +62,7 @@ class Regions:
     labels: np.ndarray  # (R,) int32
     targets: np.ndarray  # (R, 4): the offsets that positive ones are to reach
     objects: np.ndarray  # (K,): the object of each of the positive ones
+    numbers: np.ndarray  # (K,): the number of each of them, on which depends what is drawn for it
 
 
 def sample_regions(
@@ -81,4 +82,4 @@ def sample_regions(
     rows, objects = np.concatenate([positive, negative]), matched[positive]
     targets = np.zeros((len(rows), 4), np.float32)
     targets[: len(objects)] = encode(boxes[objects], regions[positive], rules.region_weights, rules.offset)
-    return Regions(regions[rows], labels[rows], targets, objects)
+    return Regions(regions[rows], labels[rows], targets, objects, numbers[positive])

@@ -74,6 +74,7 @@ class RcnnLosses(Section):
     positive_regions: float = 0.25  # share, at most
     rpn_beta: float = 1 / 9  # of smooth L1; 0 is L1
     box_beta: float = 1.0
+    masks_on_found_boxes: bool = False  # masks train on the boxes that the box head makes of the sampled regions
 
 
 class RcnnDetection(Section):

@@ -32,10 +32,10 @@ def make_inputs(settings: MaskRcnnSettings, images: int, seed: int, size: tuple[
 def make_batch(settings: MaskRcnnSettings, images: int, seed: int, size: tuple[int, int] = IMAGE_SIZE) -> Arrays:
     """A batch for training of so many made-up images of this size (height, width)."""
     rng = np.random.default_rng(seed)
-    return samples.collate([_make_training_sample(settings, size, rng, seed) for _ in range(images)], settings)
+    return samples.collate([make_training_sample(settings, size, rng, seed) for _ in range(images)], settings)
 
 
-def _make_training_sample(
+def make_training_sample(
     settings: MaskRcnnSettings, size: tuple[int, int], rng: np.random.Generator, seed: int
 ) -> dict[str, Any]:
     """A picture with ellipses, which are its objects."""
@@ -80,10 +80,15 @@ def make_tasks(
     settings: MaskRcnnSettings,
     seed: int,
     like: Array,
+    make_batch: Callable[[MaskRcnnSettings, int, int], Arrays] = make_batch,
+    side: Callable[[MaskRcnnSettings], int] = mask_side,
 ) -> dict[str, Callable[[], Any]]:
-    """The whole inference, a training step, and the pasting of 1, 10 and 100 masks; see `MakeTasks`."""
+    """The whole inference, a training step, and the pasting of 1, 10 and 100 masks; see `MakeTasks`.
+
+    side: the settings -> the side of the masks that are pasted.
+    """
     inputs, batch = make_inputs(settings, 1, seed), make_batch(settings, 1, seed)
-    boxes, masks = _make_masks(settings, seed)
+    boxes, masks = _make_masks(side(settings), seed)
 
     def paste(count: int) -> None:
         paste_binary(masks[:count], boxes[:count], IMAGE_SIZE, settings.rules)
@@ -95,10 +100,10 @@ def make_tasks(
     }
 
 
-def _make_masks(settings: MaskRcnnSettings, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Boxes (K, 4) xyxy in an image's pixels, and soft masks (K, m, m) float32 in them."""
+def _make_masks(side: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Boxes (K, 4) xyxy in an image's pixels, and soft masks (K, side, side) float32 in them."""
     rng = np.random.default_rng(seed)
-    (height, width), count, side = IMAGE_SIZE, max(MASK_COUNTS), mask_side(settings)
+    (height, width), count = IMAGE_SIZE, max(MASK_COUNTS)
     boxes = make_boxes(rng, count) * np.float32([width, height, width, height])
     masks = cv2.GaussianBlur(rng.uniform(0, 1, (side, side, count)), (5, 5), 0).transpose(2, 0, 1)
     return boxes, np.ascontiguousarray(masks, np.float32)

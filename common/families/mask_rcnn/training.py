@@ -1,10 +1,12 @@
 """A training step of a two-stage network: its losses on a batch, stage by stage."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import numpy as np
 
 from common.array import Array, namespace
+from common.box_coder import decode
 from common.families.mask_rcnn.geometry import make_anchors, mask_side
 from common.families.mask_rcnn.heads import HeadNetwork, Network, join_rois, run_boxes, run_masks
 from common.families.mask_rcnn.losses import compute_box_losses, compute_mask_loss, compute_rpn_losses
@@ -30,7 +32,8 @@ def train_boxes(
     """Samples each image's regions among its proposals and runs the box head on them.
 
     Returns the terms `classes` and `boxes`, each image's regions, and the box head's features of all of these, image
-    after image, with rows behind them that fill up.
+    after image, with rows behind them that fill up. With `masks_on_found_boxes` the positive regions come back as the
+    boxes that their labels' offsets make of them; these may reach beyond the image.
     """
     settings, xp = network.settings, namespace(maps[0])
     sampled = _sample(proposals, batch, settings)
@@ -40,6 +43,8 @@ def train_boxes(
     rois, labels, targets = (xp.asarray(x, like=maps[0]) for x in (rois, labels, targets))
     outputs = run_boxes(network, maps, rois)
     classes, boxes = compute_box_losses(outputs["class_logits"], outputs["box_deltas"], labels, targets, settings)
+    if settings.losses.masks_on_found_boxes:
+        sampled = _move_to_found_boxes(sampled, xp.to_numpy(xp.stop_gradient(outputs["box_deltas"])), settings)
     return {"classes": classes, "boxes": boxes}, sampled, outputs["box_features"]
 
 
@@ -127,6 +132,19 @@ def _sample(proposals: list[Proposals], batch: Batch, settings: MaskRcnnSettings
         sample_regions(of_image, boxes, labels, settings, seed)
         for of_image, boxes, labels, seed in zip(proposals, *objects, strict=True)
     ]
+
+
+def _move_to_found_boxes(sampled: list[Regions], deltas: np.ndarray, settings: MaskRcnnSettings) -> list[Regions]:
+    """The regions, the positive ones moved by the offsets (R, 4 * boxes) that their labels have; R of all images."""
+    rules, moved, start = settings.rules, [], 0
+    for regions in sampled:
+        positive = np.arange(len(regions.objects))
+        own = deltas[start + positive].reshape(len(positive), -1, 4)[positive, regions.labels[positive]]
+        boxes = regions.boxes.copy()
+        boxes[positive] = decode(own, boxes[positive], rules.region_weights, rules.offset, rules.largest_log_ratio)
+        moved.append(replace(regions, boxes=boxes))
+        start += len(boxes)
+    return moved
 
 
 def _make_mask_targets(sampled: list[Regions], batch: Batch, settings: MaskRcnnSettings) -> np.ndarray:

@@ -76,10 +76,18 @@ def torchvision(settings: MaskRcnnSettings) -> Iterator[Entry]:
 
 def detectron2(settings: MaskRcnnSettings) -> Iterator[Entry]:
     """The state dict of detectron2's Mask R-CNN with a feature pyramid."""
+    yield from detectron2_boxes(settings)
+    mask = "roi_heads.mask_head"
+    yield from parts.mask_convolutions([f"{mask}.mask_fcn{number}" for number in range(1, 5)], settings)
+    yield from parts.mask_predictor(f"{mask}.deconv", f"{mask}.predictor", settings)
+
+
+def detectron2_boxes(settings: MaskRcnnSettings) -> Iterator[Entry]:
+    """What detectron2's two-stage models have beside their mask heads."""
     for level in range(4):
         yield from parts.lateral(f"backbone.fpn_lateral{level + 2}", level, settings)
         yield from parts.output(f"backbone.fpn_output{level + 2}", level, settings)
-    body, rpn, mask = "backbone.bottom_up", "proposal_generator.rpn_head", "roi_heads.mask_head"
+    body, rpn = "backbone.bottom_up", "proposal_generator.rpn_head"
     backbone = settings.network.backbone
     yield from stem(f"{body}.stem.conv1", f"{body}.stem.conv1.norm", backbone, _DETECTRON2)
     for number in range(1, 5):
@@ -88,8 +96,6 @@ def detectron2(settings: MaskRcnnSettings) -> Iterator[Entry]:
     yield from parts.fully_connected("roi_heads.box_head.fc1", "roi_heads.box_head.fc2", settings)
     predictor = "roi_heads.box_predictor"
     yield from parts.box_predictor(f"{predictor}.cls_score", f"{predictor}.bbox_pred", settings)
-    yield from parts.mask_convolutions([f"{mask}.mask_fcn{number}" for number in range(1, 5)], settings)
-    yield from parts.mask_predictor(f"{mask}.deconv", f"{mask}.predictor", settings)
 
 
 def caffe2(settings: MaskRcnnSettings) -> Iterator[Entry]:

@@ -1,0 +1,47 @@
+"""The facts that parity needs to compare PointRend's models."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+
+from common.families.mask_rcnn import parity
+from common.families.parity import Arrays
+from common.training.randomness import stream
+
+POINTS = 50  # of a region
+
+# As `common.families.mask_rcnn.parity.SPREADS`: fresh masks are nearly 0 everywhere, and rounding would choose points.
+SPREADS = parity.SPREADS | {
+    "coarse_logits": ("coarse_head.logits", 2.0),
+    "point_logits": ("point_head.logits", 2.0),
+}
+
+
+def make_stage_inputs(batch: Mapping[str, np.ndarray], seed: int) -> Arrays:
+    """Those of Mask R-CNN, with `points` (K, P, 2) of the regions and `classes` (K,) for which masks are made."""
+    inputs = parity.make_stage_inputs(batch, seed)
+    rng = stream(seed, 0, "points")
+    count = len(inputs["rois"])
+    points = rng.random((count, POINTS, 2), np.float32)
+    return inputs | {"points": points, "classes": np.ones(count, np.int32)}
+
+
+PARITY = replace(
+    parity.PARITY,
+    stage_inputs=make_stage_inputs,
+    enliven=partial(parity.spread_scores, spreads=SPREADS),
+    row_keys={**parity.PARITY.row_keys, "points": "rows"},
+    causes_by_class={
+        "CoarseHead": {"": "the grid on which the region is read, or the order in which its features are flattened"},
+        "PointHead": {"": "the coarse logits: they join every layer, and are read from the coarse map"},
+    },
+    causes_by_name={
+        **parity.PARITY.causes_by_name,
+        "number of equal points": {
+            "": "the choice of points: |logit| is taken after the logits were read at the points, of the true class",
+        },
+        "point_fine": {"": "align_corners of the reading, or the padded size that points are divided by"},
+    },
+)

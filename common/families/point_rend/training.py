@@ -1,0 +1,160 @@
+"""A training step of PointRend: Mask R-CNN's, with two terms for the masks, of the coarse logits and of points."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from common.array import Array, namespace
+from common.families.mask_rcnn import training
+from common.families.mask_rcnn.losses import compute_mask_loss, select_class
+from common.families.mask_rcnn.outlines import Outline, unpack_outlines
+from common.families.mask_rcnn.sampling import Regions
+from common.families.mask_rcnn.targets import make_mask_targets
+from common.families.point_rend.heads import FILLER_BOX, Network, fill_up, run_coarse, run_points
+from common.families.point_rend.points import draw_points, read_masks, read_outlines, to_image
+from common.families.point_rend.settings import PointRendSettings
+from common.training.choices import Choose, choose_own
+
+Batch = Mapping[str, Array]
+_NOTHING = Outline(bitmap=np.zeros((1, 1), np.uint8))  # the object of a row that does not count
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The regions on which the masks train, image after image, with rows of label -1 that do not count."""
+
+    boxes: np.ndarray  # (K, 4) xyxy float32
+    labels: np.ndarray  # (K,) int32
+    counts: list[int]  # of each image
+    outlines: list[Outline]  # the object of each row
+    targets: np.ndarray  # (K, m, m) float32: the coarse masks that are to come out
+    candidates: np.ndarray  # (K, C, 2) float32: of these points the unsurest are taken
+    fresh: np.ndarray  # (K, P, 2) float32: these are taken in any case
+
+
+@dataclass(frozen=True)
+class ChosenPoints:
+    """The candidates that a step trains on: their positions (K * P,) among those of all rows."""
+
+    rows: Array
+
+
+def compute_losses(network: Network, batch: Batch, choose: Choose = choose_own) -> training.Terms:
+    """The terms of Mask R-CNN and `points`; see `common.families.mask_rcnn.training.compute_losses`.
+
+    The step goes on with the points, too, that `choose` gives for its own.
+    """
+    return training.compute_losses(network, batch, choose, train_masks=partial(train_masks, choose=choose))
+
+
+def train_masks(
+    network: Network,
+    maps: list[Array],
+    sampled: list[Regions],
+    box_features: Array,
+    batch: Batch,
+    choose: Choose = choose_own,
+) -> training.Terms:
+    """Runs the coarse and the point head on the positive ones of the sampled regions: the terms `masks`, `points`."""
+    terms, _ = compute_mask_terms(network, maps, arrange_rows(sampled, batch, network.settings), choose)
+    return terms
+
+
+def arrange_rows(sampled: list[Regions], batch: Batch, settings: PointRendSettings) -> Rows:
+    """The positive ones of each image's sampled regions, in the rows that the variant has.
+
+    The variant `mask` has as many rows of each image as it may have positive regions; `index` has the positive ones
+    alone, and if there are none in the whole batch a single one that does not count.
+    """
+    counts = [len(regions.objects) for regions in sampled]
+    if settings.variant == "mask":
+        losses = settings.losses
+        counts = [int(losses.regions_per_image * losses.positive_regions)] * len(sampled)
+    elif not any(counts):
+        counts = [1, *counts[1:]]
+    outlines, sizes = unpack_outlines(batch), batch["host.image_size"].tolist()
+    ends = np.cumsum(batch["host.counts"])[:-1].tolist()
+    of_images = [outlines[start:end] for start, end in zip([0, *ends], [*ends, None], strict=True)]
+    images = zip(sampled, of_images, sizes, batch["host.seed"].tolist(), counts, strict=True)
+    rows = [_arrange_image(*image, settings) for image in images]
+    arrays = {
+        field: np.concatenate([getattr(each, field) for each in rows])
+        for field in ("boxes", "labels", "targets", "candidates", "fresh")
+    }
+    return Rows(**arrays, counts=counts, outlines=[outline for each in rows for outline in each.outlines])
+
+
+def _arrange_image(
+    regions: Regions,
+    outlines: list[Outline],
+    size: tuple[int, int],
+    seed: int,
+    count: int,
+    settings: PointRendSettings,
+) -> Rows:
+    """So many rows for an image (height, width) of this seed, its positive regions first."""
+    positive, side = len(regions.objects), settings.network.coarse_size
+    boxes, own = regions.boxes[:positive], [outlines[k] for k in regions.objects]
+    candidates, fresh = draw_points(seed, regions.numbers, settings.points)
+    return Rows(
+        boxes=fill_up(boxes, count, FILLER_BOX),
+        labels=fill_up(regions.labels[:positive], count, -1),
+        counts=[count],
+        outlines=own + [_NOTHING] * (count - positive),
+        targets=fill_up(make_mask_targets(own, boxes, size, side, settings.rules), count, 0),
+        candidates=fill_up(candidates, count, 0.5),
+        fresh=fill_up(fresh, count, 0.5),
+    )
+
+
+def compute_mask_terms(
+    network: Network, maps: list[Array], rows: Rows, choose: Choose = choose_own
+) -> tuple[training.Terms, dict[str, Array]]:
+    """The terms `masks` and `points` of the rows, and what they are computed from.
+
+    That is coarse_logits (K, outputs, m, m), points (K, P, 2) and point_labels (K, P), which is how much of the object
+    lies at each point, between 0 and 1, and point_logits (K, outputs, P). The points come with the unsure ones first.
+    """
+    xp = namespace(maps[0])
+    boxes, labels, targets = (xp.asarray(x, like=maps[0]) for x in (rows.boxes, rows.labels, rows.targets))
+    coarse = run_coarse(network, maps, boxes, rows.counts)["coarse_logits"]
+    points = _choose_points(coarse, labels, rows, network.settings, choose)
+    positions = xp.to_numpy(to_image(points, boxes))
+    point_labels = xp.asarray(read_outlines(rows.outlines, positions), like=maps[0])
+    logits = run_points(network, maps, boxes, rows.counts, points, coarse)["point_logits"]
+    terms = {
+        "masks": compute_mask_loss(coarse, labels, targets),
+        "points": compute_point_loss(logits, labels, point_labels),
+    }
+    return terms, {"coarse_logits": coarse, "points": points, "point_labels": point_labels, "point_logits": logits}
+
+
+def _choose_points(coarse: Array, labels: Array, rows: Rows, settings: PointRendSettings, choose: Choose) -> Array:
+    """The points (K, P, 2) to train on, through which no gradient flows: the unsurest candidates, then the fresh ones.
+
+    How sure a point is, is how far its coarse logit of the region's class is from 0, read at the point.
+    """
+    xp = namespace(coarse)
+    candidates, fresh = (xp.asarray(x, like=coarse) for x in (rows.candidates, rows.fresh))
+    count, drawn = rows.candidates.shape[:2]
+    own = select_class(xp.stop_gradient(coarse), xp.where(labels >= 0, labels, 0))
+    logits = read_masks(own[:, None], candidates)[:, 0]
+    _, unsure = xp.topk(-xp.abs(logits), settings.points.unsure)
+    positions = xp.reshape(unsure + drawn * xp.arange(count, like=coarse)[:, None], (-1,))
+    chosen = choose("points", ChosenPoints(positions)).rows
+    taken = xp.reshape(xp.take(xp.reshape(candidates, (-1, 2)), chosen), (count, settings.points.unsure, 2))
+    return xp.concatenate([taken, fresh], axis=1)
+
+
+def compute_point_loss(point_logits: Array, labels: Array, targets: Array) -> Array:
+    """The loss of the points, a scalar: the mean over points of BCE(point_logits[label], targets).
+
+    point_logits (K, outputs, P), labels (K,), targets (K, P) between 0 and 1; rows of label -1 do not count.
+    """
+    xp = namespace(point_logits)
+    used = xp.astype(labels >= 0, "float32")
+    own = select_class(point_logits, xp.where(labels >= 0, labels, 0))
+    total = xp.sum(xp.binary_cross_entropy_with_logits(own, targets) * used[:, None])
+    return total / (xp.maximum(xp.sum(used), 1.0) * own.shape[1])

@@ -1,0 +1,60 @@
+"""The weights of PointRend, whose original is a project of detectron2."""
+
+from collections.abc import Iterator
+
+from common.families.mask_rcnn.geometry import head_outputs
+from common.families.point_rend.settings import PointRendSettings
+from weights_convert.families import FamilyWeights, Layout, mask_rcnn
+from weights_convert.families.mask_rcnn import layouts
+from weights_convert.finetuning import ClassRows
+from weights_convert.state_dicts import Entry, conv, linear
+
+
+def detectron2(settings: PointRendSettings) -> Iterator[Entry]:
+    """The state dict of detectron2's PointRend."""
+    yield from layouts.detectron2_boxes(settings)
+    network, outputs = settings.network, head_outputs(settings).masks
+    point, coarse = "roi_heads.mask_head.point_head", "roi_heads.mask_head.coarse_head"
+    for number in range(1, network.point_layers + 1):
+        into = (network.point_channels if number > 1 else network.channels) + outputs
+        yield from _points(f"{point}.fc{number}", f"point_head.fc{number}", network.point_channels, into)
+    yield from _points(f"{point}.predictor", "point_head.logits", outputs, network.point_channels + outputs)
+    reduce, width = f"{coarse}.reduce_spatial_dim_conv", network.coarse_channels
+    yield from conv(reduce, "coarse_head.reduce", network.channels, network.channels, 2)
+    yield from linear(f"{coarse}.fc1", "coarse_head.fc1", width, network.channels * (network.mask_size // 2) ** 2)
+    yield from linear(f"{coarse}.fc2", "coarse_head.fc2", width, width)
+    yield from linear(f"{coarse}.prediction", "coarse_head.logits", outputs * network.coarse_size**2, width)
+
+
+def layouts_of(settings: PointRendSettings) -> dict[str, Layout]:
+    """detectron2's state dict; without a ResNet as its backbone, or with other conventions, a variant is nobody's."""
+    if settings.network.backbone.kind != "resnet" or settings.convention != "detectron2":
+        return {}
+    return {"detectron2": detectron2, "caffe2": layouts.caffe2}
+
+
+def class_heads(settings: PointRendSettings) -> dict[str, ClassRows]:
+    """The heads whose rows belong to classes, by how the names of their arrays begin."""
+    boxes = {name: rows for name, rows in mask_rcnn.class_heads(settings).items() if name.startswith("box_head.")}
+    boxed = boxes["box_head.deltas."].background
+    cells = settings.network.coarse_size**2
+    return boxes | {"coarse_head.logits.": ClassRows(boxed, width=cells), "point_head.logits.": ClassRows(boxed)}
+
+
+def _points(original: str, canonical: str, out: int, into: int) -> list[Entry]:
+    """The arrays of a linear layer on points."""
+    shape = (out, into, 1)
+    return [
+        Entry(f"{original}.weight", f"{canonical}.weight", shape),
+        Entry(f"{original}.bias", f"{canonical}.bias", (out,)),
+    ]
+
+
+WEIGHTS = FamilyWeights(
+    layouts=layouts_of,
+    # The coarse logits join every layer of the point head, so that all of these change with the classes.
+    heads=("box_head.classes.", "box_head.deltas.", "coarse_head.logits.", "point_head."),
+    class_heads=class_heads,
+    class_bias="box_head.classes.bias",
+    read_backbone=mask_rcnn.read_backbone,
+)
