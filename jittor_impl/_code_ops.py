@@ -12,6 +12,7 @@ import jittor as jt
 from jittor import Var
 
 HEADER = Path(__file__).with_name("_code_ops.h").read_text()
+BATCH_NORM = (Path(__file__).parents[1] / "common/kernels/batch_norm.h").read_text()
 
 Shape = Sequence[int]
 
@@ -196,18 +197,19 @@ class BatchNormalisation(jt.Function):
 
     def execute(self, x: Var, weight: Var, bias: Var) -> list[Var]:
         n, c, h, w = x.shape
-        self.numbers = {"n": n, "channels": c, "area": h * w, "eps": self.eps}
-        self.names = ", ".join(f'data["{name}"]' for name in self.numbers)
-        source = f"code_ops::batch_norm(in0_p, in1_p, in2_p, out0_p, out1_p, out2_p, {self.names});"
-        outputs = call(source, [x, weight, bias], [x.shape, (c,), (c,)], **self.numbers)
+        self.numbers = {"images": n, "channels": c, "area": h * w, "eps": self.eps}
+        sizes = ", ".join(f'(int64_t)data["{name}"]' for name in ("images", "channels", "area"))
+        self.names = f'triseg::BatchNormShape{{{sizes}}}, (float)data["eps"]'
+        source = f"triseg::batch_norm_forward(in0_p, in1_p, in2_p, {self.names}, out0_p, out1_p, out2_p);"
+        outputs = call(source, [x, weight, bias], [x.shape, (c,), (c,)], header=BATCH_NORM, **self.numbers)
         self.inputs = [x, weight, *outputs[1:]]
         return outputs
 
     def grad(self, gradient: Var, *_) -> list[Var]:
         x, weight = self.inputs[:2]
-        arguments = f"in0_p, in1_p, in2_p, in3_p, in4_p, out0_p, out1_p, out2_p, {self.names}"
-        inputs, shapes = [*self.inputs, gradient], [x.shape, weight.shape, weight.shape]
-        return call(f"code_ops::batch_norm_gradient({arguments});", inputs, shapes, **self.numbers)
+        arguments = f"in0_p, in1_p, in2_p, in3_p, in4_p, {self.names}, out0_p, out1_p, out2_p"
+        inputs, shapes = [gradient, *self.inputs], [x.shape, weight.shape, weight.shape]
+        return call(f"triseg::batch_norm_backward({arguments});", inputs, shapes, header=BATCH_NORM, **self.numbers)
 
 
 def batch_norm(x: Var, weight: Var, bias: Var, eps: float) -> list[Var]:

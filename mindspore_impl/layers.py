@@ -4,10 +4,11 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import numpy as np
 from mindspore import Parameter, Tensor, nn
 from mindspore import ops as F
 
-from mindspore_impl import ops
+from mindspore_impl import _kernels, ops
 
 _folding = True
 
@@ -99,6 +100,7 @@ class BatchNorm(nn.BatchNorm2d):
         # MindSpore refuses an eps of 0; this one is lost beside any variance.
         eps = max(eps, 1e-20)
         super().__init__(channels, eps, momentum=0.9, use_batch_statistics=False if self.frozen else None)
+        self._settings = Tensor(np.array([eps], np.float32))
 
     @property
     def standing_still(self) -> bool:
@@ -109,6 +111,18 @@ class BatchNorm(nn.BatchNorm2d):
         """The factor and the summand (C,) of each channel that the norm comes to while its statistics stand still."""
         scale = self.gamma * F.rsqrt(self.moving_variance + self.eps)
         return scale, self.beta - self.moving_mean * scale
+
+    def construct(self, x: Tensor) -> Tensor:
+        if self.standing_still or not _kernels.has_batch_norm():
+            return super().construct(x)
+        y, mean, variance = _kernels.batch_norm(x, self.gamma, self.beta, self._settings)
+        count = x.shape[0] * x.shape[2] * x.shape[3]
+        self._advance(self.moving_mean, mean)
+        self._advance(self.moving_variance, variance * (count / max(count - 1, 1)))
+        return y
+
+    def _advance(self, statistic: Parameter, batch_value: Tensor) -> None:
+        F.assign(statistic, 0.9 * statistic + 0.1 * F.stop_gradient(batch_value))
 
 
 class FrozenBatchNorm(BatchNorm):

@@ -3,12 +3,15 @@
 //
 // shape is RoiAlignShape, DeformShape or GridShape, field after field. All arrays are contiguous; float32 unless int32 is said.
 #include <cstdint>
+#include <vector>
 
+#include "batch_norm.h"
 #include "deform_conv2d.h"
 #include "grid_sample.h"
 #include "nms.h"
 #include "roi_align.h"
 
+using triseg::BatchNormShape;
 using triseg::DeformShape;
 using triseg::GridShape;
 using triseg::RoiAlignRule;
@@ -39,6 +42,8 @@ DeformShape deform_shape(const int64_t* x, const int64_t* offset, const int32_t*
     const int32_t* k = settings;
     return {x[0], x[1], x[2], x[3], k[0], k[1], k[2], k[3], k[4], k[5], k[6], k[7], offset[2], offset[3]};
 }
+
+BatchNormShape batch_norm_shape(const int64_t* x) { return {x[0], x[1], x[2] * x[3]}; }
 
 GridShape grid_shape(const int64_t* s) { return {s[0], s[1], s[2], s[3], s[4], s[5], s[6] != 0}; }
 
@@ -162,6 +167,23 @@ int triseg_grid_sample_grad_input_aot(int, void** params, int*, int64_t** shapes
 int triseg_grid_sample_grad_grid_aot(int, void** params, int*, int64_t** shapes, const char**, void*, void*) {
     const GridShape shape = grid_shape(shapes[1], shapes[2], array<int32_t>(params, 3));
     triseg::grid_sample_grad_grid(array(params, 0), array(params, 1), array(params, 2), shape, array(params, 4));
+    return 0;
+}
+
+// x (N, C, H, W), weight, bias (C,), settings (1,) float32: eps -> output, mean, variance (C,)
+int triseg_batch_norm_aot(int, void** params, int*, int64_t** shapes, const char**, void*, void*) {
+    triseg::batch_norm_forward(array(params, 0), array(params, 1), array(params, 2), batch_norm_shape(shapes[0]),
+                               array(params, 3)[0], array(params, 4), array(params, 5), array(params, 6));
+    return 0;
+}
+
+// grad_output, x, weight, settings -> grad_x, grad_weight, grad_bias; the statistics are computed again
+int triseg_batch_norm_grad_aot(int, void** params, int*, int64_t** shapes, const char**, void*, void*) {
+    const BatchNormShape shape = batch_norm_shape(shapes[1]);
+    std::vector<float> mean(shape.channels), variance(shape.channels);
+    triseg::batch_norm_statistics(array(params, 1), shape, mean.data(), variance.data());
+    triseg::batch_norm_backward(array(params, 0), array(params, 1), array(params, 2), mean.data(), variance.data(),
+                                shape, array(params, 3)[0], array(params, 4), array(params, 5), array(params, 6));
     return 0;
 }
 
