@@ -137,9 +137,10 @@ def _sample(proposals: list[Proposals], batch: Batch, settings: MaskRcnnSettings
 def _move_to_found_boxes(sampled: list[Regions], deltas: np.ndarray, settings: MaskRcnnSettings) -> list[Regions]:
     """The regions, the positive ones moved by the offsets (R, 4 * boxes) that their labels have; R of all images."""
     rules, moved, start = settings.rules, [], 0
+    by_label = deltas.reshape(len(deltas), deltas.shape[1] // 4, 4)
     for regions in sampled:
         positive = np.arange(len(regions.objects))
-        own = deltas[start + positive].reshape(len(positive), -1, 4)[positive, regions.labels[positive]]
+        own = by_label[start + positive, regions.labels[positive]]
         boxes = regions.boxes.copy()
         boxes[positive] = decode(own, boxes[positive], rules.region_weights, rules.offset, rules.largest_log_ratio)
         moved.append(replace(regions, boxes=boxes))

@@ -25,12 +25,17 @@ def run_stages(network: Network, image: Array, inputs: dict[str, np.ndarray]) ->
 
 
 def run_heads(network: Network, maps: list[Array], rois: Array, inputs: dict[str, np.ndarray]) -> Stages:
-    """The stages of the heads on the regions (K, 5) image index, x1, y1, x2, y2; inputs: as in `run_stages`."""
+    """The stages of the heads on the regions (K, 5) image index, x1, y1, x2, y2; inputs: as in `run_stages`.
+
+    Without a region there are those of the box head alone.
+    """
     xp, images = namespace(rois), inputs["rois"][:, 0].astype(int)
     if np.any(np.diff(images) < 0):
         raise UserError("rois: those of one image stand behind those of the image before it")
     counts = np.bincount(images, minlength=maps[0].shape[0]).tolist()
     found: Stages = run_boxes(network, maps, rois)
+    if not len(images):
+        return found
     boxes = rois[:, 1:]
     found |= run_coarse(network, maps, boxes, counts)
     coarse = found["coarse_logits"]

@@ -1,0 +1,83 @@
+"""PointRend beyond its golden cases: the two variants agree, nothing is found, images do not touch each other."""
+
+import numpy as np
+import pytest
+
+from common.families.mask_rcnn.outlines import draw_outline, pack_outlines, unpack_outlines
+from common.models import load_settings
+from tests.goldens import golden
+from tests.wings.golden_learner import golden_learner
+from tests.wings.rcnn_batch import training_batch
+
+FEW = ["rpn.inference.before_nms=30", "rpn.inference.total=10", "detection.max_detections=12"]
+SMALL = ["schedule.batch_size=3", "losses.regions_per_image=32", "rpn.training.total=60", "network.frozen_norm=true"]
+IMAGES = golden.image(2, (2, 3, 64, 96))
+SIZES = np.array([[60, 90], [64, 80]])
+VARIANTS = ("index", "mask")
+
+
+def learner_for(wing, variant, *overrides, training=False):
+    settings = load_settings("point_rend_tiny", [f"variant={variant}", *overrides])
+    learner = wing("learner").Learner(settings, "cpu", training=training)
+    learner.load_weights({name: golden.weight(name, shape) for name, shape in learner.shapes().items()})
+    return learner
+
+
+def batch_of_bitmaps(settings, images=(0, 1, 2)):
+    """The batch of `training_batch`, whose objects are bitmaps."""
+    batch = training_batch(settings, images)
+    sizes = np.repeat(batch["host.image_size"], batch["host.counts"], axis=0)
+    drawn = [draw_outline(each, tuple(size)) for each, size in zip(unpack_outlines(batch), sizes.tolist(), strict=True)]
+    return batch | pack_outlines(drawn)
+
+
+def test_both_variants_train_alike(wing):
+    learners = [learner_for(wing, variant, *SMALL, training=True) for variant in VARIANTS]
+    (losses, gradients), (other_losses, other_gradients) = (
+        learner.gradients(batch_of_bitmaps(learner.settings)) for learner in learners
+    )
+    assert list(losses) == ["objectness", "rpn_boxes", "classes", "boxes", "masks", "points"]
+    assert losses["masks"] > 0 and losses["points"] > 0
+    assert other_losses == pytest.approx(losses, rel=1e-5)
+    for name, gradient in gradients.items():
+        scale = np.abs(gradient).max()
+        np.testing.assert_allclose(other_gradients[name], gradient, rtol=0, atol=1e-5 * max(scale, 1e-3), err_msg=name)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("images", [(2,), (2, 0)], ids=["no object", "none in the first image"])
+def test_a_batch_without_objects(images, variant, wing):
+    learner = learner_for(wing, variant, *SMALL, training=True)
+    losses, gradients = learner.gradients(batch_of_bitmaps(learner.settings, images))
+    assert np.isfinite(list(losses.values())).all()
+    assert all(np.isfinite(gradient).all() for gradient in gradients.values())
+    has_objects = 0 in images
+    assert (losses["points"] > 0) == has_objects and (losses["masks"] > 0) == has_objects
+    assert gradients["point_head.fc1.weight"].any() == has_objects
+
+
+def test_both_variants_find_alike(wing):
+    found = [learner_for(wing, variant, *FEW).trace({"image": IMAGES, "image_size": SIZES}) for variant in VARIANTS]
+    assert len(found[0]["det_boxes"]) > 0
+    for name in ("det_boxes", "det_labels", "det_masks"):
+        assert golden.distance(found[1][name], found[0][name]) < 1e-4, name
+    assert found[0]["det_masks"].shape[1:] == (224, 224)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_nothing_found_and_nothing_asked_for(variant, wing):
+    learner = learner_for(wing, variant, *FEW, "detection.score_threshold=2")
+    answers = learner.trace({"image": IMAGES, "rois": np.zeros((0, 5), np.float32), "image_size": SIZES})
+    assert answers["det_boxes"].shape == (0, 4) and answers["det_masks"].shape == (0, 28, 28)
+    assert answers["class_logits"].shape == (0, 5)
+
+
+def test_images_of_a_batch_do_not_touch_each_other(wing):
+    learner = golden_learner(wing, "point_rend_tiny", FEW)
+    together = learner.trace({"image": IMAGES, "image_size": SIZES})
+    alone = [learner.trace({"image": IMAGES[i : i + 1], "image_size": SIZES[i : i + 1]}) for i in (0, 1)]
+    boxes, masks = (np.concatenate([each[name] for each in alone]) for name in ("det_boxes", "det_masks"))
+    assert golden.distance(together["det_boxes"], boxes) < 1e-3
+    # Rounding chooses other cells where many are equally unsure: these differ by what a step makes of a cell.
+    differs = np.abs(together["det_masks"] - masks) > 1e-3 * masks.std()
+    assert len(masks) and differs.mean() < 2e-3
