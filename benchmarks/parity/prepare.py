@@ -128,14 +128,15 @@ class _Filling:
         return xp.asarray(settled.astype(np.float32), given)
 
     def _fill_bias(self, path: str, value: Array) -> Array:
-        """Draws the bias of a layer whose output (N, C, H, W) or (N, ..., C) had none; gives the output with it."""
+        """Draws the bias of a layer whose output (N, C, ...) or (N, ..., C) had none; gives it with the bias."""
         xp = namespace(value)
         array, name = xp.to_numpy(value), f"{path}.bias"
         if name not in self.drawn:
             bound = 0.3 * float(array.std()) or 1.0
             self.drawn[name] = self._uniform(name, len(self._weights[name]), -bound, bound)
-        bias = self.drawn[name]
-        return xp.asarray(array + (bias[:, None, None] if array.ndim == 4 else bias), value)
+        # A convolution's weight has its taps' axes behind those of the channels, as its output has the pixels'.
+        taps = self._weights[f"{path}.weight"].ndim - 2
+        return xp.asarray(array + self.drawn[name].reshape(-1, *[1] * taps), value)
 
     def _uniform(self, name: str, channels: int, low: float, high: float) -> np.ndarray:
         return stream(self._seed, 0, f"weight {name}").uniform(low, high, channels).astype(np.float32)

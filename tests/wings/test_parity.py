@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from benchmarks.parity import layers
-from benchmarks.parity.case import Case, make_learner
+from benchmarks.parity.case import STEPS, Case, make_learner
 from benchmarks.parity.finding import GATES
 from benchmarks.parity.judge import Judge
 from benchmarks.parity.prepare import prepare
@@ -18,11 +18,10 @@ from benchmarks.parity.progress import Progress
 from benchmarks.parity.tolerances import MOST, UNBOUNDED, Tolerances
 from benchmarks.parity.worker import compare
 from common.models import load_settings
-from tests.wings import parity_faults, pose_faults, rcnn_faults
+from tests.wings import parity_faults, point_rend_faults, pose_faults, rcnn_faults
 
 pytestmark = pytest.mark.slow
 
-STEPS = 20
 STEPS_WITH_FAULTS = 5  # in as many a fault is told from a leap
 
 
@@ -31,18 +30,22 @@ class Model:
     name: str
     batch_size: int
     overrides: tuple[str, ...] = ()
+    steps: int = 10  # in one model as many as the command makes
 
 
 STILL = Model("yolact_tiny", 4)  # with so few images norms stand still
-TRAINING = Model("yolact_tiny", 8)
+TRAINING = Model("yolact_tiny", 8, steps=STEPS)
 TWO_STAGES = Model("mask_rcnn_tiny", 2, ("network.frozen_norm=true",))  # as in all larger ones
 PERSONS = Model("pose2seg_tiny", 4)
-MODELS = {"still": STILL, "training": TRAINING, "two stages": TWO_STAGES, "persons": PERSONS}
+POINTS = Model("point_rend_tiny", 2, ("network.frozen_norm=true",))
+MODELS = {"still": STILL, "training": TRAINING, "two stages": TWO_STAGES, "persons": PERSONS, "points": POINTS}
+OF_EACH_FAMILY = {name: model for name, model in MODELS.items() if model is not TRAINING}
 # Pose2Seg makes its outputs from the pyramid's finest map alone; its checkpoints have the layers of the others, too.
 UNUSED = {"pose2seg_tiny": {"fpn.output.1", "fpn.output.2", "fpn.output.3"}}
 FAULTS = [(STILL if fault.still else TRAINING, name, fault) for name, fault in parity_faults.FAULTS.items()]
 FAULTS += [(TWO_STAGES, name, fault) for name, fault in rcnn_faults.FAULTS.items()]
 FAULTS += [(PERSONS, name, fault) for name, fault in pose_faults.FAULTS.items()]
+FAULTS += [(POINTS, name, fault) for name, fault in point_rend_faults.FAULTS.items()]
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +56,7 @@ def reference(tmp_path_factory):
     def folder(model):
         if model not in made:
             made[model] = tmp_path_factory.mktemp("case") / "tiny"
-            prepare(made[model], load_settings(model.name, model.overrides), model.batch_size, None, STEPS)
+            prepare(made[model], load_settings(model.name, model.overrides), model.batch_size, None, model.steps)
             command = [sys.executable, "-m", "benchmarks.parity.worker", "record", "torch", str(made[model])]
             subprocess.run(command, check=True)
         return made[model]
@@ -86,7 +89,7 @@ def test_every_gate_passes_and_could_fail(reference, wing, model):
     assert not run.failures(), run.first()
     assert {finding.gate for finding in run.findings} == set(GATES)
     steps = [finding for finding in run.findings_of(4) if finding.mode == "injected"]
-    assert {finding.step for finding in steps} == set(range(1, STEPS + 1))
+    assert {finding.step for finding in steps} == set(range(1, model.steps + 1))
     for finding in run.findings:
         if finding.passed and finding.tolerance is not None:
             figures = (finding.tolerance.largest, finding.tolerance.frobenius)
@@ -97,7 +100,9 @@ def test_every_gate_passes_and_could_fail(reference, wing, model):
     assert set(run.sensitivity) == set(GATES)
 
 
-@pytest.mark.parametrize("model", [STILL, TWO_STAGES, PERSONS], ids=["one stage", "two stages", "persons"])
+@pytest.mark.parametrize(
+    "model", [STILL, TWO_STAGES, PERSONS, POINTS], ids=["one stage", "two stages", "persons", "points"]
+)
 def test_every_array_of_the_weights_moves_an_output(reference, wing, model):
     """A module whose arrays of one kind are 1 % larger fails gate 1, whichever module and kind."""
     folder = reference(model)

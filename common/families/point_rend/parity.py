@@ -20,12 +20,14 @@ SPREADS = parity.SPREADS | {
 
 
 def make_stage_inputs(batch: Mapping[str, np.ndarray], seed: int) -> Arrays:
-    """Those of Mask R-CNN, with `points` (K, P, 2) of the regions and `classes` (K,) for which masks are made."""
+    """Those of Mask R-CNN, with `points` (K, P, 2) of the regions.
+
+    Without classes, so that nothing is subdivided: which cells a step chooses is up to rounding where several are
+    equally unsure, and the results show what becomes of it.
+    """
     inputs = parity.make_stage_inputs(batch, seed)
-    rng = stream(seed, 0, "points")
-    count = len(inputs["rois"])
-    points = rng.random((count, POINTS, 2), np.float32)
-    return inputs | {"points": points, "classes": np.ones(count, np.int32)}
+    points = stream(seed, 0, "points").random((len(inputs["rois"]), POINTS, 2), np.float32)
+    return inputs | {"points": points}
 
 
 PARITY = replace(
