@@ -18,7 +18,7 @@ from common.results import Instances
 from torch_impl.wing import WING
 
 ROOT = Path(__file__).parents[1]
-PAGES = ("README.md", "docs/gpu.md", "docs/mask_rcnn.md", "docs/originals.md", "docs/pose2seg.md")
+PAGES = ("README.md", "docs/gpu.md", "docs/mask_rcnn.md", "docs/originals.md", "docs/point_rend.md", "docs/pose2seg.md")
 
 
 def blocks(page, language=""):
