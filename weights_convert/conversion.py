@@ -76,7 +76,7 @@ def open_weights(path: str | os.PathLike, settings: Settings) -> tuple[Weights, 
         named = _named_model(path)
         own = _with_classes_of(arrays, found, load_settings(named) if named else settings)
         card = _card(path, found, own)
-    return _canonical(arrays, found, settings, str(path)), card
+    return _canonical(arrays, found, settings, str(path), card), card
 
 
 def model_of(path: str | os.PathLike) -> str | None:
@@ -144,17 +144,37 @@ def _recognised(names: Collection[str], path: Path, settings: Settings | None) -
     raise UserError(f"{path}: its names belong to no known model: {', '.join(list(names)[:3])} ...")
 
 
-def _canonical(arrays: Weights, source: Format, settings: Settings, origin: str) -> Weights:
-    """The arrays under canonical names as float32; what does not fit is named, or else the variant that it fits."""
+def _canonical(arrays: Weights, source: Format, settings: Settings, origin: str, card: Card | None = None) -> Weights:
+    """The arrays under canonical names as float32; what does not fit is named, or else the variant that it fits.
+
+    card: where one is given the arrays may be of the family that the settings' own stands on.
+    """
     try:
         weights = _renamed(arrays, source, settings, origin)
     except UserError:
-        others = _fitting(arrays, source)
-        if not others or settings.model in others:  # its own name: the settings were changed
+        of_base = None if card is None else _read_as_base(arrays, source, settings, origin, card)
+        others = _fitting(arrays, source) if of_base is None else []
+        if of_base is None and (not others or settings.model in others):  # its own name: the settings were changed
             raise
-        known = " or ".join(_different(others))
-        raise UserError(f"{origin}: these are weights of {known}, not of {settings.model}") from None
+        if of_base is None:
+            known = " or ".join(_different(others))
+            raise UserError(f"{origin}: these are weights of {known}, not of {settings.model}") from None
+        weights = of_base
     return {name: _float32(array, f"{origin}: {name}") for name, array in weights.items()}
+
+
+def _read_as_base(arrays: Weights, source: Format, settings: Settings, origin: str, card: Card) -> Weights | None:
+    """What training takes over of a file of the family that the settings' own stands on; None for any other file."""
+    base = family_of(settings).base
+    if base is None or not source.serves(base.settings(settings)):
+        return None
+    own = base.settings(settings)
+    try:
+        weights = _renamed(arrays, source, own, origin)
+    except UserError:
+        return None
+    canonical.check_card(card, own.model_copy(update={"num_classes": len(card.classes)}), origin)
+    return {name: array for name, array in weights.items() if not name.startswith(base.left)}
 
 
 def _renamed(arrays: Weights, source: Format, settings: Settings, origin: str) -> Weights:

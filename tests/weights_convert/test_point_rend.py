@@ -8,12 +8,15 @@ import pytest
 
 from common.errors import UserError
 from common.models import load_settings
-from common.weights import compare_weights
+from common.weights import Card, check_fit, compare_weights, save
 from tests.goldens import golden
 from tests.weights_convert.originals import canonical_shapes, from_original, layout, to_original
-from weights_convert.families.point_rend import WEIGHTS
+from weights_convert import convert, fit_for_training, open_weights
+from weights_convert.families import family_named
+from weights_convert.families.point_rend import WEIGHTS, as_mask_rcnn
 from weights_convert.finetuning import start_from
 from weights_convert.upstreams.detectron2 import UPSTREAM, current_name
+from weights_convert.writers import write_pth
 
 CASE = Path(golden.__file__).parent / "point_rend_r50_fpn_d2"
 TINY = load_settings("point_rend_tiny")
@@ -79,3 +82,59 @@ def test_other_classes_draw_the_point_head_afresh(tiny):
 
 def test_a_variant_without_an_original_has_no_layout():
     assert WEIGHTS.original(load_settings("point_rend_tiny", ["convention=torchvision"])) is None
+
+
+def mask_rcnn_of(settings):
+    """A Mask R-CNN with the same parts, under detectron2's names."""
+    own = as_mask_rcnn(settings)
+    return own, {
+        e.original: golden.weight(e.original, e.shape) for e in family_named("mask_rcnn").layout(own, "detectron2")
+    }
+
+
+def test_training_starts_from_a_mask_rcnn(tmp_path):
+    own, arrays = mask_rcnn_of(TINY)
+    write_pth(tmp_path / "model_final.pth", arrays)
+    weights, card = open_weights(tmp_path / "model_final.pth", TINY)
+    shapes = canonical_shapes(TINY)
+    expected = from_original(arrays, own, "m")
+    shared = {name: array for name, array in expected.items() if not name.startswith("mask_head.")}
+    assert compare_weights(weights, shared) == ""
+    assert set(shapes) - set(weights) == {name for name in shapes if name.startswith(("coarse_head.", "point_head."))}
+    drawn = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
+    start = fit_for_training(weights, drawn, TINY, card.classes, card.classes, "m")
+    assert compare_weights(start.weights, shared) == "" and start.summary() == ""
+
+
+def test_a_mask_rcnn_lacks_what_a_point_rend_is_evaluated_with(tmp_path):
+    write_pth(tmp_path / "model_final.pth", mask_rcnn_of(TINY)[1])
+    weights, _ = open_weights(tmp_path / "model_final.pth", TINY)
+    with pytest.raises(UserError, match=r"model_final\.pth.*missing: point_head\.fc1\.weight"):
+        check_fit(weights, canonical_shapes(TINY), "model_final.pth")
+
+
+def test_part_of_a_mask_rcnn_is_refused(tmp_path):
+    _, arrays = mask_rcnn_of(TINY)
+    del arrays["proposal_generator.rpn_head.conv.weight"]
+    write_pth(tmp_path / "model_final.pth", arrays)
+    with pytest.raises(UserError, match=r"rpn_head\.conv\.weight"):
+        open_weights(tmp_path / "model_final.pth", TINY)
+
+
+def test_a_mask_rcnn_of_other_conventions_is_refused(tmp_path):
+    """Its classes stand in another order, which their number does not tell."""
+    settings = load_settings("mask_rcnn_tiny")
+    weights = {name: golden.weight(name, shape) for name, shape in canonical_shapes(settings).items()}
+    card = Card(
+        model="mask_rcnn_tiny", source="made up", licence="none", preprocessing=settings.preprocessing,
+        classes=("a", "b", "c", "d"), category_ids=(1, 2, 3, 4), numerics=settings.numerics(),
+    )  # fmt: skip
+    save(tmp_path / "w.safetensors", weights, card)
+    with pytest.raises(UserError, match="weights of mask_rcnn_tiny, not of point_rend_tiny"):
+        open_weights(tmp_path / "w.safetensors", TINY)
+
+
+def test_a_mask_rcnn_is_not_converted_to_a_point_rend(tmp_path):
+    write_pth(tmp_path / "model_final.pth", mask_rcnn_of(TINY)[1])
+    with pytest.raises(UserError, match=r"does not fit point_rend_tiny: missing: .*; left over: .*mask_fcn1"):
+        convert(tmp_path / "model_final.pth", "point_rend_tiny")

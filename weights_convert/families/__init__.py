@@ -35,6 +35,21 @@ def _no_class_heads(settings: Settings) -> dict[str, ClassRows]:
 
 
 @dataclass(frozen=True)
+class Base:
+    """A family whose weights another one, which stands on it, may start training from.
+
+    name: the family's. settings: the other family's settings -> those of a model of this one that has the same parts.
+    left: how the canonical names begin of its arrays that the other family's networks have no place for.
+    added: how those begin of the arrays that the other family's networks have beside it.
+    """
+
+    name: str
+    settings: Callable[[Settings], Settings]
+    left: tuple[str, ...]
+    added: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class FamilyWeights:
     """The facts about a family's weights that the converter needs.
 
@@ -47,6 +62,7 @@ class FamilyWeights:
     read_backbone: ImageNet weights of the backbone alone, settings and the file's name for errors -> canonical arrays.
     backbone: how the canonical names of the backbone's arrays begin.
     added_to_backbone: a regular expression for the backbone's arrays that ImageNet weights do not have.
+    base: the family that this one stands on, whose weights training may start from.
     """
 
     layouts: Callable[[Settings], Mapping[str, Layout]] = _no_layouts
@@ -57,6 +73,7 @@ class FamilyWeights:
     read_backbone: Callable[[Mapping[str, np.ndarray], Settings, str], Weights] | None = None
     backbone: tuple[str, ...] = ("backbone.",)
     added_to_backbone: str = r"(?!)"  # fits nothing
+    base: Base | None = None
 
     def layout(self, settings: Settings, upstream: str) -> list[Entry]:
         """The model's state dict in the files of an upstream that has it, in the upstream's order."""
@@ -93,15 +110,17 @@ class FamilyWeights:
     ) -> tuple[Weights, list[str]]:
         """The weights that training can start from, and the names it must do without: heads of another size.
 
-        A file of the backbone alone is one to start from too. Whatever else is missing, left over or of another shape
-        is refused.
+        A file of the backbone alone is one to start from too, and one of the family that this one stands on. Whatever
+        else is missing, left over or of another shape is refused.
         """
         return state_dicts.fit_for_finetuning(weights, shapes, origin, self.heads, self.dispensable(weights, shapes))
 
     def dispensable(self, weights: Iterable[str], shapes: Iterable[str]) -> set[str]:
-        """The names in `shapes` that a file of the backbone alone does not have; none for any other file."""
-        if not all(name.startswith(self.backbone) for name in weights):
-            return set()
+        """The names in `shapes` that a file of the backbone alone, or of the base, lacks; none for any other file."""
+        names = list(weights)
+        if not all(name.startswith(self.backbone) for name in names):
+            is_of_base = self.base and not any(name.startswith(self.base.added) for name in names)
+            return {name for name in shapes if name.startswith(self.base.added)} if is_of_base else set()
         return {
             name
             for name in shapes

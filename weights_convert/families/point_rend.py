@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 
 from common.families.mask_rcnn.geometry import head_outputs
+from common.families.mask_rcnn.settings import MaskRcnnNetwork, MaskRcnnSettings
 from common.families.point_rend.settings import PointRendSettings
-from weights_convert.families import FamilyWeights, Layout, mask_rcnn
+from weights_convert.families import Base, FamilyWeights, Layout, mask_rcnn
 from weights_convert.families.mask_rcnn import layouts
 from weights_convert.finetuning import ClassRows
 from weights_convert.state_dicts import Entry, conv, linear
@@ -41,6 +42,13 @@ def class_heads(settings: PointRendSettings) -> dict[str, ClassRows]:
     return boxes | {"coarse_head.logits.": ClassRows(boxed, width=cells), "point_head.logits.": ClassRows(boxed)}
 
 
+def as_mask_rcnn(settings: PointRendSettings) -> MaskRcnnSettings:
+    """The Mask R-CNN that has all that stands before the masks."""
+    network = settings.network.model_dump(include=set(MaskRcnnNetwork.model_fields))
+    values = settings.model_dump(include=set(MaskRcnnSettings.model_fields))
+    return MaskRcnnSettings.model_validate(values | {"family": "mask_rcnn", "network": network})
+
+
 def _points(original: str, canonical: str, out: int, into: int) -> list[Entry]:
     """The arrays of a linear layer on points."""
     shape = (out, into, 1)
@@ -57,4 +65,5 @@ WEIGHTS = FamilyWeights(
     class_heads=class_heads,
     class_bias="box_head.classes.bias",
     read_backbone=mask_rcnn.read_backbone,
+    base=Base("mask_rcnn", as_mask_rcnn, left=("mask_head.",), added=("coarse_head.", "point_head.")),
 )
