@@ -42,6 +42,8 @@ def main(wing: Wing, argv: Sequence[str] | None = None) -> None:
     parser.check_family(arguments, chosen)
     kind = family_of(chosen).results(chosen)
     datasets = {name: _reduce(each, arguments) for name, each in _find_datasets(arguments, chosen).items()}
+    if arguments.boundary and arguments.pycocotools:
+        parser.error("--boundary: pycocotools does not rate boundaries; leave out --pycocotools")
     if len(datasets) > 1 and (arguments.output_coco_json or arguments.bbox_det_file or arguments.mask_det_file):
         parser.error(f"results of {' and '.join(datasets)} do not go into one file: write them with --output DIR")
     _check_images(arguments, chosen, datasets)
@@ -104,7 +106,7 @@ def _rating(parser: Parser, arguments: Namespace, kind: "ResultKind", dataset: "
         return None
     if dataset.annotation_count == 0 and not dataset.faults:
         parser.error(f"{dataset.annotations}: there are no annotations to evaluate against; give --results-only")
-    return kind.rating(dataset, by_reference=arguments.pycocotools)
+    return kind.rating(dataset, by_reference=arguments.pycocotools, boundaries=arguments.boundary)
 
 
 def _open_prompts(arguments: Namespace, settings: Settings, datasets: Sequence["CocoDataset"]) -> "PromptFile | None":
@@ -249,6 +251,7 @@ def _parser(wing: Wing) -> Parser:
         "--no-image-check", action="store_true", help="do not decode every image once before the first one is predicted"
     )
     add("--pycocotools", action="store_true", help="rate by pycocotools itself: the same figures, slower")
+    add("--boundary", action="store_true", help="rate the boundaries of the masks, too: boundary AP")
     parser.add_prompts()
     parser.add_protocols()
     add("--max-images", type=_image_count, metavar="N", help="take N images alone, always the same; -1: all (default)")

@@ -15,9 +15,10 @@ from common.data.coco import CocoDataset
 from common.errors import UserError
 from common.packages import import_package
 
-Shape = Literal["box", "mask"]
+# boundary: masks again, of whose edges a strip has to overlap, too (Cheng et al., 2021).
+Shape = Literal["box", "mask", "boundary"]
 
-_COCO_NAMES = {"box": "bbox", "mask": "segm"}
+_COCO_NAMES = {"box": "bbox", "mask": "segm", "boundary": "boundary"}
 # The twelve numbers of COCOeval.stats, in its order: IoU, area, detections an image.
 _STATISTICS = {
     "AP": ("0.50:0.95", "all", 100),
@@ -53,7 +54,7 @@ class CocoAP:
     """Rates the entries of COCO results files against a data set's annotations.
 
     The annotations are those that training reads: records that are left out there are left out here, too.
-    by_pycocotools: pycocotools computes the figures, else faster-coco-eval.
+    by_pycocotools: pycocotools computes the figures, else faster-coco-eval, which alone has boundaries.
     """
 
     def __init__(self, dataset: CocoDataset, by_pycocotools: bool = False):
@@ -68,7 +69,11 @@ class CocoAP:
         self._truth = self._indexed(_truth(dataset, self._images))
 
     def rate(self, results: list[dict[str, Any]], shape: Shape) -> dict[str, float]:
-        """The twelve figures in percent, "AP" first; NaN where the data set has no object that would count."""
+        """The twelve figures in percent, "AP" first; NaN where the data set has no object that would count.
+
+        For a boundary the IoU is the smaller one of the masks' and of the strips' inside their edges, which are as wide
+        as a fiftieth of the image's diagonal.
+        """
         unknown = {result["image_id"] for result in results} - self._images.keys()
         if unknown:
             raise UserError(f"{self._origin}: no image {min(unknown)}, for which there are results")

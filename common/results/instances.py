@@ -154,10 +154,15 @@ class InstanceKind:
             raise UserError(f"{path}: not a list of COCO results")
         return entries
 
-    def rating(self, dataset: CocoDataset, by_reference: bool = False) -> Rating:
-        """A function that computes COCO's twelve figures of each of `rated`."""
+    def rating(self, dataset: CocoDataset, by_reference: bool = False, boundaries: bool = False) -> Rating:
+        """A function that computes COCO's twelve figures of each of `rated`, and on request of masks' boundaries."""
         truth = CocoAP(dataset, by_pycocotools=by_reference)
-        return lambda results: {shape: truth.rate(entries, shape) for shape, entries in results.items()}
+
+        def rate(results: Results) -> Figures:
+            entries = results | ({"boundary": results["mask"]} if boundaries else {})
+            return {shape: truth.rate(found, shape) for shape, found in entries.items()}
+
+        return rate
 
     def lines(self, figures: Figures) -> list[str]:
         """A line for each figure, with the figure's full name."""

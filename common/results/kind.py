@@ -134,10 +134,11 @@ class ResultKind(Protocol):
         """The entries of a results file."""
         ...
 
-    def rating(self, dataset: "CocoDataset", by_reference: bool = False) -> Rating:
+    def rating(self, dataset: "CocoDataset", by_reference: bool = False, boundaries: bool = False) -> Rating:
         """A function that rates results against a data set's annotations.
 
         by_reference: the implementation that defines the figures computes them, where there is a faster one.
+        boundaries: the boundaries of masks are rated, too.
         """
         ...
 

@@ -259,6 +259,16 @@ def test_evaluate_finds_all_where_all_is_found(tmp_path, shapes, weights, capsys
     assert "bbox" not in results[0]
 
 
+def test_evaluate_rates_boundaries_on_request(tmp_path, shapes, weights, capsys, monkeypatch):
+    monkeypatch.setattr(FakeLearner, "answers", iter(truth(resolve(shapes, "val"))))
+    arguments = [MODEL, "--data", shapes, "--weights", weights, "--workers", "0", "--boundary"]
+    evaluate.main(WING, [*map(str, arguments), "--output", str(tmp_path)])
+    assert "boundary AP (COCO boundary, IoU 0.50:0.95, area all, 100 detections) 100.0" in capsys.readouterr().out
+    assert json.loads((tmp_path / "metrics.json").read_text())["boundary"]["AP"] == pytest.approx(100)
+    with pytest.raises(UserError, match="--boundary: pycocotools does not rate boundaries"):
+        evaluate.main(WING, [*map(str, arguments), "--pycocotools"])
+
+
 def test_evaluate_refuses_other_classes(tmp_path, shapes):
     other = save_weights(tmp_path / "other.safetensors", ["person", "circle", "rectangle", "cat"])
     with pytest.raises(UserError, match=r"class 4 is cat to .*other\.safetensors and triangle in"):

@@ -2,6 +2,9 @@ import json
 
 import numpy as np
 import pytest
+from pycocotools import mask as rle
+from pycocotools.cocoeval import COCOeval
+from scipy import ndimage
 
 from common.data.coco import CocoDataset
 from common.errors import UserError
@@ -196,3 +199,46 @@ def test_ids_may_be_any(tmp_path, shape, by_pycocotools):
     assert figures["AP50"] == pytest.approx(100 * 51 / 101)
     other = coco_entries(ids[1], found, [3, 7, 999], shape)  # of no category of the file: not counted
     assert rater(path, by_pycocotools).rate(other, shape)["AP50"] == 0
+
+
+def boundary(mask: np.ndarray) -> np.ndarray:
+    """The pixels of a mask (H, W) that are at most a fiftieth of the diagonal from outside, in steps of a king."""
+    width = max(1, round(0.02 * np.hypot(*mask.shape)))
+    distance = ndimage.distance_transform_cdt(np.pad(mask, 1), metric="chessboard")[1:-1, 1:-1]
+    return mask & (distance <= width)
+
+
+class BoundaryEval(COCOeval):
+    """pycocotools' evaluation with the smaller one of two IoUs, but for crowds."""
+
+    def computeIoU(self, imgId, catId):
+        whole = super().computeIoU(imgId, catId)
+        truth, found = (each[imgId, catId] for each in (self._gts, self._dts))
+        if not len(truth) or not len(found):
+            return whole
+        found = sorted(found, key=lambda each: -each["score"])[: self.params.maxDets[-1]]
+        strips = [[strip_of(each["segmentation"]) for each in side] for side in (found, truth)]
+        crowds = [each["iscrowd"] for each in truth]
+        return np.where(np.array(crowds, bool), whole, np.minimum(whole, rle.iou(*strips, crowds)))
+
+
+def strip_of(packed: dict) -> dict:
+    return rle.encode(np.asfortranarray(boundary(rle.decode(packed).astype(bool)).astype(np.uint8)))
+
+
+def test_boundaries_are_rated_as_an_own_evaluation_does(tmp_path):
+    annotations, found = random_case(5)
+    path = write(tmp_path / "truth.json", annotations, images=range(1, 13))
+    results = [
+        entry for image, instances in found.items() for entry in coco_entries(image, instances, CATEGORY_IDS, "mask")
+    ]
+    figures = rater(path).rate(results, "boundary")
+    by_pycocotools = rater(path, by_pycocotools=True)
+    own = BoundaryEval(by_pycocotools._truth, by_pycocotools._found(results), "segm")
+    own.evaluate()
+    own.accumulate()
+    own.summarize()
+    expected = [np.nan if value < 0 else 100 * value for value in own.stats]
+    np.testing.assert_allclose(list(figures.values()), expected, atol=1e-9)
+    whole = rater(path).rate(results, "mask")
+    assert 0 < figures["AP"] < whole["AP"] - 1
