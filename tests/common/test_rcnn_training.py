@@ -198,3 +198,36 @@ def test_mask_targets_are_maskrcnn_benchmarks(box, rows):
     forms = [Outline(polygons=tuple(np.array(polygon, np.float64) for polygon in OBJECT))]
     (target,) = make_mask_targets(forms, np.array([box], np.float32), (40, 60), 10, CONVENTIONS["maskrcnn_benchmark"])
     assert [int("".join(str(int(cell)) for cell in row), 2) for row in target] == rows
+
+
+def moving_box_head(parts):
+    """Moves each class's box to the right, by as many tenths of its width as the class has for its number."""
+    right = parts.box_head
+
+    def box_head(pooled):
+        features, logits, deltas = right(pooled)
+        moved = np.array(deltas).reshape(len(deltas), deltas.shape[1] // 4, 4)
+        moved[:, :, 0] = np.arange(moved.shape[1])  # the coder's weight is 10
+        return features, logits, moved.reshape(deltas.shape)
+
+    return box_head
+
+
+@pytest.mark.parametrize("model", ["mask_rcnn_r50_fpn", "mask_rcnn_r50_fpn_detectron2"])
+def test_masks_train_on_the_boxes_that_their_labels_offsets_make(model):
+    seen = []
+    for found in ("false", "true"):
+        settings = settings_of(model, f"losses.masks_on_found_boxes={found}")
+        parts = Parts(settings)
+        parts.box_head = moving_box_head(parts)
+        compute_losses(parts, training_batch(settings), train_masks=lambda *given: seen.append(given[2]) or {})
+    count = 0
+    for before, after in zip(*seen, strict=True):
+        positive = len(before.objects)
+        widths = before.boxes[:positive, 2] - before.boxes[:positive, 0] + settings.rules.offset
+        expected = before.boxes.copy()
+        expected[:positive, [0, 2]] += (0.1 * widths * before.labels[:positive])[:, None]
+        np.testing.assert_allclose(after.boxes, expected, atol=1e-4)
+        np.testing.assert_array_equal(after.labels, before.labels)
+        count += np.count_nonzero(before.labels[:positive])
+    assert count

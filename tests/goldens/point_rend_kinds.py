@@ -13,10 +13,11 @@ import numpy as np
 from common.array import Array
 from common.commands import trace
 from common.families.mask_rcnn.detection import Detections
+from common.families.mask_rcnn.heads import fill_up
 from common.families.mask_rcnn.losses import compute_mask_loss
 from common.families.mask_rcnn.outlines import Outline
 from common.families.mask_rcnn.targets import pool_bitmap_targets
-from common.families.point_rend.heads import FILLER_BOX, fill_up, find_masks, run_points
+from common.families.point_rend.heads import FILLER_BOX, find_masks, run_points
 from common.families.point_rend.settings import PointRendSettings
 from common.families.point_rend.training import Rows, compute_mask_terms, compute_point_loss
 from common.models import load_settings

@@ -100,3 +100,9 @@ def join_rois(boxes: list[np.ndarray]) -> np.ndarray:
     """Boxes (K, 4) of each image -> rois (sum of K, 5) float32: image index, x1, y1, x2, y2"""
     index = np.repeat(np.arange(len(boxes), dtype=np.float32), [len(each) for each in boxes])
     return np.concatenate([index[:, None], np.concatenate(boxes)], axis=1).astype(np.float32)
+
+
+def fill_up(rows: np.ndarray, count: int, value: np.ndarray | float | tuple[float, ...]) -> np.ndarray:
+    """The rows (K, ...) with others of this value behind them, so that they are `count`."""
+    filling = np.full((count - len(rows), *rows.shape[1:]), value, rows.dtype)
+    return np.concatenate([rows, filling])

@@ -8,7 +8,7 @@ import numpy as np
 from common.array import Array, namespace
 from common.box_coder import decode
 from common.families.mask_rcnn.geometry import make_anchors, mask_side
-from common.families.mask_rcnn.heads import HeadNetwork, Network, join_rois, run_boxes, run_masks
+from common.families.mask_rcnn.heads import HeadNetwork, Network, fill_up, join_rois, run_boxes, run_masks
 from common.families.mask_rcnn.losses import compute_box_losses, compute_mask_loss, compute_rpn_losses
 from common.families.mask_rcnn.outlines import unpack_outlines
 from common.families.mask_rcnn.proposals import Proposals, flatten_by_anchor, propose
@@ -162,5 +162,4 @@ def _make_mask_targets(sampled: list[Regions], batch: Batch, settings: MaskRcnnS
 
 def _fill_up(rows: np.ndarray, value: float | tuple[float, ...]) -> np.ndarray:
     """The rows with others of `value` behind them, up to a multiple of `_MULTIPLE` and never none."""
-    missing = -len(rows) % _MULTIPLE if len(rows) else _MULTIPLE
-    return np.concatenate([rows, np.full((missing, *rows.shape[1:]), value, rows.dtype)])
+    return fill_up(rows, max(-(-len(rows) // _MULTIPLE), 1) * _MULTIPLE, value)

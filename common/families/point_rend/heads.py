@@ -12,7 +12,7 @@ import numpy as np
 
 from common.array import Array, namespace
 from common.families.mask_rcnn.detection import Detections
-from common.families.mask_rcnn.heads import join_rois
+from common.families.mask_rcnn.heads import fill_up, join_rois
 from common.families.mask_rcnn.losses import select_class
 from common.families.point_rend.points import grid_points, read_map, read_masks, to_image
 from common.families.point_rend.settings import PointRendSettings
@@ -105,9 +105,3 @@ def find_masks(network: Network, maps: list[Array], found: list[Detections]) -> 
     *_, last = subdivide(network, maps, regions, counts, coarse, classes)
     masks = np.split(xp.to_numpy(xp.sigmoid(last.logits)), np.cumsum(counts)[:-1])
     return [of_image[:count] for of_image, count in zip(masks, own, strict=True)]
-
-
-def fill_up(rows: np.ndarray, count: int, value: np.ndarray | float) -> np.ndarray:
-    """The rows with others of this value behind them, so that they are `count`."""
-    filling = np.full((count - len(rows), *rows.shape[1:]), value, rows.dtype)
-    return np.concatenate([rows, filling])

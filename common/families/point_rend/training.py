@@ -8,11 +8,12 @@ import numpy as np
 
 from common.array import Array, namespace
 from common.families.mask_rcnn import training
+from common.families.mask_rcnn.heads import fill_up
 from common.families.mask_rcnn.losses import compute_mask_loss, select_class
 from common.families.mask_rcnn.outlines import Outline, unpack_outlines
 from common.families.mask_rcnn.sampling import Regions
 from common.families.mask_rcnn.targets import make_mask_targets
-from common.families.point_rend.heads import FILLER_BOX, Network, fill_up, run_coarse, run_points
+from common.families.point_rend.heads import FILLER_BOX, Network, run_coarse, run_points
 from common.families.point_rend.points import draw_points, read_masks, read_outlines, to_image
 from common.families.point_rend.settings import PointRendSettings
 from common.training.choices import Choose, choose_own
