@@ -22,7 +22,7 @@ def pytest_generate_tests(metafunc):
 def _marks(case: Path) -> list[pytest.MarkDecorator]:
     """A whole network at its real size is slow; operators and the tiny networks are not."""
     kind = json.loads((case / "manifest.json").read_text())["kind"]
-    is_whole = kind.endswith(("_forward", "pose2seg_loss"))
+    is_whole = kind.endswith(("_forward", "pose2seg_loss", "point_rend_loss"))
     return [pytest.mark.slow] if is_whole and not case.name.endswith("_tiny") else []
 
 

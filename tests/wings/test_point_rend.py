@@ -45,7 +45,10 @@ def test_both_variants_train_alike(wing):
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-@pytest.mark.parametrize("images", [(2,), (2, 0)], ids=["no object", "none in the first image"])
+@pytest.mark.parametrize(
+    "images",
+    [pytest.param((2,), id="no object"), pytest.param((2, 0), id="none in the first image", marks=pytest.mark.slow)],
+)
 def test_a_batch_without_objects(images, variant, wing):
     learner = learner_for(wing, variant, *SMALL, training=True)
     losses, gradients = learner.gradients(batch_of_bitmaps(learner.settings, images))
@@ -72,6 +75,7 @@ def test_nothing_found_and_nothing_asked_for(variant, wing):
     assert answers["class_logits"].shape == (0, 5)
 
 
+@pytest.mark.slow
 def test_images_of_a_batch_do_not_touch_each_other(wing):
     learner = golden_learner(wing, "point_rend_tiny", FEW)
     together = learner.trace({"image": IMAGES, "image_size": SIZES})
