@@ -207,7 +207,7 @@ def _choose_layout(device: str, training: bool) -> torch.memory_format:
     With channels last the CPU takes up to six times as long for the gradient of a convolution's weights, and adds a
     batch's statistics up one by one, which rounds a hundred times as much.
     """
-    return torch.contiguous_format if training and device == "cpu" else torch.channels_last
+    return torch.contiguous_format if training and not device.startswith("cuda") else torch.channels_last
 
 
 def _network_class(family: str, name: str) -> type:
