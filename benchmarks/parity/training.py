@@ -94,15 +94,15 @@ def may_have_leapt(finding: Finding) -> bool:
 
 
 def excuse_leaps(findings: Sequence[Finding], departs: Mapping[str, int], looks: int) -> list[Finding]:
-    """The findings, where nothing can be told of arrays that depart in few looks: a fault does so in most of them.
+    """The findings, where nothing can be told of arrays that depart in two fifths of the looks or in fewer.
 
     departs: in how many of the looks an array departs, by its name. Rounding that falls on the other side of a kink
-    makes a gradient leap in one batch or step, and seldom the same one in another.
+    makes a gradient leap in one batch or step, and less often the same one in another; a fault is in most of them.
     """
 
     def excuse(finding: Finding) -> Finding:
         count = departs.get(finding.name, 0)
-        if not may_have_leapt(finding) or looks < LOOKS or count > max(1, looks // 5):
+        if not may_have_leapt(finding) or looks < LOOKS or count > max(1, 2 * looks // 5):
             return finding
         detail = f"it departs in {count} of {looks} looks, as a gradient does that leaps at a kink"
         return replace(finding, verdict="cannot tell", pattern="", detail=detail, usual_cause="")
