@@ -163,6 +163,13 @@ def conv_norm(conv: Conv | DeformConv, norm: BatchNorm, x: Var) -> Var:
     return conv.convolve(x, conv.weight * scale.reshape((-1, 1, 1, 1)), bias)
 
 
+def freeze(*modules: nn.Module) -> None:
+    """Takes all parameters of the modules out of training."""
+    for module in modules:
+        for parameter in module.parameters():
+            parameter.stop_grad()
+
+
 @contextmanager
 def unfolded() -> Iterator[None]:
     """Lets every convolution and norm run as a module of its own, within this context, so that each can be observed."""

@@ -10,7 +10,7 @@ from jittor import Var, nn
 
 from common.families.mask_rcnn.geometry import head_outputs
 from common.families.point_rend.settings import PointRendNetwork, PointRendSettings
-from jittor_impl.layers import Conv, Linear, PointConv
+from jittor_impl.layers import Conv, Linear, PointConv, freeze
 from jittor_impl.mask_rcnn import BoxHead, ProposalNetwork
 
 
@@ -62,3 +62,5 @@ class PointRend(ProposalNetwork):
         self.box_head = BoxHead(network, outputs.classes, outputs.deltas)
         self.coarse_head = CoarseHead(network, outputs.masks)
         self.point_head = PointHead(network, outputs.masks)
+        if network.masks_alone:
+            freeze(self.backbone, self.fpn, self.rpn, self.box_head)

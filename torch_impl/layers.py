@@ -147,6 +147,13 @@ def conv_norm(conv: Conv | DeformConv, norm: BatchNorm, x: Tensor) -> Tensor:
     return conv.convolve(x, conv.weight * scale[:, None, None, None], bias)
 
 
+def freeze(*modules: nn.Module) -> None:
+    """Takes all parameters of the modules out of training."""
+    for module in modules:
+        for parameter in module.parameters():
+            parameter.requires_grad = False
+
+
 @contextmanager
 def unfolded() -> Iterator[None]:
     """Lets every convolution and norm run as a module of its own, within this context, so that each can be observed."""

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from common.families.mask_rcnn.geometry import head_outputs
 from common.families.point_rend.settings import PointRendNetwork, PointRendSettings
 from torch_impl._in_place import relu
-from torch_impl.layers import Conv, Linear, PointConv
+from torch_impl.layers import Conv, Linear, PointConv, freeze
 from torch_impl.mask_rcnn import BoxHead, ProposalNetwork
 
 
@@ -61,3 +61,5 @@ class PointRend(ProposalNetwork):
         self.box_head = BoxHead(network, outputs.classes, outputs.deltas)
         self.coarse_head = CoarseHead(network, outputs.masks)
         self.point_head = PointHead(network, outputs.masks)
+        if network.masks_alone:
+            freeze(self.backbone, self.fpn, self.rpn, self.box_head)

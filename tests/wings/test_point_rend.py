@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from common.errors import UserError
 from common.families.mask_rcnn.outlines import draw_outline, pack_outlines, unpack_outlines
 from common.models import load_settings
 from tests.goldens import golden
@@ -85,3 +86,25 @@ def test_images_of_a_batch_do_not_touch_each_other(wing):
     # Rounding chooses other cells where many are equally unsure: these differ by what a step makes of a cell.
     differs = np.abs(together["det_masks"] - masks) > 1e-3 * masks.std()
     assert len(masks) and differs.mean() < 2e-3
+
+
+def test_the_masks_alone_train(wing):
+    """As in MindSpore's zoo: what stands before the mask heads does not move, and has no loss."""
+    learner = learner_for(wing, "index", *SMALL, "network.masks_alone=true", training=True)
+    assert {name.partition(".")[0] for name in learner.trainable()} == {"coarse_head", "point_head"}
+    batch = batch_of_bitmaps(learner.settings)
+    everything = learner_for(wing, "index", *SMALL, training=True)
+    (losses, gradients), (others, by_all) = learner.gradients(batch), everything.gradients(batch)
+    assert list(losses) == ["masks", "points"]
+    assert losses == pytest.approx({name: others[name] for name in losses}, rel=1e-5)
+    for name, gradient in gradients.items():
+        assert golden.distance(gradient, by_all[name]) < 1e-4, name
+    before = learner.weights()
+    learner.train_step(batch, 0.01)
+    moved = {name for name, array in learner.weights().items() if not np.array_equal(array, before[name])}
+    assert moved == set(learner.trainable())
+
+
+def test_masks_alone_want_norms_that_stand_still():
+    with pytest.raises(UserError, match=r"network\.masks_alone: the norms stand still, too"):
+        load_settings("point_rend_tiny", ["network.masks_alone=true"])

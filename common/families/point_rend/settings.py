@@ -1,6 +1,6 @@
 """The settings of PointRend: those of Mask R-CNN, and its points."""
 
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, PositiveInt, model_validator
 
@@ -15,6 +15,7 @@ class PointRendNetwork(MaskRcnnNetwork):
     coarse_channels: PositiveInt = 1024  # of the coarse head's two layers
     point_channels: PositiveInt = 256  # of the point head's layers
     point_layers: PositiveInt = 3
+    masks_alone: bool = False  # the two mask heads train, and all that stands before them stands still
 
 
 class TrainingPoints(Section):
@@ -43,6 +44,8 @@ class Subdivision(Section):
 
 
 class PointRendSettings(MaskRcnnSettings):
+    training_keys: ClassVar[tuple[str, ...]] = (*MaskRcnnSettings.training_keys, "masks_alone")
+
     family: Literal["point_rend"]
     # index: the rows that count are picked by their positions, so that shapes change from batch to batch; mask: every
     # image has all its rows, and those that do not count have no weight. The numbers are the same.
@@ -63,10 +66,17 @@ class PointRendSettings(MaskRcnnSettings):
 
     def loss_terms(self) -> dict[str, tuple[str, float]]:
         """Returns the losses by their names, each with a description in words and its weight."""
-        return super().loss_terms() | {"points": ("of points", 1.0)}
+        of_masks = {"masks": ("of objects", 1.0), "points": ("of points", 1.0)}
+        return of_masks if self.network.masks_alone else super().loss_terms() | of_masks
 
     @model_validator(mode="after")
     def _has_a_pyramid(self) -> Self:
         if not self.network.fpn:
             raise ValueError("network.fpn: PointRend reads the finest map of a feature pyramid, and C4 has none")
+        return self
+
+    @model_validator(mode="after")
+    def _what_stands_still_has_no_statistics(self) -> Self:
+        if self.network.masks_alone and not self.network.frozen_norm:
+            raise ValueError("network.masks_alone: the norms stand still, too: give network.frozen_norm=true")
         return self

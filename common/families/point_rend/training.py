@@ -45,9 +45,11 @@ class ChosenPoints:
 def compute_losses(network: Network, batch: Batch, choose: Choose = choose_own) -> training.Terms:
     """The terms of Mask R-CNN and `points`; see `common.families.mask_rcnn.training.compute_losses`.
 
-    The step goes on with the points, too, that `choose` gives for its own.
+    With `masks_alone` the terms `masks` and `points` are all. The step goes on with the points, too, that `choose`
+    gives for its own.
     """
-    return training.compute_losses(network, batch, choose, train_masks=partial(train_masks, choose=choose))
+    terms = training.compute_losses(network, batch, choose, train_masks=partial(train_masks, choose=choose))
+    return {name: terms[name] for name in network.settings.loss_terms()}
 
 
 def train_masks(
