@@ -38,6 +38,8 @@ def main(wing: Wing, argv: Sequence[str] | None = None) -> None:
     arguments = parser.read(argv)
     chosen = load_settings(arguments.model, arguments.overrides)
     _check_prompts(parser, arguments, chosen)
+    if arguments.show_points and not family_of(chosen).chooses_points:
+        parser.error(f"--show-points: {chosen.model} computes its masks as a whole, and chooses no points")
 
     from common.commands import media, sinks
 
@@ -85,7 +87,8 @@ def _classes(card: "Card") -> "Classes":
 def _parts(arguments: Namespace) -> "Parts":
     from common.results import Parts
 
-    return Parts(arguments.draw_masks, arguments.draw_boxes, arguments.draw_names, arguments.draw_scores)
+    drawn = arguments.draw_masks, arguments.draw_boxes, arguments.draw_names, arguments.draw_scores
+    return Parts(*drawn, arguments.show_points)
 
 
 def _prompt_finder(
@@ -137,6 +140,7 @@ def _parser(wing: Wing) -> Parser:
     add(
         "--save", default="overlay", metavar="FORMS", help="of overlay,masks,npz,json: what a folder gets of each image"
     )
+    add("--show-points", action="store_true", help="draw the points that a model computes again at finer steps, too")
     add("--score-threshold", "--score_threshold", type=float, default=0.15, metavar="S", help="default 0.15")
     add("--top-k", "--top_k", type=at_least(1), default=100, metavar="K", help="the best K of an image (default 100)")
     parser.add_prompts()

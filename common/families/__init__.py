@@ -68,6 +68,7 @@ class Family:
     config_files: the configuration files of an original, where the commands read them.
     heat_maps: N instances with `probabilities`, and the settings -> (N, H, W) float32, the probability in each pixel of
         the image that it belongs to the instance; None where a model has no such probabilities.
+    chooses_points: whether its instances tell at which points their masks were computed anew.
     models: the variants that are compared and measured where none is named, the one that has everything last.
     parity: how its models are compared between frameworks.
     speed: how their speed is measured.
@@ -86,6 +87,7 @@ class Family:
     data_layout: DataLayout | None = None
     config_files: ConfigFiles | None = None
     heat_maps: Callable[[Instances, Settings], np.ndarray] | None = None
+    chooses_points: bool = False
     models: tuple[str, ...] = ()
     parity: Parity = field(default_factory=Parity)
     speed: Speed = field(default_factory=Speed)

@@ -22,6 +22,7 @@ class Parts:
     boxes: bool = True
     names: bool = True
     scores: bool = True
+    points: bool = False  # at which masks were computed anew, where a model does that
 
 
 ALL_PARTS = Parts()
@@ -59,7 +60,19 @@ def draw_instances(
             ]
             labels = sv.LabelAnnotator(text_scale=scale, text_thickness=max(thickness // 2, 1), text_padding=2)
             scene = labels.annotate(scene, detections, texts)
+        if parts.points and instances.points is not None:
+            _draw_points(scene, instances.points)
     return np.ascontiguousarray(scene[:, :, ::-1])
+
+
+def _draw_points(scene: np.ndarray, points: np.ndarray) -> None:
+    """Colours the pixels of the points (N, P, 3) in an image (H, W, 3) BGR: from yellow, the first step, to red."""
+    x, y, step = np.floor(points.reshape(-1, 3)).astype(int).T
+    is_inside = (x >= 0) & (x < scene.shape[1]) & (y >= 0) & (y < scene.shape[0])
+    for number in np.unique(step):
+        own = is_inside & (step == number)
+        green = round(255 * (1 - (number - 1) / max(step.max() - 1, 1)))
+        scene[y[own], x[own]] = (0, green, 255)
 
 
 def _corner_pixels(boxes: np.ndarray) -> np.ndarray:

@@ -35,7 +35,8 @@ class Instances:
     labels: (N,) int64, positions in the list of class names; masks: (N, H, W) bool; image_size: (H, W).
     `mask_scores` (N,) is set where a model rates its masks apart. `probabilities` (N, h, w) float32 are what the masks
     were cut out of, as the network gives them: each lies in its row of `probability_boxes` (N, 4), which are as the
-    model's own convention has them, or in the whole image where there are no such boxes.
+    model's own convention has them, or in the whole image where there are no such boxes. `points` (N, P, 3) float32 are
+    those at which the masks were computed anew, where a model does that: x and y, and the number of the step, from 1.
     """
 
     image_size: tuple[int, int]
@@ -46,6 +47,7 @@ class Instances:
     mask_scores: np.ndarray | None = None
     probabilities: np.ndarray | None = None
     probability_boxes: np.ndarray | None = None
+    points: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -53,7 +55,7 @@ class Instances:
     def __getitem__(self, keep: np.ndarray | slice) -> "Instances":
         """The instances that a mask, a list of positions or a slice chooses."""
         boxes, scores, labels = self.boxes[keep], self.scores[keep], self.labels[keep]
-        optional = (self.mask_scores, self.probabilities, self.probability_boxes)
+        optional = (self.mask_scores, self.probabilities, self.probability_boxes, self.points)
         others = (None if values is None else values[keep] for values in optional)
         return Instances(self.image_size, boxes, scores, labels, self.masks[keep], *others)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from common.families.mask_rcnn.geometry import map_names
-from common.families.mask_rcnn.heads import find_boxes, run_boxes, run_masks
+from common.families.mask_rcnn.heads import RegionMasks, find_boxes, run_boxes, run_masks
 from common.families.mask_rcnn.prediction import find_instances
 from common.families.mask_rcnn.stages import run_heads, run_stages
 from common.families.mask_rcnn.training import compute_losses, train_boxes
@@ -72,7 +72,7 @@ def network():
 def find_own_masks(network, maps, found):
     """Masks of another size, from the maps themselves."""
     assert maps[0].shape[2:] == (24, 32)
-    return [np.ones((len(each.boxes), 56, 56), np.float32) for each in found]
+    return [RegionMasks(np.ones((len(each.boxes), 56, 56), np.float32)) for each in found]
 
 
 def test_a_family_trains_steps_of_its_own(network):

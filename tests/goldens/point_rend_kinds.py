@@ -49,7 +49,7 @@ def forward(case: Path, framework: str, device: str, xp: ModuleType, like: Array
     network = wing_of(framework).load_learner()(load_settings(manifest["model"]), device).network
     found = Detections(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), *np.zeros((2, 0), np.int32))
     (nothing,) = find_masks(network, [like], [found])
-    return answers | {"mask_probs_no_roi": nothing[:, None]}
+    return answers | {"mask_probs_no_roi": nothing.probabilities[:, None]}
 
 
 def loss(case: Path, framework: str, device: str, xp: ModuleType, like: Array, folder: Path) -> Answers:

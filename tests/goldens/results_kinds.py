@@ -7,6 +7,7 @@ import numpy as np
 
 from common.array import Array
 from common.families.mask_rcnn.detection import Detections
+from common.families.mask_rcnn.heads import RegionMasks
 from common.families.mask_rcnn.prediction import instances_of
 from common.models import load_settings
 from common.results import Instances
@@ -26,7 +27,7 @@ def boxes(case: Path, framework: str, device: str, xp: ModuleType, like: Array, 
     written = {}
     for prefix, variant in VARIANTS.items():
         found = Detections(given, scores, labels, rows)
-        masks = np.zeros((count, 28, 28), np.float32)
+        masks = RegionMasks(np.zeros((count, 28, 28), np.float32))
         written[prefix] = _written(instances_of(found, masks, IMAGE_SIZE, load_settings(variant)))
     none = np.zeros((count, *IMAGE_SIZE), bool)
     written["yolact"] = _written(Instances(IMAGE_SIZE, given, scores, labels.astype(np.int64), none))

@@ -88,6 +88,24 @@ def test_images_of_a_batch_do_not_touch_each_other(wing):
     assert len(masks) and differs.mean() < 2e-3
 
 
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_instances_tell_at_which_points_their_masks_were_computed(variant, wing):
+    learner = learner_for(wing, variant, *FEW)
+    found = learner.predict({"image": IMAGES, "image_size": SIZES, "original_size": 2 * SIZES})
+    assert sum(map(len, found)) > 0
+    for each in found:
+        assert each.points.shape == (len(each), 3 * 784, 3)
+        assert np.all(each.points[:, ::784, 2] == [1, 2, 3])
+        low, high = each.probability_boxes[:, None, :2], each.probability_boxes[:, None, 2:]
+        assert np.all(each.points[..., :2] > low) and np.all(each.points[..., :2] < high)
+        # The cells of one step differ, and lie at centres of its grid.
+        cells = (each.points[..., :2] - low) / (high - low)
+        for step, side in enumerate((56, 112, 224)):
+            of_step = cells[:, 784 * step : 784 * (step + 1)] * side - 0.5
+            np.testing.assert_allclose(of_step, np.rint(of_step), atol=2e-2)
+            assert all(len(np.unique(np.rint(row), axis=0)) == 784 for row in of_step)
+
+
 def test_the_masks_alone_train(wing):
     """As in MindSpore's zoo: what stands before the mask heads does not move, and has no loss."""
     learner = learner_for(wing, "index", *SMALL, "network.masks_alone=true", training=True)

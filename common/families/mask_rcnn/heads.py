@@ -5,6 +5,7 @@ R-CNN loops them or hands over steps of its own: see `train_boxes` and `train_ma
 and `find_masks` here.
 """
 
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -33,6 +34,18 @@ class Network(HeadNetwork, Protocol):
     def __call__(self, image: Array) -> dict[str, Array]: ...
     def features(self, image: Array) -> list[Array]: ...
     def rpn(self, features: list[Array]) -> tuple[list[Array], list[Array]]: ...
+
+
+@dataclass(frozen=True)
+class RegionMasks:
+    """The masks of an image's detections, each in its box.
+
+    probabilities: (K, m, m) float32. points: (K, P, 3) float32, where a mask was computed anew: x and y in 0..1 of the
+    box, and the number of the step, from 1; None of a model that computes its masks as a whole.
+    """
+
+    probabilities: np.ndarray
+    points: np.ndarray | None = None
 
 
 def run_boxes(network: HeadNetwork, maps: list[Array], rois: Array) -> dict[str, Array]:
@@ -83,17 +96,18 @@ def find_boxes(
     return detect(outputs["class_logits"], outputs["box_deltas"], regions[:, 1:], counts, image_sizes, settings)
 
 
-def find_masks(network: HeadNetwork, maps: list[Array], found: list[Detections]) -> list[np.ndarray]:
-    """Each detection's probabilities in its box: one (K, m, m) float32 an image."""
+def find_masks(network: HeadNetwork, maps: list[Array], found: list[Detections]) -> list[RegionMasks]:
+    """The masks of each image's detections."""
     rois = join_rois([each.boxes for each in found])
     if len(rois) == 0:
         side = mask_side(network.settings)
-        return [np.zeros((0, side, side), np.float32) for _ in found]
+        return [RegionMasks(np.zeros((0, side, side), np.float32)) for _ in found]
     xp = namespace(maps[0])
     logits = run_masks(network, maps, xp.asarray(rois, like=maps[0]))["mask_logits"]
     labels = xp.asarray(np.concatenate([each.labels for each in found]), like=logits)
     masks = xp.to_numpy(xp.sigmoid(select_class(logits, labels)))
-    return np.split(masks, np.cumsum([len(each.boxes) for each in found])[:-1])
+    of_images = np.split(masks, np.cumsum([len(each.boxes) for each in found])[:-1])
+    return [RegionMasks(of_image) for of_image in of_images]
 
 
 def join_rois(boxes: list[np.ndarray]) -> np.ndarray:

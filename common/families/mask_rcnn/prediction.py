@@ -9,14 +9,14 @@ from common.array import Array
 from common.boxes import with_border
 from common.families.mask_rcnn.detection import Detections, to_original
 from common.families.mask_rcnn.geometry import make_anchors
-from common.families.mask_rcnn.heads import Network, find_boxes, find_masks
+from common.families.mask_rcnn.heads import Network, RegionMasks, find_boxes, find_masks
 from common.families.mask_rcnn.masks import paste_binary
 from common.families.mask_rcnn.proposals import Proposals, propose
 from common.families.mask_rcnn.settings import MaskRcnnSettings
 from common.results import Instances
 
 FindBoxes = Callable[[Network, list[Array], list[Proposals], list[tuple[int, int]]], list[Detections]]
-FindMasks = Callable[[Network, list[Array], list[Detections]], list[np.ndarray]]
+FindMasks = Callable[[Network, list[Array], list[Detections]], list[RegionMasks]]
 
 
 def find_instances(
@@ -55,11 +55,18 @@ def _sort_by_score(found: Detections, score_threshold: float) -> Detections:
 
 
 def instances_of(
-    found: Detections, masks: np.ndarray, image_size: tuple[int, int], settings: MaskRcnnSettings
+    found: Detections, masks: RegionMasks, image_size: tuple[int, int], settings: MaskRcnnSettings
 ) -> Instances:
-    """Detections in an image's own pixels, whose size is (height, width), and their masks (K, m, m) -> instances."""
-    pasted = paste_binary(masks, found.boxes, image_size, settings.rules)
+    """Detections in an image's own pixels, whose size is (height, width), and their masks -> instances."""
+    pasted = paste_binary(masks.probabilities, found.boxes, image_size, settings.rules)
     labels = found.labels.astype(np.int64) - settings.first_label
     boxes = with_border(found.boxes, settings.rules.offset)
     instances = Instances(image_size, boxes, found.scores, labels, pasted)
-    return replace(instances, probabilities=masks, probability_boxes=found.boxes)
+    points = None if masks.points is None else _move_points(masks.points, found.boxes)
+    return replace(instances, probabilities=masks.probabilities, probability_boxes=found.boxes, points=points)
+
+
+def _move_points(points: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+    """Points (K, P, 3) in 0..1 of the boxes (K, 4) xyxy -> in the pixels of the boxes; the steps stay."""
+    moved = boxes[:, None, :2] + points[..., :2] * (boxes[:, None, 2:] - boxes[:, None, :2])
+    return np.concatenate([moved, points[..., 2:]], axis=-1).astype(np.float32)

@@ -60,7 +60,7 @@ def run_stages(
             "det_boxes": np.concatenate([each.boxes for each in found]),
             "det_scores": np.concatenate([each.scores for each in found]),
             "det_labels": np.concatenate([each.labels for each in found]),
-            "det_masks": np.concatenate(find_masks(network, maps, found)),
+            "det_masks": np.concatenate([each.probabilities for each in find_masks(network, maps, found)]),
         }
     return stages
 

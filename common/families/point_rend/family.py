@@ -25,6 +25,7 @@ FAMILY = Family(
     results=lambda settings: INSTANCES,
     initial_weight=initial_weight,
     heat_maps=make_heat_maps,
+    chooses_points=True,
     models=("point_rend_r50_fpn",),
     parity=PARITY,
     speed=SPEED,

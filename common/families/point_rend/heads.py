@@ -12,7 +12,7 @@ import numpy as np
 
 from common.array import Array, namespace
 from common.families.mask_rcnn.detection import Detections
-from common.families.mask_rcnn.heads import fill_up, join_rois
+from common.families.mask_rcnn.heads import RegionMasks, fill_up, join_rois
 from common.families.mask_rcnn.losses import select_class
 from common.families.point_rend.points import grid_points, read_map, read_masks, to_image
 from common.families.point_rend.settings import PointRendSettings
@@ -86,8 +86,8 @@ def subdivide(
         yield Refinement(logits, chosen)
 
 
-def find_masks(network: Network, maps: list[Array], found: list[Detections]) -> list[np.ndarray]:
-    """Each detection's probabilities in its box: one (K, m, m) float32 an image.
+def find_masks(network: Network, maps: list[Array], found: list[Detections]) -> list[RegionMasks]:
+    """The masks of each image's detections, and the points that each step of the subdivision chose.
 
     In the variant `mask` every image has `max_detections` rows, and those behind its own are dropped at the end.
     """
@@ -95,13 +95,25 @@ def find_masks(network: Network, maps: list[Array], found: list[Detections]) -> 
     own = [len(each.boxes) for each in found]
     if not sum(own):
         side = settings.mask_sides()[0]
-        return [np.zeros((0, side, side), np.float32) for _ in found]
+        return [RegionMasks(np.zeros((0, side, side), np.float32), np.zeros((0, 0, 3), np.float32)) for _ in found]
     counts = [settings.detection.max_detections] * len(found) if settings.variant == "mask" else own
     boxes = [fill_up(each.boxes, count, FILLER_BOX) for each, count in zip(found, counts, strict=True)]
     labels = [fill_up(each.labels, count, settings.first_label) for each, count in zip(found, counts, strict=True)]
     regions = xp.asarray(join_rois(boxes)[:, 1:], like=maps[0])
     classes = xp.asarray(np.concatenate(labels), like=maps[0])
     coarse = run_coarse(network, maps, regions, counts)["coarse_logits"]
-    *_, last = subdivide(network, maps, regions, counts, coarse, classes)
-    masks = np.split(xp.to_numpy(xp.sigmoid(last.logits)), np.cumsum(counts)[:-1])
-    return [of_image[:count] for of_image, count in zip(masks, own, strict=True)]
+    first, *steps = subdivide(network, maps, regions, counts, coarse, classes)
+    masks = xp.to_numpy(xp.sigmoid([first, *steps][-1].logits))
+    ends = np.cumsum(counts)[:-1]
+    of_images = zip(np.split(masks, ends), np.split(_points_of(steps, len(masks)), ends), own, strict=True)
+    return [RegionMasks(masks[:count], points[:count]) for masks, points, count in of_images]
+
+
+def _points_of(steps: Sequence[Refinement], count: int) -> np.ndarray:
+    """The cells' centres that each step chose for the regions: (K, P, 3) float32, with the step's number, from 1."""
+    points = [np.zeros((count, 0, 3), np.float32)]
+    for number, step in enumerate(steps, start=1):
+        chosen = namespace(step.chosen).to_numpy(step.chosen)
+        centres = grid_points(step.logits.shape[1])[chosen]
+        points.append(np.concatenate([centres, np.full((*chosen.shape, 1), number, np.float32)], axis=-1))
+    return np.concatenate(points, axis=1)

@@ -259,6 +259,12 @@ def test_evaluate_finds_all_where_all_is_found(tmp_path, shapes, weights, capsys
     assert "bbox" not in results[0]
 
 
+def test_points_are_shown_of_models_that_choose_some(tmp_path, weights):
+    arguments = [MODEL, "--weights", weights, tmp_path / "a.png", "--output", tmp_path / "b.png", "--show-points"]
+    with pytest.raises(UserError, match=f"--show-points: {MODEL} computes its masks as a whole"):
+        predict.main(WING, [*map(str, arguments)])
+
+
 def test_evaluate_rates_boundaries_on_request(tmp_path, shapes, weights, capsys, monkeypatch):
     monkeypatch.setattr(FakeLearner, "answers", iter(truth(resolve(shapes, "val"))))
     arguments = [MODEL, "--data", shapes, "--weights", weights, "--workers", "0", "--boundary"]

@@ -1,12 +1,14 @@
 """Instances are drawn, saved and read back."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
 from pycocotools import mask as rle_tools
 
 from common.errors import UserError
-from common.results import INSTANCES, Classes, Instances, Prediction
+from common.results import INSTANCES, Classes, Instances, Parts, Prediction
 
 CLASSES = ["person", "traffic light", "dog"]
 IDS = [1, 10, 18]
@@ -63,6 +65,18 @@ def test_red_stays_red(found):
     drawn = draw(np.zeros((60, 80, 3), np.uint8), found[[0]], CLASSES)
     colour = sv.ColorPalette.DEFAULT.by_idx(1).as_rgb()
     assert np.abs(drawn[25, 30].astype(float) - 0.45 * np.array(colour)).max() <= 1
+
+
+def test_points_are_drawn_on_request_by_their_steps(image, found):
+    first, second = [30.5, 12.2, 1], [31.9, 13.0, 2]
+    points = np.float32([[first, second], [[-5, 3, 1], [79.9, 60.5, 2]]])  # the last two are not in the image
+    given = replace(found, points=points)
+    parts = Parts(masks=False, boxes=False, names=False)
+    assert np.array_equal(INSTANCES.draw(image, given, CLASSES, parts), image)
+    drawn = INSTANCES.draw(image, given, CLASSES, replace(parts, points=True))
+    assert drawn[12, 30].tolist() == [255, 255, 0] and drawn[13, 31].tolist() == [255, 0, 0]
+    assert np.count_nonzero((drawn != image).any(-1)) == 2
+    assert np.array_equal(given[[1]].points, points[1:])
 
 
 def test_overlay_file_is_in_the_right_colours(tmp_path, found):
