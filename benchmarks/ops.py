@@ -105,6 +105,14 @@ def cases() -> dict[str, Case]:
             partial(_call, "take_along_axis", axis=1),
             (scores, rng.integers(0, 81, (19248, 1)).astype(np.int32)),
         ),
+        "put_along_axis": (
+            partial(_call, "put_along_axis", axis=1),
+            (
+                np.zeros((100, 224**2), np.float32),
+                _choose(rng, 100, 224**2, 784),
+                rng.normal(size=(100, 784)).astype(np.float32),
+            ),
+        ),
         "nonzero": (partial(_call, "nonzero"), (mask[:, 0].copy(),)),
         "argsort": (partial(_call, "argsort", axis=0, descending=True), (scores[:, 0].copy(),)),
         "topk": (lambda xp, x: xp.topk(x, 200), (np.ascontiguousarray(scores.T[:80]),)),
@@ -115,6 +123,11 @@ def cases() -> dict[str, Case]:
         "nms": (lambda xp, b, s: xp.nms(b, s, 0.5), (boxes, scores[:1000, 0].copy())),
     }
     return found | _spatial_cases(rng)
+
+
+def _choose(rng: np.random.Generator, rows: int, length: int, count: int) -> np.ndarray:
+    """For each row so many different positions below `length`: (rows, count) int32."""
+    return np.stack([rng.choice(length, count, replace=False) for _ in range(rows)]).astype(np.int32)
 
 
 def _spatial_cases(rng: np.random.Generator) -> dict[str, Case]:
