@@ -11,8 +11,10 @@ from pathlib import Path
 import jittor as jt
 from jittor import Var
 
+from common import kernels
+
 HEADER = Path(__file__).with_name("_code_ops.h").read_text()
-BATCH_NORM = (Path(__file__).parents[1] / "common/kernels/batch_norm.h").read_text()
+BATCH_NORM = kernels.header("batch_norm")
 
 Shape = Sequence[int]
 

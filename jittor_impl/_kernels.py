@@ -1,17 +1,16 @@
 """roi_align, nms, deform_conv2d and grid_sample in Jittor: the C++ of common/kernels as code operators."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import jittor as jt
 from jittor import Var
 
+from common import kernels
 from jittor_impl import _code_ops as code_ops
 from jittor_impl._code_ops import Differentiable, call
 
-_FOLDER = Path(__file__).parents[1] / "common" / "kernels"
-_ROI_ALIGN, _NMS, _DEFORM_CONV2D, _GRID_SAMPLE = (
-    (_FOLDER / f"{name}.h").read_text() for name in ("roi_align", "nms", "deform_conv2d", "grid_sample")
+_ROI_ALIGN, _NMS, _DEFORM_CONV2D, _GRID_SAMPLE = map(
+    kernels.header, ("roi_align", "nms", "deform_conv2d", "grid_sample")
 )
 
 

@@ -152,14 +152,13 @@ def _canonical(arrays: Weights, source: Format, settings: Settings, origin: str,
     try:
         weights = _renamed(arrays, source, settings, origin)
     except UserError:
-        of_base = None if card is None else _read_as_base(arrays, source, settings, origin, card)
-        others = _fitting(arrays, source) if of_base is None else []
-        if of_base is None and (not others or settings.model in others):  # its own name: the settings were changed
-            raise
-        if of_base is None:
+        weights = None if card is None else _read_as_base(arrays, source, settings, origin, card)
+        if weights is None:
+            others = _fitting(arrays, source)
+            if not others or settings.model in others:  # its own name: the settings were changed
+                raise
             known = " or ".join(_different(others))
             raise UserError(f"{origin}: these are weights of {known}, not of {settings.model}") from None
-        weights = of_base
     return {name: _float32(array, f"{origin}: {name}") for name, array in weights.items()}
 
 

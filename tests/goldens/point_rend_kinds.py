@@ -19,7 +19,7 @@ from common.families.mask_rcnn.outlines import Outline
 from common.families.mask_rcnn.targets import pool_bitmap_targets
 from common.families.point_rend.heads import FILLER_BOX, find_masks, run_points
 from common.families.point_rend.settings import PointRendSettings
-from common.families.point_rend.training import Rows, compute_mask_terms, compute_point_loss
+from common.families.point_rend.training import Rows, compute_mask_terms
 from common.models import load_settings
 from common.training.choices import Choose
 from tests.frameworks import wing_of
@@ -149,7 +149,7 @@ def _gradients_by_coarse_logits(
 
     def of_points(coarse: Array) -> Array:
         logits = run_points(network, [p2], boxes, rows.counts, points, coarse)["point_logits"]
-        return compute_point_loss(logits, labels, point_labels)
+        return compute_mask_loss(logits, labels, point_labels)
 
     coarse = xp.asarray(xp.to_numpy(found["coarse_logits"]), p2)
     functions = {"masks": lambda x: compute_mask_loss(x, labels, targets), "points": of_points}

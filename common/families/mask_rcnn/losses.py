@@ -4,6 +4,8 @@ Rows are the sampled anchors or regions of all images of a batch. A row of label
 nowhere; sums run over the other rows.
 """
 
+import math
+
 from common.array import Array, namespace
 from common.families.mask_rcnn.settings import MaskRcnnSettings
 from common.losses import cross_entropy, smooth_l1
@@ -63,17 +65,20 @@ def compute_box_losses(
 def compute_mask_loss(mask_logits: Array, labels: Array, targets: Array) -> Array:
     """The loss of the masks, a scalar: the mean over the cells of BCE(mask_logits[label], targets).
 
-    mask_logits (K, mask outputs, m, m), labels (K,), targets (K, m, m) between 0 and 1, of the positive regions.
+    mask_logits (K, mask outputs, ...), labels (K,), targets (K, ...) between 0 and 1, of the positive regions; behind
+    the outputs stand the cells (m, m) of a mask, or points (P,).
     """
     xp = namespace(mask_logits)
     used = xp.astype(labels >= 0, "float32")
     own = select_class(mask_logits, xp.where(labels >= 0, labels, 0))
-    total = xp.sum(xp.binary_cross_entropy_with_logits(own, targets) * used[:, None, None])
-    return total / (xp.maximum(xp.sum(used), 1.0) * own.shape[1] ** 2)
+    cells = own.shape[1:]
+    weights = xp.reshape(used, (-1, *[1] * len(cells)))
+    total = xp.sum(xp.binary_cross_entropy_with_logits(own, targets) * weights)
+    return total / (xp.maximum(xp.sum(used), 1.0) * math.prod(cells))
 
 
 def select_class(mask_logits: Array, labels: Array) -> Array:
-    """Each region's mask of its own class: (K, mask outputs, m, m), (K,) -> (K, m, m)"""
+    """Each region's mask of its own class: (K, mask outputs, ...), (K,) -> (K, ...)"""
     xp = namespace(mask_logits)
     count, outputs, *size = mask_logits.shape
     flat = xp.reshape(mask_logits, (count * outputs, *size))

@@ -51,10 +51,13 @@ def run_points(
 
 @dataclass(frozen=True)
 class Refinement:
-    """A step of the subdivision: the logits (K, s, s) of each region's class, and the cells (K, P) computed anew."""
+    """A step of the subdivision: the logits (K, s, s) of each region's class, and the cells (K, P) computed anew.
+
+    chosen: None in the first step, which computes all cells.
+    """
 
     logits: Array
-    chosen: Array
+    chosen: Array | None
 
 
 def subdivide(
@@ -75,8 +78,7 @@ def subdivide(
     first, *others = settings.mask_sides()
     points = xp.broadcast_to(xp.asarray(grid_points(first)[None], like=boxes), (count, first**2, 2))
     logits = xp.reshape(compute(points), (count, first, first))
-    everything = xp.broadcast_to(xp.arange(first**2, like=boxes)[None], (count, first**2))
-    yield Refinement(logits, everything)
+    yield Refinement(logits, None)
     for side in others:
         flat = xp.reshape(xp.resize(logits[:, None], (side, side)), (count, side**2))
         _, chosen = xp.topk(-xp.abs(flat), min(settings.subdivision.points, side**2))

@@ -18,6 +18,6 @@ def initial_weight(name: str, shapes: Shapes, settings: PointRendSettings, seed:
     shape = shapes[name]
     if len(shape) > 1 and name.startswith("coarse_head.fc"):
         return draw_uniform(name, shape, math.sqrt(3.0 / compute_fans(shape)[0]), seed)
-    if len(shape) > 1 and name in ("coarse_head.logits.weight", "point_head.logits.weight"):
+    if name in ("coarse_head.logits.weight", "point_head.logits.weight"):
         return draw_normal(name, shape, 1e-3, seed)
     return initial_weights.initial_weight(name, shapes, settings, seed)

@@ -129,7 +129,7 @@ def compute_mask_terms(
     logits = run_points(network, maps, boxes, rows.counts, points, coarse)["point_logits"]
     terms = {
         "masks": compute_mask_loss(coarse, labels, targets),
-        "points": compute_point_loss(logits, labels, point_labels),
+        "points": compute_mask_loss(logits, labels, point_labels),
     }
     return terms, {"coarse_logits": coarse, "points": points, "point_labels": point_labels, "point_logits": logits}
 
@@ -149,15 +149,3 @@ def _choose_points(coarse: Array, labels: Array, rows: Rows, settings: PointRend
     chosen = choose("points", ChosenPoints(positions)).rows
     taken = xp.reshape(xp.take(xp.reshape(candidates, (-1, 2)), chosen), (count, settings.points.unsure, 2))
     return xp.concatenate([taken, fresh], axis=1)
-
-
-def compute_point_loss(point_logits: Array, labels: Array, targets: Array) -> Array:
-    """The loss of the points, a scalar: the mean over points of BCE(point_logits[label], targets).
-
-    point_logits (K, outputs, P), labels (K,), targets (K, P) between 0 and 1; rows of label -1 do not count.
-    """
-    xp = namespace(point_logits)
-    used = xp.astype(labels >= 0, "float32")
-    own = select_class(point_logits, xp.where(labels >= 0, labels, 0))
-    total = xp.sum(xp.binary_cross_entropy_with_logits(own, targets) * used[:, None])
-    return total / (xp.maximum(xp.sum(used), 1.0) * own.shape[1])
