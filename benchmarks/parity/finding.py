@@ -1,5 +1,6 @@
 """A finding is one array compared with the reference's; a run has all findings of a framework."""
 
+import math
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -69,6 +70,15 @@ class Finding:
     @property
     def failed(self) -> bool:
         return self.verdict == "failed"
+
+    @property
+    def excess(self) -> float:
+        """By how many times its tolerance the array departs; infinite where that is no number or none was measured."""
+        if self.difference is None or self.tolerance is None:
+            return math.inf
+        found, allowed = self.difference, self.tolerance
+        shares = found.largest / allowed.largest, found.frobenius / allowed.frobenius
+        return max(shares) if all(map(math.isfinite, shares)) else math.inf
 
 
 @dataclass(frozen=True)

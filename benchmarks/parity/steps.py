@@ -5,7 +5,6 @@ reaches it. Accumulated, a wing goes on from its own state, as long as rounding 
 """
 
 import json
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,7 +23,6 @@ from benchmarks.parity.training import (
     choices_of,
     excuse_leaps,
     explain_training,
-    may_have_leapt,
     name_losses,
     part_of,
     save_arrays,
@@ -117,20 +115,21 @@ def _compare_injected(
     Gates 2 and 3 are the first step's; the others tell whether a gradient leapt in it alone.
     """
     findings, of_gradients, losses = [], [], _read_losses(folder)
-    departs: Counter[str] = Counter()
+    excesses, excesses_of_gradients = training.Excesses(), training.Excesses()
     for step, batch, rate in _batches(case):
         before, (found, gradients) = _read_state(folder, step - 1), first
         if step > 1:
             choose = choices_of(case, folder).handing_over(part_of(step))
             found, gradients = _step_from(learner, before, batch, rate, choose)
         judged = training.judge_look(judge if step == 1 else judge.in_short(), folder, step, gradients)
-        departs.update(finding.name for finding in judged if may_have_leapt(finding))
+        excesses_of_gradients.add(judged)
         of_gradients = of_gradients or judged
         reference = _recorded(folder, step, losses)
-        findings += _judge_step(judge, step, before.weights, reference, found)
-    of_gradients = excuse_leaps(of_gradients, departs, case.steps)
-    departs = Counter(finding.name for finding in findings if may_have_leapt(finding))
-    findings = excuse_leaps(findings, departs, case.steps)
+        of_step = _judge_step(judge, step, before.weights, reference, found)
+        excesses.add(of_step)
+        findings += of_step
+    of_gradients = excuse_leaps(of_gradients, excesses_of_gradients, case.steps)
+    findings = excuse_leaps(findings, excesses, case.steps)
     trained_here, trained = set(learner.trainable()), set(json.loads((folder / "trainable.json").read_text()))
     return of_gradients + [_explain(finding, trained_here, trained) for finding in findings]
 

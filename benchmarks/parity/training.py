@@ -4,9 +4,8 @@ More looks, at other batches, tell a fault from a gradient that leapt at a kink.
 the looks; here they are made from the start's weights.
 """
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from common.training.choices import Choose
 
 LOSSES, GRADIENTS = 2, 3
 LOOKS = 3  # with fewer a fault cannot be told from a leap
+SLIGHT = 2.0  # times the tolerance; faults of three times are to be found
 
 
 def record(case: Case, learner: Any, folder: Path) -> None:
@@ -52,13 +52,13 @@ def compare(case: Case, learner: Any, folder: Path, judge: Judge) -> list[Findin
     look, batch = next(batches)
     judged = judge_look(judge, folder, look, _compute(learner, batch, choices.handing_over(part_of(look))))
     findings = [*choices.findings(judge), *judged]
-    departs = Counter(finding.name for finding in findings if may_have_leapt(finding))
-    if departs:
+    excesses = Excesses()
+    excesses.add(findings)
+    if excesses.by_name:
         for look, batch in batches:
             choose = choices_of(case, folder).handing_over(part_of(look))
-            again = judge_look(judge.in_short(), folder, look, _compute(learner, batch, choose))
-            departs.update(finding.name for finding in again if finding.failed)
-    return excuse_leaps(findings, departs, LOOKS)
+            excesses.add(judge_look(judge.in_short(), folder, look, _compute(learner, batch, choose)))
+    return excuse_leaps(findings, excesses, LOOKS)
 
 
 def keep(folder: Path, look: int, arrays: Arrays) -> None:
@@ -88,23 +88,39 @@ def judge_look(judge: Judge, folder: Path, look: int, arrays: Arrays) -> list[Fi
     return findings
 
 
-def may_have_leapt(finding: Finding) -> bool:
-    """Whether a value departs that leaps at a kink: a gradient, or what a step made of one."""
+@dataclass
+class Excesses:
+    """By how many times its tolerance an array departs in each of the looks in which it does, by its name.
+
+    These are the arrays that may have leapt at a kink: gradients, and what a step made of them.
+    """
+
+    by_name: dict[str, list[float]] = field(default_factory=dict)
+
+    def add(self, findings: Sequence[Finding]) -> None:
+        """Keeps those of one look."""
+        for finding in filter(_may_have_leapt, findings):
+            self.by_name.setdefault(finding.name, []).append(finding.excess)
+
+
+def _may_have_leapt(finding: Finding) -> bool:
     return finding.failed and finding.kind not in ("loss", "choice") and finding.difference is not None
 
 
-def excuse_leaps(findings: Sequence[Finding], departs: Mapping[str, int], looks: int) -> list[Finding]:
+def excuse_leaps(findings: Sequence[Finding], excesses: Excesses, looks: int) -> list[Finding]:
     """The findings, where nothing can be told of arrays that depart in two fifths of the looks or in fewer.
 
-    departs: in how many of the looks an array departs, by its name. Rounding that falls on the other side of a kink
-    makes a gradient leap in one batch or step, and less often the same one in another; a fault is in most of them.
+    Rounding that falls on the other side of a kink makes a gradient leap in one batch or step, and less often the same
+    one in another; a fault is in most of them. Of three looks two may depart so slightly that it says nothing.
     """
 
     def excuse(finding: Finding) -> Finding:
-        count = departs.get(finding.name, 0)
-        if not may_have_leapt(finding) or looks < LOOKS or count > max(1, 2 * looks // 5):
+        found = excesses.by_name.get(finding.name, [])
+        is_rare = len(found) <= max(1, 2 * looks // 5)
+        is_slight = len(found) < looks and max(found, default=0) < SLIGHT
+        if not _may_have_leapt(finding) or looks < LOOKS or not (is_rare or is_slight):
             return finding
-        detail = f"it departs in {count} of {looks} looks, as a gradient does that leaps at a kink"
+        detail = f"it departs in {len(found)} of {looks} looks, as a gradient does that leaps at a kink"
         return replace(finding, verdict="cannot tell", pattern="", detail=detail, usual_cause="")
 
     return [excuse(finding) for finding in findings]

@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.parity import steps, training
 from benchmarks.parity.case import FEWEST_STEPS, STEPS, Case
-from benchmarks.parity.finding import Finding
+from benchmarks.parity.finding import Difference, Finding, Tolerance
 from benchmarks.parity.judge import Judge
 from benchmarks.parity.tolerances import Tolerances
 from common.models import load_settings
@@ -172,6 +172,21 @@ def test_a_step_that_leaps_is_told_from_a_fault_by_the_other_steps(recorded, lea
     departing = [finding for finding in findings if not finding.passed and finding.mode == "injected"]
     assert {finding.verdict for finding in departing} == {verdict}
     assert {finding.step for finding in departing} == set(range(5, 5 + leaps))
+
+
+@pytest.mark.parametrize(
+    ("excesses", "verdict"),
+    [([1.3], "cannot tell"), ([1.3, 1.9], "cannot tell"), ([1.3, 2.1], "failed"), ([1.3, 1.3, 1.3], "failed")],
+)
+def test_of_three_looks_two_may_depart_slightly(excesses, verdict):
+    findings = [
+        Finding(3, "fc.weight", "gradient", "failed", Difference(size, size, 1.0, 1.0), Tolerance(0.0, 0.0, 1.0, 1.0))
+        for size in excesses
+    ]
+    kept = training.Excesses()
+    for finding in findings:
+        kept.add([finding])
+    assert [found.verdict for found in training.excuse_leaps(findings[:1], kept, 3)] == [verdict]
 
 
 def test_a_parameter_that_stands_still_is_named(recorded):
