@@ -28,17 +28,23 @@ def encode_centres(boxes: Array, anchors: Array, weights: tuple[float, float, fl
 
 
 def decode_centres(
-    offsets: Array, anchors: Array, weights: tuple[float, float, float, float], largest: float | None = None
+    offsets: Array,
+    anchors: Array,
+    weights: tuple[float, float, float, float],
+    largest: float | None = None,
+    smallest: float | None = None,
 ) -> Array:
     """Offsets and anchors (..., 4) -> boxes (..., 4), anchors and boxes as centre x, centre y, width, height.
 
-    `largest` bounds the logarithm of a side's ratio from above.
+    `largest` and `smallest` bound the logarithm of a side's ratio from above and from below.
     """
     xp = namespace(offsets, anchors)
     offsets = offsets / xp.asarray(list(weights), like=offsets, dtype="float32")
     growth = offsets[..., 2:]
     if largest is not None:
         growth = xp.minimum(growth, largest)
+    if smallest is not None:
+        growth = xp.maximum(growth, smallest)
     return xp.concatenate(
         [anchors[..., :2] + offsets[..., :2] * anchors[..., 2:], anchors[..., 2:] * xp.exp(growth)], -1
     )
@@ -55,13 +61,14 @@ def decode(
     weights: tuple[float, float, float, float],
     offset: float = 0.0,
     largest: float = LARGEST_LOG_RATIO,
+    smallest: float | None = None,
 ) -> Array:
     """R-CNN: offsets (N, 4 * C), one set a class, and anchors (N, 4) xyxy -> boxes (N, 4 * C) xyxy.
 
-    `offset` is that of common/boxes.py; `largest` bounds the logarithm of a side's ratio from above.
+    `offset` is that of common/boxes.py; `largest` and `smallest` bound the logarithm of a side's ratio.
     """
     xp = namespace(deltas, anchors)
     count, width = deltas.shape
     deltas = xp.reshape(deltas, (count, width // 4, 4))
-    boxes = decode_centres(deltas, to_centres(anchors, offset)[:, None], weights, largest)
+    boxes = decode_centres(deltas, to_centres(anchors, offset)[:, None], weights, largest, smallest)
     return xp.reshape(to_corners(boxes, offset), (count, width))

@@ -76,6 +76,7 @@ class ResNet(nn.Module):
     ):
         super().__init__()
         self.last_stage, self.frozen_stages = last_stage or len(settings.depths), frozen_stages
+        self.pools_to_end = settings.pool_padding == "end"
         self.conv1 = Conv(3, settings.width, 7, stride=2, bias=False)
         self.bn1 = norm_for(settings, frozen_norm or frozen_stages > 0)(settings.width)
         self.channels = [settings.width * 2 ** (stage + 1) for stage in range(1, self.last_stage + 1)]
@@ -86,7 +87,7 @@ class ResNet(nn.Module):
 
     def execute(self, image: Var) -> list[Var]:
         x = nn.relu(conv_norm(self.conv1, self.bn1, image))
-        x = nn.max_pool2d(x, 3, stride=2, padding=1)
+        x = nn.max_pool2d(nn.pad(x, [0, 1, 0, 1]), 3, 2) if self.pools_to_end else nn.max_pool2d(x, 3, 2, padding=1)
         features = []
         for stage in range(1, self.last_stage + 1):
             if stage <= self.frozen_stages:  # all before this stage stands still

@@ -9,7 +9,7 @@ import numpy as np
 from jittor import Var
 
 from common.array import namespace
-from common.config import Settings
+from common.config import Schedule, Settings
 from common.errors import UserError
 from common.families import family_of
 from common.observing import Observer, Unobserved
@@ -94,17 +94,14 @@ class Learner:
         if gradients is not None:
             gradients |= self._by_name(computed)
         losses = _floats(terms)
-        norm = jt.sqrt(sum((gradient * gradient).sum() for gradient in computed))
+        norm = _norm(computed)
         if not math.isfinite(norm.item()):
             losses["gradient"] = norm.item()
         if not all(map(math.isfinite, losses.values())):
             for statistic, value in zip(self._statistics, before, strict=True):
                 statistic.update(jt.array(value))
             return losses
-        limit = self.settings.schedule.clip_norm
-        if limit is not None:
-            computed = [gradient * jt.minimum(limit / (norm + 1e-6), 1.0) for gradient in computed]
-        self._optimizer.step(computed, learning_rate)
+        self._optimizer.step(_clip(computed, norm, self.settings.schedule), learning_rate)
         return losses
 
     def gradients(
@@ -170,6 +167,23 @@ class Learner:
         gradients = distributed.sum_over_ranks(gradients)
         terms = distributed.sum_over_ranks(list(losses.values()))
         return dict(zip(losses, terms, strict=True)), gradients
+
+
+def _norm(gradients: list[Var]) -> Var:
+    """The norm of several gradients as one, a scalar."""
+    return jt.sqrt(sum((gradient * gradient).sum() for gradient in gradients))
+
+
+def _clip(gradients: list[Var], norm: Var, schedule: Schedule) -> list[Var]:
+    """The gradients, whose norm as one is given, scaled down as the schedule says.
+
+    As in PyTorch 1e-6 keeps it from being exact.
+    """
+    limit = schedule.clip_norm
+    if limit is None:
+        return gradients
+    norms = [norm] * len(gradients) if schedule.clip == "whole" else [_norm([gradient]) for gradient in gradients]
+    return [gradient * jt.minimum(limit / (own + 1e-6), 1.0) for gradient, own in zip(gradients, norms, strict=True)]
 
 
 def _network_class(family: str, name: str) -> type:

@@ -18,6 +18,7 @@ from mindspore_impl.layers import BatchNorm, Conv, DeformConv, FrozenBatchNorm, 
 Norm = Callable[[int], BatchNorm]
 # The gradient of ops.max_pool2d takes twenty times as long. No network's own: the trees are the same in all wings.
 _max_pool = nn.MaxPool2d(3, stride=2, pad_mode="pad", padding=1)
+_max_pool_to_end = nn.MaxPool2d(3, stride=2, pad_mode="same")
 
 
 class Bottleneck(nn.Cell):
@@ -79,6 +80,7 @@ class ResNet(nn.Cell):
     ):
         super().__init__()
         self.last_stage, self.frozen_stages = last_stage or len(settings.depths), frozen_stages
+        self.pools_to_end = settings.pool_padding == "end"
         self.conv1 = Conv(3, settings.width, 7, stride=2, bias=False)
         self.bn1 = norm_for(settings, frozen_norm or frozen_stages > 0)(settings.width)
         self.channels = [settings.width * 2 ** (stage + 1) for stage in range(1, self.last_stage + 1)]
@@ -89,7 +91,7 @@ class ResNet(nn.Cell):
 
     def construct(self, image: Tensor) -> list[Tensor]:
         x = F.relu(conv_norm(self.conv1, self.bn1, image))
-        x = _max_pool(x)
+        x = _max_pool_to_end(x) if self.pools_to_end else _max_pool(x)
         features = []
         for stage in range(1, self.last_stage + 1):
             if stage <= self.frozen_stages:  # all before this stage stands still

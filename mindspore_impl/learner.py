@@ -2,6 +2,7 @@
 
 import importlib
 import math
+from collections.abc import Sequence
 from contextlib import nullcontext
 
 import mindspore as ms
@@ -10,7 +11,7 @@ from mindspore import Tensor
 from mindspore import ops as F
 
 from common.array import namespace
-from common.config import Settings
+from common.config import Schedule, Settings
 from common.errors import UserError
 from common.families import family_of
 from common.observing import Observer, Unobserved
@@ -98,16 +99,14 @@ class Learner:
         losses, computed = self._backward(batch, choose)
         if gradients is not None:
             gradients |= self._by_name(computed)
-        norm = F.sqrt(F.stack([F.square(gradient).sum() for gradient in computed]).sum())
+        norm = _norm(computed)
         if not math.isfinite(norm.item()):
             losses["gradient"] = norm.item()
         if not all(map(math.isfinite, losses.values())):
             for statistic, value in zip(self._statistics, before, strict=True):
                 F.assign(statistic, Tensor(value))
             return losses
-        if self.settings.schedule.clip_norm is not None:
-            computed = _clipped(computed, norm, self.settings.schedule.clip_norm)
-        self._optimizer.step(computed, learning_rate)
+        self._optimizer.step(_clip(computed, norm, self.settings.schedule), learning_rate)
         return losses
 
     def gradients(
@@ -176,6 +175,23 @@ class Learner:
         return dict(zip(losses, terms.asnumpy().tolist(), strict=True)), tuple(gradients)
 
 
+def _norm(gradients: Sequence[Tensor]) -> Tensor:
+    """The norm of several gradients as one, a scalar."""
+    return F.sqrt(F.stack([F.square(gradient).sum() for gradient in gradients]).sum())
+
+
+def _clip(gradients: tuple[Tensor, ...], norm: Tensor, schedule: Schedule) -> tuple[Tensor, ...]:
+    """The gradients, whose norm as one is given, scaled down as the schedule says.
+
+    As in PyTorch 1e-6 keeps it from being exact.
+    """
+    limit = schedule.clip_norm
+    if limit is None:
+        return gradients
+    norms = [norm] * len(gradients) if schedule.clip == "whole" else [_norm([gradient]) for gradient in gradients]
+    return tuple(g * F.minimum(limit / (own + 1e-6), 1.0) for g, own in zip(gradients, norms, strict=True))
+
+
 def _network_class(family: str, name: str) -> type:
     """The class of a family's network, from this wing's file of the family's name."""
     return getattr(importlib.import_module(f"mindspore_impl.{family}"), name)
@@ -184,9 +200,3 @@ def _network_class(family: str, name: str) -> type:
 def _canonical(name: str) -> str:
     path, _, leaf = name.rpartition(".")
     return f"{path}.{_CANONICAL.get(leaf, leaf)}"
-
-
-def _clipped(gradients: tuple[Tensor, ...], norm: Tensor, limit: float) -> tuple[Tensor, ...]:
-    """The gradients, scaled down together where their norm is larger; as in PyTorch 1e-6 keeps it from being exact."""
-    factor = F.minimum(limit / (norm + 1e-6), 1.0)
-    return tuple(gradient * factor for gradient in gradients)

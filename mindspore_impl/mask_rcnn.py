@@ -105,7 +105,7 @@ class ProposalNetwork(nn.Cell):
         self.backbone = build_backbone(network.backbone, frozen_norm, last_stage, network.frozen_stages)
         if network.fpn:
             widths = self.backbone.channels[-4:]
-            self.fpn = FPN(widths, network.channels, "nearest", False, "subsample", extra_levels=1)
+            self.fpn = FPN(widths, network.channels, network.top_down, False, "subsample", extra_levels=1)
             self.rpn = RPNHead(network.channels, settings.rpn)
         else:
             self.fpn = None

@@ -78,6 +78,7 @@ class ResNet(nn.Module):
     ):
         super().__init__()
         self.last_stage, self.frozen_stages = last_stage or len(settings.depths), frozen_stages
+        self.pools_to_end = settings.pool_padding == "end"
         self.conv1 = Conv(3, settings.width, 7, stride=2, bias=False)
         self.bn1 = norm_for(settings, frozen_norm or frozen_stages > 0)(settings.width)
         self.channels = [settings.width * 2 ** (stage + 1) for stage in range(1, self.last_stage + 1)]
@@ -88,7 +89,7 @@ class ResNet(nn.Module):
 
     def forward(self, image: Tensor) -> list[Tensor]:
         x = relu(conv_norm(self.conv1, self.bn1, image))
-        x = F.max_pool2d(x, 3, stride=2, padding=1)
+        x = F.max_pool2d(F.pad(x, (0, 1, 0, 1)), 3, 2) if self.pools_to_end else F.max_pool2d(x, 3, 2, padding=1)
         features = []
         for stage in range(1, self.last_stage + 1):
             x = getattr(self, f"layer{stage}")(x)

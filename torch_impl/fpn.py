@@ -5,6 +5,7 @@ from typing import Literal
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from common.upsampling import double_from_corners
 from torch_impl import ops
 from torch_impl.layers import Conv
 
@@ -13,16 +14,16 @@ class FPN(nn.Module):
     """A pyramid of maps with equally many channels, made of a backbone's maps.
 
     Lateral 1x1 convolutions bring each map to `channels`. From the coarsest down each is resized by `top_down` and
-    added to the next finer one, and a 3x3 convolution gives each output, with a ReLU where `output_relu`. Above the
-    coarsest come `extra_levels` more, each half the size of the one before: by a strided 3x3 convolution ("conv") or by
-    every second cell ("subsample").
+    added to the next finer one, and a 3x3 convolution gives each output, with a ReLU where `output_relu`; "corners"
+    doubles the sides as `common.upsampling` does. Above the coarsest come `extra_levels` more, each half the size of
+    the one before: by a strided 3x3 convolution ("conv") or by every second cell ("subsample").
     """
 
     def __init__(
         self,
         in_channels: list[int],
         channels: int,
-        top_down: Literal["bilinear", "nearest"],
+        top_down: Literal["bilinear", "nearest", "corners"],
         output_relu: bool,
         extra: Literal["conv", "subsample"],
         extra_levels: int,
@@ -54,6 +55,9 @@ class FPN(nn.Module):
         """Gives the lateral maps, each with the coarser ones added to it."""
         merged = [lateral(feature) for lateral, feature in zip(self.lateral, features, strict=True)]
         for level in range(len(merged) - 1, 0, -1):
-            size = merged[level - 1].shape[2:]
-            merged[level - 1] = merged[level - 1] + ops.resize(merged[level], size, mode=self.top_down)
+            merged[level - 1] = merged[level - 1] + self._enlarge(merged[level], merged[level - 1].shape[2:])
         return merged
+
+    def _enlarge(self, x: Tensor, size: tuple[int, int]) -> Tensor:
+        """Resizes a map (N, channels, h, w) to the size (H, W) of the next finer one."""
+        return double_from_corners(x) if self.top_down == "corners" else ops.resize(x, size, mode=self.top_down)

@@ -104,9 +104,7 @@ class Learner:
         losses = self._backward(batch, choose)
         if gradients is not None:
             gradients |= self._gradients()
-        limit = self.settings.schedule.clip_norm
-        # Without a limit the gradients stay as they are; this way to their norm is in every release of PyTorch.
-        norm = nn.utils.clip_grad_norm_(self._trainable.values(), math.inf if limit is None else limit)
+        norm = _clip(list(self._trainable.values()), self.settings.schedule)
         if not math.isfinite(norm):
             losses["gradient"] = norm.item()
         if not all(map(math.isfinite, losses.values())):
@@ -199,6 +197,17 @@ class Learner:
                 parameter.grad.copy_(gradient)
         terms = distributed.sum_over_ranks([torch.stack(list(losses.values())).detach()])[0]
         return dict(zip(losses, terms.tolist(), strict=True))
+
+
+def _clip(parameters: list[nn.Parameter], schedule: Schedule) -> Tensor:
+    """Clips the parameters' gradients as the schedule says and returns the norm of the whole gradient before."""
+    limit = math.inf if schedule.clip_norm is None else schedule.clip_norm
+    # With an infinite limit the gradients stay as they are; this way to their norm is in every release of PyTorch.
+    norm = nn.utils.clip_grad_norm_(parameters, limit if schedule.clip == "whole" else math.inf)
+    if schedule.clip == "each":
+        for parameter in parameters:
+            nn.utils.clip_grad_norm_([parameter], limit)
+    return norm
 
 
 def _choose_layout(device: str, training: bool) -> torch.memory_format:

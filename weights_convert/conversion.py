@@ -129,11 +129,14 @@ def _format(arrays: Collection[str], path: Path, chosen: str | None, settings: S
 
 
 def _recognised(names: Collection[str], path: Path, settings: Settings | None) -> Format:
-    """The format that recognises arrays of these names.
+    """The format that recognises arrays of these names; an upstream knows its files better than a framework does.
 
     Names that no format knows may be those of a model whose arrays only its network tells.
     """
-    found = [each for each in formats().values() if each.recognises and each.recognises(names)]
+    known = [
+        [each for each in kind if each.recognises and each.recognises(names)] for kind in (upstreams(), FRAMEWORKS)
+    ]
+    found = known[0] or known[1]
     if len(found) > 1:
         which = " or ".join(each.name for each in found)
         raise UserError(f"{path}: its names could be those of {which}; convert it with --from")

@@ -66,7 +66,8 @@ def state_dict_format(
             source = state_dicts.renamed(source, current_name, origin)
         family = family_of(settings)
         entries = family.layout(settings, name)
-        return state_dicts.read(state_dicts.without(source, ignored), entries, family.heads, settings.model, origin)
+        source = state_dicts.without(source, ignored)
+        return family.complete(state_dicts.read(source, entries, family.heads, settings.model, origin), settings)
 
     def write(weights: Mapping[str, np.ndarray], settings: Settings, origin: str) -> Weights:
         return state_dicts.write(weights, family_of(settings).layout(settings, name), settings.model, origin)

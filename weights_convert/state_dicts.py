@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -20,13 +20,33 @@ class Entry(NamedTuple):
     """One array of an upstream's state dict.
 
     canonical: its canonical name; None for an array that the canonical form does not have, which a file may lack.
-    written: what is written for such an array: its numbers, or the canonical name of the array that it repeats.
+    shape: the canonical array's. written: what is written for an array that the canonical form does not have: its
+    numbers, or the canonical name of the array that it repeats. stored: how the file's array differs from the canonical
+    one: it is a matrix with its axes exchanged, or has an axis of length 1 more at its end.
     """
 
     original: str
     canonical: str | None
     shape: tuple[int, ...]
     written: np.ndarray | str | None = None
+    stored: Literal["alike", "transposed", "with one axis more"] = "alike"
+
+    @property
+    def file_shape(self) -> tuple[int, ...]:
+        """The shape of the array in the file."""
+        return self.to_file(np.broadcast_to(False, self.shape)).shape
+
+    def to_canonical(self, array: np.ndarray) -> np.ndarray:
+        """The canonical form of the file's array."""
+        if self.stored == "transposed":
+            return array.T
+        return array[..., 0] if self.stored == "with one axis more" else array
+
+    def to_file(self, array: np.ndarray) -> np.ndarray:
+        """The file's form of the canonical array."""
+        if self.stored == "transposed":
+            return array.T
+        return array[..., None] if self.stored == "with one axis more" else array
 
 
 def conv(original: str, canonical: str, out: int, into: int, kernel: int, bias: bool = True) -> list[Entry]:
@@ -68,9 +88,9 @@ def read(
     """
     resized = {e.original for e in entries if e.canonical and e.canonical.startswith(heads)}
     dispensable = {e.original for e in entries if not e.canonical}
-    shapes = {e.original: e.shape for e in entries}
+    shapes = {e.original: e.file_shape for e in entries}
     check(source, shapes, model, origin, any_shape=resized, optional=dispensable)
-    return {e.canonical: source[e.original] for e in entries if e.canonical}
+    return {e.canonical: e.to_canonical(source[e.original]) for e in entries if e.canonical}
 
 
 def write(weights: Mapping[str, np.ndarray], entries: Collection[Entry], model: str, origin: str) -> Weights:
@@ -147,5 +167,5 @@ def fit_for_finetuning(
 
 def _written(entry: Entry, weights: Mapping[str, np.ndarray]) -> np.ndarray:
     if entry.canonical:
-        return weights[entry.canonical]
+        return entry.to_file(weights[entry.canonical])
     return weights[entry.written] if isinstance(entry.written, str) else entry.written

@@ -46,6 +46,11 @@ class FreeSizePreprocessing(Section):
     deviation: tuple[float, float, float]
     channel_order: Literal["rgb", "bgr"]
 
+    @property
+    def canvas(self) -> tuple[int, int]:
+        """The (height, width) of the ground that lying images just fit on, for conventions that put images on one."""
+        return self.short_side, self.long_side
+
 
 class Schedule(Section):
     """The optimizer and its rates as functions of the step."""
@@ -61,13 +66,16 @@ class Schedule(Section):
     norm_decay: bool = True  # whether it takes hold of the scale and shift of norms
     decay: Literal["steps", "cosine"] = "steps"
     steps: tuple[int, ...] = ()
+    cosine_start: int = Field(0, ge=0)  # the step from which the cosine falls
+    cosine_iterations: int | None = None  # in how many steps it would reach 0; None: in `iterations`
     gamma: float = 0.1
     warmup: Literal["linear", "constant"] = "linear"  # constant: the rate of step 0 holds until the warm-up ends
     warmup_iterations: int = 0
     warmup_start: float = 0.0  # the rate at step 0, as a share of learning_rate
     warmup_rate: float | None = None  # the rate at step 0 itself, in place of a share
     first_step: Literal[0, 1] = 0  # the number of the first update's step, which the rate is a function of
-    clip_norm: float | None = None  # the largest norm of the whole gradient; None: any
+    clip_norm: float | None = None  # the largest norm of the gradient; None: any
+    clip: Literal["whole", "each"] = "whole"  # each: the norm of each parameter's gradient by itself
     # Another batch size b scales the rate by b / batch_size and the iterations and steps by batch_size / b.
     autoscale: bool = False
     # The run stops when so many updates in a row have a loss that is not finite; fewer are skipped.
@@ -90,6 +98,8 @@ class ResNetSettings(Section):
     groups: int = 1  # ResNeXt
     width_per_group: int = 64
     norm_eps: float = 1e-5
+    # Of the stem's max pool: around its map or, for maps of even sides, below and to the right alone.
+    pool_padding: Literal["around", "end"] = "around"
     # Of each stage these many blocks at its end are deformable, if their number in the stage, from 0, is a multiple of
     # the interval.
     deformable: tuple[int, int, int, int] = (0, 0, 0, 0)

@@ -53,6 +53,7 @@ class Objects:
 
     annotation_ids: np.ndarray
     boxes: np.ndarray
+    boxes_in_file: np.ndarray  # (M, 4) float64 x, y, width, height, as they stand in the file
     labels: np.ndarray
     crowd: np.ndarray
     ignored: np.ndarray  # (M,) bool: marked so, or of no area
@@ -177,6 +178,7 @@ class CocoDataset:
         return Objects(
             annotation_ids=self._columns["annotation_id"][rows].copy(),
             boxes=boxes,
+            boxes_in_file=self._columns["box"][rows].copy(),
             labels=self._columns["label"][rows].copy(),
             crowd=self._columns["crowd"][rows].copy(),
             ignored=self._columns["ignored"][rows].copy(),

@@ -53,9 +53,14 @@ def _warmup_factor(schedule: Schedule, step: int) -> float:
 
 
 def _decay_factor(schedule: Schedule, step: int) -> float:
-    """Computes the decay's factor: gamma for each of the `steps` passed, or 0.5 (1 + cos(pi step / iterations))."""
+    """Computes the decay's factor: gamma for each of the `steps` passed, or 0.5 (1 + cos(pi s)).
+
+    s is the share that is passed of the cosine's steps, from 0 to 1.
+    """
     if schedule.decay == "cosine":
-        return 0.5 * (1.0 + math.cos(math.pi * min(step / schedule.iterations, 1.0)))
+        length = schedule.cosine_iterations or schedule.iterations
+        share = min(max(step - schedule.cosine_start, 0) / length, 1.0)
+        return 0.5 * (1.0 + math.cos(math.pi * share))
     # Update s itself already has the rate after step s.
     return schedule.gamma ** bisect.bisect_right(sorted(schedule.steps), step)
 

@@ -121,7 +121,7 @@ def detections(case: Path, framework: str, device: str, xp: ModuleType, like: Ar
                 name = f"{prefix}_{run}"
                 answers |= {f"{name}boxes_{image}": found.boxes, f"{name}scores_{image}": found.scores}
                 answers |= {f"{name}labels_{image}": found.labels, f"{name}rows_{image}": found.rows}
-                shown = to_original(found, sizes[image], originals[image], settings.rules)
+                shown = to_original(found, sizes[image], originals[image], settings)
                 answers |= {f"{name}resized_{image}": shown.boxes, f"{name}resized_labels_{image}": shown.labels}
         decoded = xp.to_numpy(decode(outputs[1], outputs[2], base.rules.region_weights, base.rules.offset))
         answers[f"{prefix}_decoded"] = decoded.reshape(len(decoded), -1, 4) if prefix == "tv" else decoded

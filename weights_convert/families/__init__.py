@@ -34,6 +34,10 @@ def _no_class_heads(settings: Settings) -> dict[str, ClassRows]:
     return {}
 
 
+def _as_they_are(weights: Weights, settings: Settings) -> Weights:
+    return weights
+
+
 @dataclass(frozen=True)
 class Base:
     """A family whose weights another one, which stands on it, may start training from.
@@ -62,6 +66,8 @@ class FamilyWeights:
     read_backbone: ImageNet weights of the backbone alone, settings and the file's name for errors -> canonical arrays.
     backbone: how the canonical names of the backbone's arrays begin.
     added_to_backbone: a regular expression for the backbone's arrays that ImageNet weights do not have.
+    complete: canonical arrays of an upstream's file, settings -> the arrays with what a variant of the original lacks
+        that computes the same without.
     base: the family that this one stands on, whose weights training may start from.
     """
 
@@ -73,6 +79,7 @@ class FamilyWeights:
     read_backbone: Callable[[Mapping[str, np.ndarray], Settings, str], Weights] | None = None
     backbone: tuple[str, ...] = ("backbone.",)
     added_to_backbone: str = r"(?!)"  # fits nothing
+    complete: Callable[[Weights, Settings], Weights] = _as_they_are
     base: Base | None = None
 
     def layout(self, settings: Settings, upstream: str) -> list[Entry]:

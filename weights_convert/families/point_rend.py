@@ -1,6 +1,8 @@
-"""The weights of PointRend, whose original is a project of detectron2."""
+"""The weights of PointRend, whose originals are a project of detectron2 and one of MindSpore's zoo."""
 
 from collections.abc import Iterator
+
+import numpy as np
 
 from common.families.mask_rcnn.geometry import head_outputs
 from common.families.mask_rcnn.settings import MaskRcnnNetwork, MaskRcnnSettings
@@ -8,7 +10,7 @@ from common.families.point_rend.settings import PointRendSettings
 from weights_convert.families import Base, FamilyWeights, Layout, mask_rcnn
 from weights_convert.families.mask_rcnn import layouts
 from weights_convert.finetuning import ClassRows
-from weights_convert.state_dicts import Entry, conv, linear
+from weights_convert.state_dicts import Entry, Weights, conv, linear
 
 
 def detectron2(settings: PointRendSettings) -> Iterator[Entry]:
@@ -27,11 +29,61 @@ def detectron2(settings: PointRendSettings) -> Iterator[Entry]:
     yield from linear(f"{coarse}.prediction", "coarse_head.logits", outputs * network.coarse_size**2, width)
 
 
+def mindspore_zoo(settings: PointRendSettings) -> Iterator[Entry]:
+    """The parameters of PointRend in MindSpore's zoo."""
+    yield from layouts.mindspore_zoo_boxes(settings)
+    # Mask R-CNN's mask head is saved along, which nothing computes with.
+    for entry in layouts.mindspore_zoo_masks(as_mask_rcnn(settings)):
+        yield entry._replace(canonical=None, written=np.zeros(entry.shape, np.float32))
+    network, outputs = settings.network, head_outputs(settings).masks
+    coarse, width = "mask_coarse_head", network.coarse_channels
+    yield from conv(f"{coarse}.reduce_spatial_dim_conv", "coarse_head.reduce", network.channels, network.channels, 2)
+    yield from linear(f"{coarse}.fcs_seq.0", "coarse_head.fc1", width, network.channels * (network.mask_size // 2) ** 2)
+    yield from linear(f"{coarse}.fcs_seq.1", "coarse_head.fc2", width, width)
+    yield from linear(f"{coarse}.prediction", "coarse_head.logits", outputs * network.coarse_size**2, width)
+    point = []
+    for number in range(1, network.point_layers + 1):
+        into = (network.point_channels if number > 1 else network.channels) + outputs
+        layer = f"mask_point_head.seq.{number - 1}"
+        point += _points(layer, f"point_head.fc{number}", network.point_channels, into)
+    point += _points("mask_point_head.predictor", "point_head.logits", outputs, network.point_channels + outputs)
+    for entry in point:
+        yield entry._replace(stored="with one axis more" if len(entry.shape) == 3 else "alike")
+
+
+_ORIGINALS = {"detectron2": detectron2, "mindspore_zoo": mindspore_zoo}
+
+
 def layouts_of(settings: PointRendSettings) -> dict[str, Layout]:
-    """detectron2's state dict; without a ResNet as its backbone, or with other conventions, a variant is nobody's."""
-    if settings.network.backbone.kind != "resnet" or settings.convention != "detectron2":
+    """The state dict of the implementation whose conventions a variant follows, and Detectron's blobs.
+
+    Without a ResNet as its backbone, or with other conventions, a variant is nobody's.
+    """
+    if settings.network.backbone.kind != "resnet" or settings.convention not in _ORIGINALS:
         return {}
-    return {"detectron2": detectron2, "caffe2": layouts.caffe2}
+    return {settings.convention: _ORIGINALS[settings.convention], "caffe2": layouts.caffe2}
+
+
+def with_background(weights: Weights, settings: PointRendSettings) -> Weights:
+    """The arrays, whose mask heads have a background where the network's have one and the file's have none.
+
+    The zoo's variant with boolean indices (NOT_MASK) has no channel for the background, which stands first here. Zeros
+    in its place leave all other channels' numbers as they were.
+    """
+    network, outputs = settings.network, head_outputs(settings).masks
+    cells = network.coarse_size**2
+    if settings.first_label == 0 or len(weights["coarse_head.logits.bias"]) != (outputs - 1) * cells:
+        return weights
+    completed = dict(weights)
+    for name, rows in (("coarse_head.logits", cells), ("point_head.logits", 1)):
+        for leaf in ("weight", "bias"):
+            array = weights[f"{name}.{leaf}"]
+            completed[f"{name}.{leaf}"] = np.concatenate([np.zeros((rows, *array.shape[1:]), array.dtype), array])
+    widths = {f"fc{number}": network.point_channels for number in range(2, network.point_layers + 1)}
+    for layer, width in (widths | {"fc1": network.channels, "logits": network.point_channels}).items():
+        name = f"point_head.{layer}.weight"
+        completed[name] = np.insert(completed[name], width, 0, axis=1)
+    return completed
 
 
 def class_heads(settings: PointRendSettings) -> dict[str, ClassRows]:
@@ -65,5 +117,6 @@ WEIGHTS = FamilyWeights(
     class_heads=class_heads,
     class_bias="box_head.classes.bias",
     read_backbone=mask_rcnn.read_backbone,
+    complete=with_background,
     base=Base("mask_rcnn", as_mask_rcnn, left=("mask_head.",), added=("coarse_head.", "point_head.")),
 )

@@ -6,7 +6,8 @@ Code asks a record's fields and never for an original's name. `docs/conventions.
 from dataclasses import dataclass
 from typing import Literal
 
-from common.box_coder import LARGEST_LOG_RATIO
+from common.array import Array
+from common.box_coder import LARGEST_LOG_RATIO, decode
 
 Weights = tuple[float, float, float, float]
 
@@ -20,14 +21,15 @@ class Convention:
 
     # An image and its objects.
     reads_upright: bool  # a file is turned as its EXIF data says, else it is taken as it is stored
-    size_rule: Literal["short side", "smaller scale", "both bounds"]  # see `resizing.resized_size`
-    resizer: Literal["Pillow on bytes", "OpenCV on floats"]
-    nearest_pixel: Literal[
-        "by corners", "by centres"
-    ]  # which pixel a resized bitmap shows; see `resizing.find_nearest`
+    size_rule: Literal["short side", "smaller scale", "both bounds", "canvas"]  # see `resizing.resized_size`
+    resizer: Literal["Pillow on bytes", "OpenCV on floats", "OpenCV on bytes"]
+    # Which pixel a resized bitmap shows; see `resizing.find_nearest`.
+    nearest_pixel: Literal["by corners", "by centres", "OpenCV's"]
+    whole_boxes: bool  # a box of an annotation loses its fractions, and x2 is x1 + its width before and after
     mirrors: Literal["before resizing", "after resizing"]  # bitmaps; of everything else the two are the same
     mask_source: Literal["polygons", "bitmaps"]  # polygons: where an object has them
-    drops_empty_bitmaps: bool  # an object whose bitmap has no pixel is left out
+    # When an object whose bitmap has no pixel is left out.
+    drops_empty_bitmaps: Literal["never", "before resizing", "after resizing"]
     smallest_object_side: float | None  # resized boxes are cut to the image, and a side must be longer than this
 
     # Anchors; see `anchors.cell_anchors`.
@@ -40,20 +42,25 @@ class Convention:
     anchor_weights: Weights
     region_weights: Weights
     largest_log_ratio: float
+    smallest_log_ratio: float | None  # none: a side may become as small as it will
 
     # Matching.
     anchors_used: Literal["all", "inside"]  # inside: an anchor that leaves the unpadded image does not train
-    low_quality_anchors: bool  # each object makes positive the anchors that overlap it most, at any overlap
-    low_quality_regions: bool
+    low_quality_anchors: bool  # each object claims the anchors that overlap it most, at any overlap
+    low_quality_regions: bool  # the same of proposals, from `losses.positive_iou` on
+    claimed_by: Literal["itself", "last object"]  # whose a claimed box is: see `matching.match_by_threshold`
 
     # Proposals and detections.
     proposal_rank: Literal["probability", "logit"]  # what the best anchors of a map are chosen by
     proposal_score: Literal["probability", "logit"]  # what a proposal's score is
     proposal_threshold: bool  # `rpn.score_threshold` counts
     proposal_side: Literal["at least", "more than"]  # how long a proposal's sides are: `rpn.smallest_side`
+    proposal_offset: float  # of the boxes' sides where proposals are suppressed
+    suppression: Literal["one offset", "areas alone"]  # of detections; areas alone: overlaps are without the offset
     smallest_detection_side: float | None
     detection_order: Literal["class", "score"]  # class: class by class, and equals of the last score stay
     clips_to_original: bool  # detections are cut to the image's own size, and those without area go
+    result_offset: float  # what is added to the x2 and y2 of results, whose width is x2 - x1
 
     # Losses. The divisor of the anchors' losses: how many were sampled, or how many were to be.
     anchor_divisor: Literal["sampled", "wanted"]
@@ -64,13 +71,26 @@ class Convention:
     # Masks.
     moves_target_boxes: bool  # the upper left corner of a mask target's box is moved into the image
     aligned_targets: bool  # RoIAlign of a bitmap shifts by half a pixel
+    target_samples: int  # that RoIAlign of a bitmap takes of a cell, a side; 0: as many as the cell has pixels
     soft_targets: bool  # what is pooled from a bitmap is the target itself, else whether it is at least a half
-    pasting: Literal["resized", "sampled"]  # see `masks.paste`
+    pasting: Literal["resized", "sampled", "sampled inside"]  # see `masks.paste`
     half_is_inside: bool  # a pixel of exactly 0.5 belongs to the object
 
     # Initial weights; see `initial_weights.initial_weight`.
-    head_weights: Literal["Kaiming", "PyTorch"]
+    head_weights: Literal["Kaiming", "PyTorch", "MindSpore"]
     mask_logits_deviation: float | None  # none: Kaiming's
+
+    def decode_anchors(self, deltas: Array, anchors: Array) -> Array:
+        """The boxes (N, 4) xyxy that offsets (N, 4) make of anchors (N, 4)."""
+        return decode(
+            deltas, anchors, self.anchor_weights, self.offset, self.largest_log_ratio, self.smallest_log_ratio
+        )
+
+    def decode_regions(self, deltas: Array, regions: Array) -> Array:
+        """The boxes (N, 4 * C) xyxy that offsets (N, 4 * C), one set a class, make of regions (N, 4)."""
+        return decode(
+            deltas, regions, self.region_weights, self.offset, self.largest_log_ratio, self.smallest_log_ratio
+        )
 
 
 CONVENTIONS: dict[str, Convention] = {
@@ -82,7 +102,8 @@ CONVENTIONS: dict[str, Convention] = {
         nearest_pixel="by centres",
         mirrors="after resizing",
         mask_source="polygons",
-        drops_empty_bitmaps=False,
+        whole_boxes=False,
+        drops_empty_bitmaps="never",
         smallest_object_side=None,
         anchor_rounding="ratios",
         anchor_centre="middle",
@@ -91,20 +112,26 @@ CONVENTIONS: dict[str, Convention] = {
         anchor_weights=(1.0, 1.0, 1.0, 1.0),
         region_weights=(10.0, 10.0, 5.0, 5.0),
         largest_log_ratio=LARGEST_LOG_RATIO,
+        smallest_log_ratio=None,
         anchors_used="inside",
         low_quality_anchors=True,
         low_quality_regions=False,
+        claimed_by="itself",
         proposal_rank="probability",
         proposal_score="probability",
         proposal_threshold=False,
         proposal_side="at least",
+        proposal_offset=1.0,
+        suppression="one offset",
         smallest_detection_side=None,
         detection_order="class",
         clips_to_original=False,
+        result_offset=1.0,
         anchor_divisor="sampled",
         level_epsilons=(1e-6, 0.0),
         moves_target_boxes=True,
         aligned_targets=False,
+        target_samples=0,
         soft_targets=False,
         pasting="resized",
         half_is_inside=False,
@@ -119,7 +146,8 @@ CONVENTIONS: dict[str, Convention] = {
         nearest_pixel="by corners",
         mirrors="before resizing",
         mask_source="bitmaps",
-        drops_empty_bitmaps=False,
+        whole_boxes=False,
+        drops_empty_bitmaps="never",
         smallest_object_side=None,
         anchor_rounding="corners",
         anchor_centre="corner",
@@ -128,20 +156,26 @@ CONVENTIONS: dict[str, Convention] = {
         anchor_weights=(1.0, 1.0, 1.0, 1.0),
         region_weights=(10.0, 10.0, 5.0, 5.0),
         largest_log_ratio=LARGEST_LOG_RATIO,
+        smallest_log_ratio=None,
         anchors_used="all",
         low_quality_anchors=True,
         low_quality_regions=False,
+        claimed_by="itself",
         proposal_rank="logit",
         proposal_score="probability",
         proposal_threshold=True,
         proposal_side="at least",
+        proposal_offset=0.0,
+        suppression="one offset",
         smallest_detection_side=1e-2,
         detection_order="score",
         clips_to_original=False,
+        result_offset=0.0,
         anchor_divisor="sampled",
         level_epsilons=(0.0, 1e-6),
         moves_target_boxes=False,
         aligned_targets=False,
+        target_samples=0,
         soft_targets=True,
         pasting="resized",
         half_is_inside=False,
@@ -156,7 +190,8 @@ CONVENTIONS: dict[str, Convention] = {
         nearest_pixel="by centres",
         mirrors="after resizing",
         mask_source="polygons",
-        drops_empty_bitmaps=True,
+        whole_boxes=False,
+        drops_empty_bitmaps="after resizing",
         smallest_object_side=1e-5,
         anchor_rounding="none",
         anchor_centre="corner",
@@ -165,25 +200,75 @@ CONVENTIONS: dict[str, Convention] = {
         anchor_weights=(1.0, 1.0, 1.0, 1.0),
         region_weights=(10.0, 10.0, 5.0, 5.0),
         largest_log_ratio=LARGEST_LOG_RATIO,
+        smallest_log_ratio=None,
         anchors_used="all",
         low_quality_anchors=True,
         low_quality_regions=False,
+        claimed_by="itself",
         proposal_rank="logit",
         proposal_score="logit",
         proposal_threshold=False,
         proposal_side="more than",
+        proposal_offset=0.0,
+        suppression="one offset",
         smallest_detection_side=None,
         detection_order="score",
         clips_to_original=True,
+        result_offset=0.0,
         anchor_divisor="wanted",
         level_epsilons=(1e-8, 0.0),
         moves_target_boxes=False,
         aligned_targets=True,
+        target_samples=0,
         soft_targets=False,
         pasting="sampled",
         half_is_inside=True,
         head_weights="Kaiming",
         mask_logits_deviation=1e-3,
+    ),
+    "mindspore_zoo": Convention(
+        offset=1.0,
+        reads_upright=False,
+        size_rule="canvas",
+        resizer="OpenCV on bytes",
+        nearest_pixel="OpenCV's",
+        mirrors="after resizing",
+        mask_source="bitmaps",
+        whole_boxes=True,
+        drops_empty_bitmaps="before resizing",
+        smallest_object_side=None,
+        anchor_rounding="corners",
+        anchor_centre="middle",
+        anchor_order="ratio, size",
+        anchor_distance="stride",
+        anchor_weights=(1.0, 1.0, 1.0, 1.0),
+        region_weights=(10.0, 10.0, 5.0, 5.0),
+        largest_log_ratio=LARGEST_LOG_RATIO,
+        smallest_log_ratio=-LARGEST_LOG_RATIO,
+        anchors_used="all",
+        low_quality_anchors=True,
+        low_quality_regions=True,
+        claimed_by="last object",
+        proposal_rank="probability",
+        proposal_score="probability",
+        proposal_threshold=False,
+        proposal_side="at least",
+        proposal_offset=0.0,
+        suppression="areas alone",
+        smallest_detection_side=None,
+        detection_order="score",
+        clips_to_original=True,
+        result_offset=0.0,
+        anchor_divisor="wanted",
+        level_epsilons=(2.5e-7, 0.0),
+        moves_target_boxes=False,
+        aligned_targets=False,
+        target_samples=2,
+        soft_targets=False,
+        pasting="sampled inside",
+        half_is_inside=True,
+        head_weights="MindSpore",
+        mask_logits_deviation=None,
     ),
 }
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from common.array import Array, namespace
-from common.box_coder import decode
-from common.boxes import clip
+from common.boxes import area, clip, intersection
 from common.families.mask_rcnn.conventions import Convention
+from common.families.mask_rcnn.resizing import find_scale
 from common.families.mask_rcnn.settings import MaskRcnnSettings, RcnnDetection
 
 
@@ -41,8 +41,7 @@ def detect(
     xp, rules, first = namespace(class_logits), settings.rules, settings.first_label
     classes = slice(first, first + settings.num_classes)
     scores = xp.to_numpy(xp.softmax(class_logits, 1))[:, classes]
-    boxes = decode(box_deltas, proposals, rules.region_weights, rules.offset, rules.largest_log_ratio)
-    boxes = xp.to_numpy(boxes)
+    boxes = xp.to_numpy(rules.decode_regions(box_deltas, proposals))
     boxes = boxes.reshape(len(boxes), boxes.shape[1] // 4, 4)[:, classes]
     found, start = [], 0
     for count, size in zip(counts, image_sizes, strict=True):
@@ -75,6 +74,8 @@ def _detect_in_image(
         boxes, scores, labels, rows = boxes[large], scores[large], labels[large], rows[large]
     if len(boxes) == 0:
         kept = np.zeros(0, np.int32)
+    elif rules.suppression == "areas alone":
+        kept = _suppress_by_areas(boxes, scores, labels, detection.iou_threshold, rules.offset)
     else:
         arrays = (xp.asarray(boxes, like=like), xp.asarray(scores, like=like))
         classes = xp.asarray(labels.astype(np.int32), like=like)
@@ -89,12 +90,36 @@ def _detect_in_image(
     return Detections(boxes[kept], scores[kept], labels[kept].astype(np.int32), rows[kept].astype(np.int32))
 
 
+def _suppress_by_areas(
+    boxes: np.ndarray, scores: np.ndarray, labels: np.ndarray, threshold: float, offset: float
+) -> np.ndarray:
+    """The boxes (R, 4) that are left class by class, (K,), the best first; one goes from an overlap of `threshold` on.
+
+    The offset counts in the areas, and in the intersections it does not:
+
+        overlap(a, b) = intersection(a, b) / (area(a; offset) + area(b; offset) - intersection(a, b))
+    """
+    areas, alive, kept = area(boxes, offset), np.ones(len(boxes), bool), []
+    for row in np.argsort(-scores, kind="stable"):
+        if not alive[row]:
+            continue
+        kept.append(row)
+        rivals = np.flatnonzero(alive & (labels == labels[row]))
+        shared = intersection(boxes[row : row + 1], boxes[rivals])[0]
+        alive[rivals[shared / (areas[row] + areas[rivals] - shared) >= threshold]] = False
+    return np.array(kept, np.int32)
+
+
 def to_original(
-    found: Detections, image_size: tuple[int, int], original_size: tuple[int, int], rules: Convention
+    found: Detections, image_size: tuple[int, int], original_size: tuple[int, int], settings: MaskRcnnSettings
 ) -> Detections:
     """Moves detections from an image (height, width) as the network saw it to the image in its original size."""
-    ratios = np.array([original_size[1] / image_size[1], original_size[0] / image_size[0]] * 2, np.float32)
-    moved = Detections(found.boxes * ratios, found.scores, found.labels, found.rows)
+    rules = settings.rules
+    if rules.size_rule == "canvas":
+        y, x = (1 / find_scale(original_size, settings.preprocessing.canvas),) * 2
+    else:
+        y, x = (original / seen for original, seen in zip(original_size, image_size, strict=True))
+    moved = Detections(found.boxes * np.array([x, y, x, y], np.float32), found.scores, found.labels, found.rows)
     if not rules.clips_to_original:
         return moved
     boxes = clip(moved.boxes, original_size)

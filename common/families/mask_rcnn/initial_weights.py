@@ -16,7 +16,8 @@ def initial_weight(name: str, shapes: Shapes, settings: MaskRcnnSettings, seed: 
 
     PyTorch's own rule draws from -b to b with b = 1 / sqrt(inputs); the fully connected layers and the pyramid have b =
     sqrt(3 / inputs) otherwise. The proposal network and the classes are normal with a deviation of 0.01, box offsets
-    with 0.001, and everything else with sqrt(2 / outputs).
+    with 0.001, and everything else with sqrt(2 / outputs). In MindSpore's zoo the pyramid, the fully connected layers
+    and the mask head have b = sqrt(6 / (inputs + outputs)), and box offsets a deviation of 0.01.
     """
     shape, rules = shapes[name], settings.rules
     is_pytorchs = name.startswith(("box_head.fc", "box_head.classes.", "box_head.deltas.")) or name in _PYTORCHS_BIASES
@@ -25,6 +26,10 @@ def initial_weight(name: str, shapes: Shapes, settings: MaskRcnnSettings, seed: 
     if len(shape) < 2:
         return make_constant(name, shape)
     fan_in, fan_out = compute_fans(shape)
+    if name.startswith(("fpn.", "box_head.fc", "mask_head.")) and rules.head_weights == "MindSpore":
+        return draw_uniform(name, shape, math.sqrt(6.0 / (fan_in + fan_out)), seed)
+    if name.startswith("box_head.deltas.") and rules.head_weights == "MindSpore":
+        return draw_normal(name, shape, 0.01, seed)
     if name.startswith(("fpn.", "box_head.fc")):
         return draw_uniform(name, shape, math.sqrt(3.0 / fan_in), seed)
     if name.startswith(("rpn.", "box_head.classes.")):

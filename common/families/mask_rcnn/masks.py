@@ -18,7 +18,8 @@ def paste(masks: np.ndarray, boxes: np.ndarray, image_size: tuple[int, int], rul
     """Probabilities (N, m, m) in their boxes (N, 4) xyxy -> (N, *image_size) float32, zero outside.
 
     `pasting` says how: "resized" gives a mask a border of one zero cell and resizes it to its box in whole pixels, the
-    last of which is inside; "sampled" reads the mask at each pixel's centre.
+    last of which is inside; "sampled" reads the mask at each pixel's centre; "sampled inside" does, for centres in
+    the box.
     """
     pasted = np.zeros((len(masks), *image_size), np.float32)
     for canvas, mask, box in zip(pasted, masks, boxes, strict=True):
@@ -49,7 +50,9 @@ def _fit(
     mask: np.ndarray, box: np.ndarray, image_size: tuple[int, int], rules: Convention
 ) -> tuple[Window, np.ndarray]:
     """A mask (m, m) in a box (4,) xyxy -> the window of the image that it reaches, and its values there."""
-    return _sample(mask, box, image_size) if rules.pasting == "sampled" else _resize(mask, box, image_size)
+    if rules.pasting == "resized":
+        return _resize(mask, box, image_size)
+    return _sample(mask, box, image_size, fringe=rules.pasting == "sampled")
 
 
 def _resize(mask: np.ndarray, box: np.ndarray, image_size: tuple[int, int]) -> tuple[Window, np.ndarray]:
@@ -64,8 +67,11 @@ def _resize(mask: np.ndarray, box: np.ndarray, image_size: tuple[int, int]) -> t
     return (slice(top, bottom), slice(left, right)), resized[top - y1 : bottom - y1, left - x1 : right - x1]
 
 
-def _sample(mask: np.ndarray, box: np.ndarray, image_size: tuple[int, int]) -> tuple[Window, np.ndarray]:
-    """Reads the mask bilinearly where each pixel's centre lies in the box, with zeros around the mask."""
+def _sample(mask: np.ndarray, box: np.ndarray, image_size: tuple[int, int], fringe: bool) -> tuple[Window, np.ndarray]:
+    """Reads the mask bilinearly where each pixel's centre lies in the box, with zeros around the mask.
+
+    fringe: pixels whose centre lies outside the box, up to half a cell of the mask away, read the mask, too.
+    """
     window, weights = [], []
     for low, high, length, cells in ((box[1], box[3], image_size[0], mask.shape[0]),
                                      (box[0], box[2], image_size[1], mask.shape[1])):  # fmt: skip
@@ -73,6 +79,8 @@ def _sample(mask: np.ndarray, box: np.ndarray, image_size: tuple[int, int]) -> t
         if first >= end or high <= low:
             return (slice(0), slice(0)), np.zeros((0, 0), np.float32)
         positions = (np.arange(first, end, dtype=np.float32) + 0.5 - low) / (high - low) * cells - 0.5
+        if not fringe:
+            positions = np.where((positions >= -0.5) & (positions <= cells - 0.5), positions, -1)
         window.append(slice(first, end))
         weights.append(np.maximum(1 - np.abs(positions[:, None] - np.arange(cells)), 0).astype(np.float32))
     return (window[0], window[1]), weights[0] @ mask @ weights[1].T

@@ -40,7 +40,7 @@ def find_instances(
     anchors = make_anchors(settings, tuple(image.shape[2:]), [tuple(each.shape[2:]) for each in maps])
     proposals = propose(logits, deltas, anchors, sizes, rules, rpn, rpn.inference)
     found = [_sort_by_score(each, score_threshold) for each in find_boxes(network, maps, proposals, sizes)]
-    moved = [to_original(each, *size, rules) for each, *size in zip(found, sizes, originals, strict=True)]
+    moved = [to_original(each, *size, settings) for each, *size in zip(found, sizes, originals, strict=True)]
     # A detection that vanished when it was moved needs no mask.
     found = [each.select(left.rows) for each, left in zip(found, moved, strict=True)]
     masks = find_masks(network, maps, found)
@@ -60,7 +60,7 @@ def instances_of(
     """Detections in an image's own pixels, whose size is (height, width), and their masks -> instances."""
     pasted = paste_binary(masks.probabilities, found.boxes, image_size, settings.rules)
     labels = found.labels.astype(np.int64) - settings.first_label
-    boxes = with_border(found.boxes, settings.rules.offset)
+    boxes = with_border(found.boxes, settings.rules.result_offset)
     instances = Instances(image_size, boxes, found.scores, labels, pasted)
     points = None if masks.points is None else _move_points(masks.points, found.boxes)
     return replace(instances, probabilities=masks.probabilities, probability_boxes=found.boxes, points=points)

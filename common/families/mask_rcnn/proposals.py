@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from common.array import Array, namespace
-from common.box_coder import decode
 from common.boxes import clip
 from common.families.mask_rcnn.conventions import Convention
 from common.families.mask_rcnn.settings import ProposalLimits, RpnSettings
@@ -108,8 +107,7 @@ def _decode_candidates(
     images, kept = rows.shape
     with np.errstate(over="ignore", invalid="ignore"):  # boxes that are not finite are left out later
         chosen, offsets = np.concatenate(anchors)[rows.reshape(-1)], numbers[..., :4].reshape(-1, 4)
-        boxes = decode(offsets, chosen, rules.anchor_weights, rules.offset, rules.largest_log_ratio)
-        boxes = boxes.reshape(images, kept, 4)
+        boxes = rules.decode_anchors(offsets, chosen).reshape(images, kept, 4)
         boxes = np.stack([clip(each, size, rules.offset) for each, size in zip(boxes, image_sizes, strict=True)])
     return _Candidates(boxes, np.ascontiguousarray(numbers[..., 4]), rows, maps)
 
@@ -130,7 +128,7 @@ def _suppress(
     if len(usable):
         given = [xp.asarray(x[usable], like=like) for x in (boxes, scores)]
         classes = xp.asarray(groups[usable].astype(np.int32), like=like)
-        kept = usable[xp.to_numpy(xp.nms(*given, rpn.nms_threshold, classes=classes, offset=rules.offset))]
+        kept = usable[xp.to_numpy(xp.nms(*given, rpn.nms_threshold, classes=classes, offset=rules.proposal_offset))]
     group_of = groups[kept]
     parts = [kept[group_of == group][:limit] % candidates.boxes.shape[1] for group in range(images * maps)]
     return [np.concatenate(parts[maps * index : maps * (index + 1)]) for index in range(images)]

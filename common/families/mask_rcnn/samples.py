@@ -11,8 +11,9 @@ from common.data.transforms import maybe
 from common.errors import UserError
 from common.families.mask_rcnn.colour_jitter import jitter_colours
 from common.families.mask_rcnn.conventions import Convention
+from common.families.mask_rcnn.expansion import maybe_expand
 from common.families.mask_rcnn.outlines import Outline, pack_outlines
-from common.families.mask_rcnn.resizing import find_nearest, resize, resized_size
+from common.families.mask_rcnn.resizing import Resizing, find_nearest, plan_resizing, resize, resized_size
 from common.families.mask_rcnn.sampling import make_anchor_targets
 from common.families.mask_rcnn.settings import MaskRcnnSettings
 
@@ -61,17 +62,20 @@ class Training:
         short_side = int(rng.choice(augmentation.short_sides)) if augmentation.short_sides else preprocessing.short_side
         flips = maybe(rng, augmentation.flip), maybe(rng, augmentation.vertical_flip)
         image = jitter_colours(self.dataset.image(position, settings.reads_upright), augmentation, rng)
-        original = image.shape[:2]
-        size = resized_size(original, short_side, augmentation.long_side or preprocessing.long_side, rules)
-        pixels = resize(image, size, preprocessing, rules)
-        objects = _read_objects(self.dataset, position, original, size, flips, rules)
-        objects = _cut_to_image(_resize_objects(objects, original, size), size, rules)
+        found = self.dataset.objects(position, image.shape[:2])
+        image, found = maybe_expand(image, found, augmentation.expansion, rng)
+        long_side = augmentation.long_side or preprocessing.long_side
+        resizing = plan_resizing(image.shape[:2], short_side, long_side, rules)
+        pixels = resize(image, resizing.size, preprocessing, rules)
+        height, width = pixels.shape[1:]
+        objects = _choose_objects(self.dataset, position, found, resizing, (height, width), flips, rules)
+        objects = _cut_to_image(_resize_objects(objects, resizing), resizing.size, rules)
         if flips[0]:
             pixels = np.ascontiguousarray(pixels[:, :, ::-1])
-            objects = _mirror_left_to_right(objects, size[1], rules)
+            objects = _mirror_left_to_right(objects, width, rules)
         if flips[1]:
             pixels = np.ascontiguousarray(pixels[:, ::-1])
-            objects = _mirror_top_to_bottom(objects, size[0], rules)
+            objects = _mirror_top_to_bottom(objects, height, rules)
         return {
             "image": pixels,
             "image_id": self.dataset.image_ids[position],
@@ -147,28 +151,33 @@ def _pad(images: list[np.ndarray], multiple: int) -> tuple[np.ndarray, np.ndarra
     return padded, sizes
 
 
-def _read_objects(
+def _choose_objects(
     dataset: CocoDataset,
     position: int,
-    original: tuple[int, int],
-    size: tuple[int, int],
+    found: Objects,
+    resizing: Resizing,
+    padded: tuple[int, int],
     flips: tuple[bool, bool],
     rules: Convention,
 ) -> _Objects:
-    """An image's objects without crowds and without those that have no mask.
+    """Of the objects that were found in an image those that are no crowds and have a mask and a box.
 
-    Boxes and polygons are in pixels of the original (height, width), bitmaps already resized to `size`. flips: whether
-    all of it is going to be mirrored left to right, and top to bottom.
+    Boxes and polygons are in pixels of the original, bitmaps already resized. flips: whether all of it is going to be
+    mirrored left to right, and top to bottom; padded: the (height, width) of what is mirrored.
     """
-    found = dataset.objects(position, original)
-    boxes = _cut_boxes(found, original, rules)
-    sound = has_area(boxes) & ~found.crowd & np.array([packed is not None for packed in found.rles], bool)
+    boxes = _cut_boxes(found, resizing.original, rules)
+    has_mask = np.array([packed is not None for packed in found.rles], bool)
+    if rules.drops_empty_bitmaps == "before resizing":
+        has_mask &= np.array([bool(packed and rle.area(packed)) for packed in found.rles], bool)
+    # A box that lost its fractions may have no area left, and is a pixel by the originals' count.
+    sound = has_mask & ~found.crowd & (has_area(boxes) | rules.whole_boxes)
     kept, outlines = [], []
     for row in np.flatnonzero(sound).tolist():
         polygons = dataset.polygons(position, row) if rules.mask_source == "polygons" else ()
-        outline = Outline(polygons) if polygons else _resize_bitmap(found.rles[row], size, flips, rules)
+        outline = Outline(polygons) if polygons else _resize_bitmap(found.rles[row], resizing, padded, flips, rules)
         # No original asks which pixels polygons cover.
-        if outline.bitmap is not None and rules.drops_empty_bitmaps and not outline.bitmap.any():
+        is_empty = outline.bitmap is not None and not outline.bitmap.any()
+        if is_empty and rules.drops_empty_bitmaps == "after resizing":
             continue
         kept.append(row)
         outlines.append(outline)
@@ -176,7 +185,14 @@ def _read_objects(
 
 
 def _cut_boxes(objects: Objects, size: tuple[int, int], rules: Convention) -> np.ndarray:
-    """The objects' boxes (M, 4) xyxy cut to the image; with an offset the last pixel is where a side ends."""
+    """The objects' boxes (M, 4) xyxy cut to the image; with an offset the last pixel is where a side ends.
+
+    Whole boxes are the file's corners without their fractions, and are cut when they are resized.
+    """
+    if rules.whole_boxes:
+        boxes = objects.boxes_in_file.copy()
+        boxes[:, 2:] += boxes[:, :2]
+        return np.trunc(boxes).astype(np.float32)
     if rules.offset == 0:
         return clip_boxes(objects.boxes, size)
     sides = np.maximum(objects.boxes[:, 2:] - objects.boxes[:, :2] - rules.offset, 0)
@@ -184,9 +200,14 @@ def _cut_boxes(objects: Objects, size: tuple[int, int], rules: Convention) -> np
     return clip_boxes(boxes, (size[0] - rules.offset, size[1] - rules.offset))
 
 
-def _resize_bitmap(packed: dict, size: tuple[int, int], flips: tuple[bool, bool], rules: Convention) -> Outline:
-    """A mask as an RLE -> its window, resized to `size` by the nearest pixel; `flips`: how it will be mirrored."""
-    height, width = packed["size"]
+def _resize_bitmap(
+    packed: dict, resizing: Resizing, padded: tuple[int, int], flips: tuple[bool, bool], rules: Convention
+) -> Outline:
+    """A mask as an RLE -> its window, resized by the nearest pixel; flips: how it will be mirrored with the image.
+
+    padded: the (height, width) of the image with its padding.
+    """
+    (height, width), size = packed["size"], resizing.bitmap_size
     rows, columns = find_nearest(height, size[0], rules), find_nearest(width, size[1], rules)
     if rules.mirrors == "before resizing":  # the nearest pixel need not lie symmetrically
         columns = width - 1 - columns[::-1] if flips[0] else columns
@@ -195,7 +216,12 @@ def _resize_bitmap(packed: dict, size: tuple[int, int], flips: tuple[bool, bool]
     x, y = (
         _find_span(shown, start, start + length) for shown, start, length in ((columns, left, wide), (rows, top, high))
     )
-    return Outline(bitmap=rle.decode(packed)[rows[y, None], columns[x]], corner=(int(x[0]), int(y[0])))
+    # Where the image has padding, what lies behind its last pixel is 0, too.
+    edge = [
+        (0, int(end > length == of_side[-1] + 1)) for of_side, length, end in zip((y, x), size, padded, strict=True)
+    ]
+    bitmap = np.pad(rle.decode(packed)[rows[y, None], columns[x]], edge)
+    return Outline(bitmap=bitmap, corner=(int(x[0]), int(y[0])))
 
 
 def _find_span(shown: np.ndarray, start: float, end: float) -> np.ndarray:
@@ -207,9 +233,9 @@ def _find_span(shown: np.ndarray, start: float, end: float) -> np.ndarray:
     return np.arange(max(first - 1, 0), min(last + 1, len(shown)))
 
 
-def _resize_objects(objects: _Objects, original: tuple[int, int], size: tuple[int, int]) -> _Objects:
-    """Boxes and polygons in pixels of the original (height, width) -> in pixels of the image of this size."""
-    ratio = np.array([size[1] / original[1], size[0] / original[0]])
+def _resize_objects(objects: _Objects, resizing: Resizing) -> _Objects:
+    """Boxes and polygons in pixels of the original -> in pixels of the resized image."""
+    ratio = np.array(resizing.ratios)
     outlines = [
         replace(outline, polygons=tuple((np.reshape(each, (-1, 2)) * ratio).reshape(-1) for each in outline.polygons))
         for outline in objects.outlines
@@ -218,7 +244,12 @@ def _resize_objects(objects: _Objects, original: tuple[int, int], size: tuple[in
 
 
 def _cut_to_image(objects: _Objects, size: tuple[int, int], rules: Convention) -> _Objects:
-    """The objects whose resized boxes, cut to the image again, are large enough, where the convention asks for it."""
+    """The objects whose resized boxes, cut to the image again, are large enough, where the convention asks for it.
+
+    Whole boxes are cut to the image's last pixels here, whatever is left of them.
+    """
+    if rules.whole_boxes:
+        return replace(objects, boxes=clip_boxes(objects.boxes, (size[0] - rules.offset, size[1] - rules.offset)))
     if rules.smallest_object_side is None:
         return objects
     boxes = clip_boxes(objects.boxes, size)

@@ -75,7 +75,12 @@ def sample_regions(
     losses, rules = settings.losses, settings.rules
     regions = np.concatenate([proposals.boxes, boxes]).astype(np.float32)
     numbers = np.concatenate([_REGIONS + proposals.rows.astype(np.int64), _OBJECTS + np.arange(len(boxes))])
-    labels, matched = label_regions(regions, boxes, box_labels, settings)
+    if rules.low_quality_regions:  # which objects' own boxes would all take
+        labels, matched = label_regions(proposals.boxes, boxes, box_labels, settings)
+        labels = np.concatenate([labels, box_labels])
+        matched = np.concatenate([matched, np.arange(len(boxes), dtype=np.int32)])
+    else:
+        labels, matched = label_regions(regions, boxes, box_labels, settings)
     keys = hash_numbers(seed, numbers)
     is_positive = (matched >= 0).astype(np.int32)
     positive, negative = sample_balanced(is_positive, keys, losses.regions_per_image, losses.positive_regions)

@@ -20,6 +20,8 @@ class RcnnAugmentation(Section):
     contrast: float = Field(0.0, ge=0)
     saturation: float = Field(0.0, ge=0)
     hue: float = Field(0.0, ge=0, le=0.5)
+    # Then half of the images are put on a black ground, up to so many times as high and as wide; 1: none.
+    expansion: float = Field(1.0, ge=1)
     flip: Probability = 0.5  # that left and right change places
     vertical_flip: Probability = 0.0  # the same of top and bottom
     short_sides: tuple[PositiveInt, ...] = ()  # of these one is drawn for each image; none: preprocessing.short_side
@@ -55,6 +57,8 @@ class MaskRcnnNetwork(Section):
     mask_size: int = 14  # the same for the mask head; C4's takes what comes out of the box head
     sampling_ratio: int = 2
     aligned: bool = False  # RoIAlign with the half-pixel shift
+    # How the pyramid's coarser maps are enlarged; corners: bilinear, between the cells' upper left corners.
+    top_down: Literal["nearest", "corners"] = "nearest"
     background: Literal["first", "last"] = "first"  # last: it has no box offsets and no mask
     frozen_stages: int = Field(2, ge=0, le=4)  # of the stem, layer1, ...: so many stand still, with their norms
     frozen_norm: bool = True
@@ -134,6 +138,19 @@ class MaskRcnnSettings(Settings):
     def _images_are_found_alone(self) -> Self:
         if self.rpn.inference.over_batch:
             raise ValueError("rpn.inference.over_batch: what is found in an image would depend on the batch it is in")
+        return self
+
+    @model_validator(mode="after")
+    def _maps_have_even_sides(self) -> Self:
+        network, preprocessing = self.network, self.preprocessing
+        on_canvas = self.rules.size_rule == "canvas"
+        halves = network.top_down == "corners" or getattr(network.backbone, "pool_padding", "around") == "end"
+        sides = preprocessing.canvas if on_canvas else (preprocessing.pad_multiple,)
+        if (on_canvas or halves) and any(side % 32 for side in sides):
+            which = "short_side and long_side" if on_canvas else "pad_multiple"
+            raise ValueError(
+                f"preprocessing: {which} have to be multiples of 32 for maps that are halves of each other"
+            )
         return self
 
     @model_validator(mode="after")

@@ -26,8 +26,11 @@ def label_anchors(
     Where the anchors inside the image alone are used, an object may lose its best one.
     """
     losses, rules = settings.losses, settings.rules
-    overlaps = pairwise_iou(boxes, anchors, rules.offset)
-    matched = match_by_threshold(overlaps, losses.rpn_negative_iou, losses.rpn_positive_iou, rules.low_quality_anchors)
+    overlaps, thresholds = (
+        pairwise_iou(boxes, anchors, rules.offset),
+        (losses.rpn_negative_iou, losses.rpn_positive_iou),
+    )
+    matched = match_by_threshold(overlaps, *thresholds, rules.low_quality_anchors, rules.claimed_by)
     labels = np.where(matched >= 0, 1, np.where(matched == BACKGROUND, 0, -1)).astype(np.int32)
     if rules.anchors_used == "inside":
         labels[~inside_image(anchors, image_size)] = -1
@@ -43,7 +46,7 @@ def label_regions(
     """
     rules, threshold = settings.rules, settings.losses.positive_iou
     overlaps = pairwise_iou(boxes, regions, rules.offset)
-    matched = match_by_threshold(overlaps, threshold, threshold, rules.low_quality_regions)
+    matched = match_by_threshold(overlaps, threshold, threshold, rules.low_quality_regions, rules.claimed_by)
     labels = np.full(len(regions), settings.background_label, np.int32)
     labels[matched >= 0] = box_labels[matched[matched >= 0]]
     return labels, matched
@@ -92,16 +95,16 @@ def pool_bitmap_targets(
     """
     rois = np.concatenate([objects[:, None].astype(np.float32), boxes], axis=1)
     bitmaps = masks[:, None].astype(np.float32)
-    return _roi_align(bitmaps, rois.astype(np.float32), size, rules.aligned_targets)[:, 0]
+    return _roi_align(bitmaps, rois.astype(np.float32), size, rules.target_samples, rules.aligned_targets)[:, 0]
 
 
-def _roi_align(x: np.ndarray, rois: np.ndarray, size: int, aligned: bool) -> np.ndarray:
+def _roi_align(x: np.ndarray, rois: np.ndarray, size: int, samples: int, aligned: bool) -> np.ndarray:
     """RoIAlign of float32 between 0 and 1 at scale 1 by the compiled kernel; NumPy's takes fifty times as long."""
     library = kernels.library()
     if library is None:
-        return numpy_ops.roi_align(x, rois, (size, size), 1.0, 0, aligned)
+        return numpy_ops.roi_align(x, rois, (size, size), 1.0, samples, aligned)
     x, rois = np.ascontiguousarray(x), np.ascontiguousarray(rois)
     out = np.empty((len(rois), x.shape[1], size, size), np.float32)
     shape = kernels.int64s(len(rois), *x.shape, size, size)
-    library.triseg_roi_align(x.ctypes.data, rois.ctypes.data, shape, 1.0, 0, aligned, out.ctypes.data)
+    library.triseg_roi_align(x.ctypes.data, rois.ctypes.data, shape, 1.0, samples, aligned, out.ctypes.data)
     return np.minimum(out, 1.0)  # rounded weights of samples add up to a little more, or less

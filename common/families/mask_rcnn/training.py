@@ -6,7 +6,6 @@ from dataclasses import replace
 import numpy as np
 
 from common.array import Array, namespace
-from common.box_coder import decode
 from common.families.mask_rcnn.geometry import make_anchors, mask_side
 from common.families.mask_rcnn.heads import HeadNetwork, Network, fill_up, join_rois, run_boxes, run_masks
 from common.families.mask_rcnn.losses import compute_box_losses, compute_mask_loss, compute_rpn_losses
@@ -142,7 +141,7 @@ def _move_to_found_boxes(sampled: list[Regions], deltas: np.ndarray, settings: M
         positive = np.arange(len(regions.objects))
         own = by_label[start + positive, regions.labels[positive]]
         boxes = regions.boxes.copy()
-        boxes[positive] = decode(own, boxes[positive], rules.region_weights, rules.offset, rules.largest_log_ratio)
+        boxes[positive] = rules.decode_regions(own, boxes[positive])
         moved.append(replace(regions, boxes=boxes))
         start += len(boxes)
     return moved

@@ -16,6 +16,7 @@ from common.families.mask_rcnn.heads import RegionMasks, fill_up, join_rois
 from common.families.mask_rcnn.losses import select_class
 from common.families.point_rend.points import grid_points, read_map, read_masks, to_image
 from common.families.point_rend.settings import PointRendSettings
+from common.upsampling import double_from_corners
 
 FILLER_BOX = np.float32([0, 0, 16, 16])  # of a row that does not count
 
@@ -80,7 +81,10 @@ def subdivide(
     logits = xp.reshape(compute(points), (count, first, first))
     yield Refinement(logits, None)
     for side in others:
-        flat = xp.reshape(xp.resize(logits[:, None], (side, side)), (count, side**2))
+        coarser = logits[:, None]
+        from_corners = settings.subdivision.measured_from == "corners"
+        finer = double_from_corners(coarser) if from_corners else xp.resize(coarser, (side, side))
+        flat = xp.reshape(finer, (count, side**2))
         _, chosen = xp.topk(-xp.abs(flat), min(settings.subdivision.points, side**2))
         centres = xp.take(xp.asarray(grid_points(side), like=boxes), xp.reshape(chosen, (-1,)))
         refined = compute(xp.reshape(centres, (*chosen.shape, 2)))

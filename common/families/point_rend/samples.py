@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from common.families.mask_rcnn import samples
+from common.families.mask_rcnn.conventions import Convention
 from common.families.mask_rcnn.outlines import draw_outline
 from common.families.mask_rcnn.samples import Inference, collate, join, prepare
 
@@ -15,12 +16,13 @@ class Training(samples.Training):
     """Makes training samples by index, as Mask R-CNN's, with bitmaps."""
 
     def __call__(self, index: int, rng: np.random.Generator) -> dict:
-        return with_bitmaps(super().__call__(index, rng))
+        return with_bitmaps(super().__call__(index, rng), self.settings.rules)
 
 
-def with_bitmaps(sample: dict[str, Any]) -> dict[str, Any]:
-    """A training sample with bitmaps for outlines, and without the objects that cover no pixel."""
+def with_bitmaps(sample: dict[str, Any], rules: Convention) -> dict[str, Any]:
+    """A training sample with bitmaps for outlines; the convention says whether objects go that cover no pixel now."""
     drawn = [draw_outline(outline, sample["image"].shape[1:]) for outline in sample["outlines"]]
-    kept = [row for row, outline in enumerate(drawn) if outline.bitmap.any()]
+    drops = rules.drops_empty_bitmaps == "after resizing"
+    kept = [row for row, outline in enumerate(drawn) if outline.bitmap.any() or not drops]
     objects = {"boxes": sample["boxes"][kept], "labels": sample["labels"][kept]}
     return sample | objects | {"outlines": [drawn[row] for row in kept]}

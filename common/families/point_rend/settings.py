@@ -41,6 +41,8 @@ class Subdivision(Section):
 
     steps: int = Field(5, ge=0)
     points: PositiveInt = 784  # cells that a step computes, at most
+    # Between what of the cells masks are interpolated when their sides are doubled; corners: the upper left ones.
+    measured_from: Literal["centres", "corners"] = "centres"
 
 
 class PointRendSettings(MaskRcnnSettings):

@@ -1,4 +1,4 @@
-"""The weights of Mask R-CNN, whose originals are maskrcnn-benchmark, torchvision and detectron2.
+"""The weights of Mask R-CNN, whose originals are maskrcnn-benchmark, torchvision, detectron2 and MindSpore's zoo.
 
 The classes keep the order of the original: what a file's rows mean is the variant's convention, not the converter's.
 """
@@ -17,6 +17,7 @@ _ORIGINALS = {
     "maskrcnn_benchmark": layouts.maskrcnn_benchmark,
     "torchvision": layouts.torchvision,
     "detectron2": layouts.detectron2,
+    "mindspore_zoo": layouts.mindspore_zoo,
 }
 _TORCHVISION_EPS = np.float32(1e-5)
 

@@ -1,4 +1,4 @@
-"""The state dicts of Mask R-CNN in maskrcnn-benchmark, torchvision, detectron2 and Caffe2, each in its own order."""
+"""The state dicts of Mask R-CNN in its originals' files, each in the original's own order."""
 
 from collections.abc import Iterator
 
@@ -6,6 +6,7 @@ from common.families.mask_rcnn.anchors import cell_anchors
 from common.families.mask_rcnn.settings import MaskRcnnSettings
 from weights_convert.caffe2_names import to_blobs
 from weights_convert.families.mask_rcnn import parts
+from weights_convert.mindspore_names import entries_to_mindspore
 from weights_convert.resnets import ResNetNames, stage, stem
 from weights_convert.state_dicts import Entry
 
@@ -17,6 +18,7 @@ _DETECTRON2 = ResNetNames(
     shortcut_norm="shortcut.norm",
     shortcut_first=True,
 )
+_MINDSPORE = ResNetNames(shortcut="conv_down_sample", shortcut_norm="bn_down_sample")
 _CAFFE2 = ResNetNames(
     convolutions=("branch2a", "branch2b", "branch2c"),
     norms=("branch2a_bn", "branch2b_bn", "branch2c_bn"),
@@ -96,6 +98,45 @@ def detectron2_boxes(settings: MaskRcnnSettings) -> Iterator[Entry]:
     yield from parts.fully_connected("roi_heads.box_head.fc1", "roi_heads.box_head.fc2", settings)
     predictor = "roi_heads.box_predictor"
     yield from parts.box_predictor(f"{predictor}.cls_score", f"{predictor}.bbox_pred", settings)
+
+
+def mindspore_zoo(settings: MaskRcnnSettings) -> Iterator[Entry]:
+    """The parameters of Mask R-CNN in MindSpore's zoo."""
+    yield from mindspore_zoo_boxes(settings)
+    yield from mindspore_zoo_masks(settings)
+
+
+def mindspore_zoo_boxes(settings: MaskRcnnSettings) -> Iterator[Entry]:
+    """What the two-stage models of MindSpore's zoo have beside their mask heads."""
+    return iter(entries_to_mindspore(_mindspore_zoo_boxes(settings)))
+
+
+def mindspore_zoo_masks(settings: MaskRcnnSettings) -> Iterator[Entry]:
+    """The mask head of Mask R-CNN in MindSpore's zoo."""
+    mask = "rcnn_mask.fpn_mask"
+    yield from parts.mask_convolutions([f"{mask}.mask_conv{number}" for number in range(1, 5)], settings)
+    yield from parts.mask_predictor(f"{mask}.mask_deconv5", f"{mask}.mask_conv6", settings)
+
+
+def _mindspore_zoo_boxes(settings: MaskRcnnSettings) -> Iterator[Entry]:
+    """The arrays of `mindspore_zoo_boxes`, norms under PyTorch's names."""
+    backbone = settings.network.backbone
+    yield from stem("backbone.conv1", "backbone.bn1", backbone, _MINDSPORE)
+    for number in range(1, 5):
+        yield from stage(f"backbone.layer{number}", f"backbone.layer{number}", number, backbone, _MINDSPORE)
+    for level in range(4):
+        yield from parts.lateral(f"fpn_ncek.lateral_convs_list.{level}", level, settings)
+    for level in range(4):
+        yield from parts.output(f"fpn_ncek.fpn_convs_list.{level}", level, settings)
+    rpn = "rpn_with_loss.rpn_convs_list.0"
+    yield from parts.rpn(f"{rpn}.rpn_conv", f"{rpn}.rpn_cls", f"{rpn}.rpn_reg", settings)
+    box = "rcnn_cls.fpn_cls"
+    linear = [
+        *parts.fully_connected(f"{box}.shared_fc_0", f"{box}.shared_fc_1", settings),
+        *parts.box_predictor(f"{box}.cls_scores", f"{box}.reg_scores", settings),
+    ]
+    for entry in linear:
+        yield entry._replace(stored="transposed" if len(entry.shape) == 2 else "alike")
 
 
 def caffe2(settings: MaskRcnnSettings) -> Iterator[Entry]:
