@@ -74,13 +74,23 @@ def write_file(path: Path, rows: Iterable[Row], sizes: np.ndarray) -> None:
 
 def find_rows(path: Path) -> np.ndarray:
     """Finds where in a MindRecord file the rows lie: (R, 2) int64, each one's begin and end in bytes."""
-    with path.open("rb") as file:
-        header = json.loads(file.read(int.from_bytes(file.read(_LENGTH_BYTES), "little")))
+    header = _read_header(path)
     with closing(sqlite3.connect(f"{path.absolute().as_uri()}.db?mode=ro", uri=True)) as index:
         columns = "PAGE_ID_BLOB, PAGE_OFFSET_BLOB, PAGE_OFFSET_BLOB_END"
         found = index.execute(f"SELECT {columns} FROM INDEXES ORDER BY ROW_ID").fetchall()
     rows = np.array(found, np.int64).reshape(-1, 3)
     return rows[:, 1:] + (header["header_size"] + rows[:, :1] * header["page_size"])
+
+
+def is_whole(path: Path, rows: np.ndarray) -> bool:
+    """Whether a MindRecord file is there, with its index and rows of these sizes (R,), to its last byte."""
+    try:
+        header, found, size = _read_header(path), find_rows(path), path.stat().st_size
+        last = header["page"][-1]
+        end = header["header_size"] + last["page_id"] * header["page_size"] + last["page_size"]
+    except (OSError, ValueError, LookupError, TypeError, sqlite3.Error):
+        return False
+    return size == end and np.array_equal(found[:, 1] - found[:, 0], rows)
 
 
 def blob_spans(rows: np.ndarray, text_bytes: np.ndarray) -> np.ndarray:
@@ -90,6 +100,11 @@ def blob_spans(rows: np.ndarray, text_bytes: np.ndarray) -> np.ndarray:
     """
     text = rows[:, 0] + 2 * _LENGTH_BYTES
     return np.stack([text + text_bytes + _LENGTH_BYTES, rows[:, 1], text, text + text_bytes], axis=1)
+
+
+def _read_header(path: Path) -> dict:
+    with path.open("rb") as file:
+        return json.loads(file.read(int.from_bytes(file.read(_LENGTH_BYTES), "little")))
 
 
 def _page_bytes(rows: np.ndarray) -> int:

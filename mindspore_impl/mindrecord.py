@@ -5,7 +5,6 @@ import fcntl
 import hashlib
 import os
 import shutil
-import sqlite3
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -31,7 +30,16 @@ from common.data.sources import Folder
 from common.errors import UserError, run_command
 from common.families import families_by_kind
 from common.files import write_json
-from mindspore_impl._mindrecord import LARGEST_ROW, Row, blob_spans, file_bytes, find_rows, row_bytes, write_file
+from mindspore_impl._mindrecord import (
+    LARGEST_ROW,
+    Row,
+    blob_spans,
+    file_bytes,
+    find_rows,
+    is_whole,
+    row_bytes,
+    write_file,
+)
 
 SHARD_BYTES = 256 << 20  # an interruption loses less than a shard
 _MOST_ROWS = 20_000  # in a shard, whose header and whose page of short fields are no larger for many small images
@@ -55,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         print(f"{out} is complete: train with --mindrecord {out}")
         return
     shards = [shard for part in dict.fromkeys(parts.values()) for shard in part.shards]
-    left = [shard for shard in shards if not shard.is_whole(out)]
+    left = [shard for shard in shards if not is_whole(out / shard.name, shard.row_bytes)]
     _tell_size(parts, shards, left, out)
     with _claimed(out, contents) as unfinished:
         _write(left, out, unfinished)
@@ -150,15 +158,6 @@ class _Shard:
         self.part, self.positions = part, positions
         self.name = f"{part.stem}.mindrecord{number:03d}"
         self.row_bytes = part.row_bytes[positions.start : positions.stop]
-
-    def is_whole(self, folder: Path) -> bool:
-        """Whether the file is in a folder and has a row of the right size for each image."""
-        path = folder / self.name
-        try:
-            rows, size = find_rows(path), path.stat().st_size
-        except (OSError, ValueError, KeyError, sqlite3.Error):
-            return False
-        return np.array_equal(rows[:, 1] - rows[:, 0], self.row_bytes) and size >= rows.max()
 
     def find_blobs(self, path: Path) -> np.ndarray:
         """Where in the written file each image's bytes and its annotations' text begin and end, (R, 4)."""
