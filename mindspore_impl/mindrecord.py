@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = _parser().parse_args(argv)
     family, source, out = families_by_kind()[arguments.kind], Folder(arguments.root), arguments.out
     datasets = {TRAINING: source.training(family)}
-    others = source.validation(family, lambda line: print(line.replace("no evaluation", f"no part {VALIDATION}")))
+    others = source.validation(family, lambda why: print(f"nothing to rate on: {why}"))
     datasets |= {name or VALIDATION: dataset for name, dataset in others.items()}
     parts = _open_parts(datasets)
     contents = {
@@ -60,6 +60,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         "parts": {name: part.describe() for name, part in parts.items()},
     }
     if _is_complete(out, contents):
+        shutil.rmtree(out / _UNFINISHED, ignore_errors=True)  # killed at the very end
         print(f"{out} is complete: train with --mindrecord {out}")
         return
     shards = [shard for part in dict.fromkeys(parts.values()) for shard in part.shards]

@@ -232,7 +232,7 @@ def _evaluation(
     from common.evaluation.inference import evaluated_positions
 
     kind = family_of(settings).results(settings)
-    datasets = source.validation(family_of(settings), say)
+    datasets = source.validation(family_of(settings), lambda why: say(f"no evaluation: {why}"))
     if arguments.validation_size:
         datasets = {name: choose_images(each, arguments.validation_size) for name, each in datasets.items()}
     for dataset in datasets.values():

@@ -164,7 +164,7 @@ class PackedSource:
         contents = self._contents()
         names = [name for name in contents["parts"] if name != TRAINING]
         if VALIDATION not in names:
-            say(f"no evaluation: {self.folder} has no part {VALIDATION}")
+            say(f"{self.folder} has no part {VALIDATION}")
         return {"" if name == VALIDATION else name: self._open(contents, name) for name in names}
 
     def _contents(self) -> dict:

@@ -47,7 +47,7 @@ class Folder:
         try:
             found[""] = resolve(self._root(family), "val", *_files(family))
         except UserError as error:
-            say(f"no evaluation: {error}")
+            say(str(error))
         layout = family.data_layout
         for part in layout.also_rated if layout else ():
             if (self.path / part.folder).is_dir():

@@ -55,7 +55,11 @@ def batches(dataset: CocoDataset, model: str, workers: int) -> list:
 
 @pytest.mark.parametrize(
     ("model", "kind", "workers"),
-    [("mask_rcnn_tiny", "instances", 0), ("mask_rcnn_tiny", "instances", 2), ("pose2seg_tiny", "person_keypoints", 0)],
+    [
+        ("mask_rcnn_tiny", "instances", 0),
+        pytest.param("mask_rcnn_tiny", "instances", 2, marks=pytest.mark.slow),
+        ("pose2seg_tiny", "person_keypoints", 0),
+    ],
 )
 def test_the_batches_are_the_folders(shapes, tmp_path, model, kind, workers):
     family = family_of(load_settings(model))
@@ -144,6 +148,7 @@ mindrecord.run_command(lambda: mindrecord.main(sys.argv[1:]))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_a_stopped_conversion_goes_on(shapes, tmp_path, capsys, how):
     out = tmp_path / "out"
@@ -180,7 +185,7 @@ def test_a_shard_that_is_cut_short_is_written_anew(shapes, tmp_path):
 @pytest.mark.parametrize("shard_bytes", [SHARD_BYTES, 256 << 20])
 def test_the_disk_that_it_takes_is_told(tmp_path, monkeypatch, capsys, shard_bytes):
     monkeypatch.setattr(mindrecord, "SHARD_BYTES", shard_bytes)
-    root = write_shapes(tmp_path / "shapes", images=20, seed=1, size=(480, 640))
+    root = write_shapes(tmp_path / "shapes", images=20, seed=1, size=(240, 320))
     out = convert(root, tmp_path / "out")
     told = float(re.search(r"the record takes ([\d.]+) MB; ", capsys.readouterr().out)[1])
     taken = sum(path.stat().st_size for path in out.iterdir()) / 1e6
@@ -238,17 +243,21 @@ def test_what_the_record_lacks_is_one_line(shapes, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("model", "kind"),
-    [("mask_rcnn_tiny", "instances"), ("pose2seg_tiny", "person_keypoints")],
+    ("model", "kind", "settings"),
+    [
+        ("mask_rcnn_tiny", "instances", []),
+        ("pose2seg_tiny", "person_keypoints", ["preprocessing.size=64", "network.align_size=32"]),
+    ],
 )
-def test_training_is_the_same(shapes, tmp_path, model, kind):
+def test_training_is_the_same(shapes, tmp_path, monkeypatch, model, kind, settings):
     """The folder is gone when the record is trained on; its validation part is rated, too."""
+    monkeypatch.setenv("MS_JIT", "0")  # compiling takes most of the time, and what is read stays the same
     root, out = tmp_path / "shapes", tmp_path / "out"
     shutil.copytree(shapes, root)
     convert(root, out, "--kind", kind)
     for name, data in (("folder", f"--data={root}"), ("record", f"--mindrecord={out}")):
         words = [model, data, f"--output={tmp_path / name}", "--iterations=2", "--batch-size=2", "--device=cpu"]
-        train.main(WING, [*words, "--workers=1", "schedule.log_every=1"])
+        train.main(WING, [*words, "--workers=1", "schedule.log_every=1", *settings])
         shutil.rmtree(root, ignore_errors=True)
     logs = [(tmp_path / name / "log.jsonl").read_text().splitlines() for name in ("folder", "record")]
     folder, record = ([json.loads(line) for line in lines] for lines in logs)
