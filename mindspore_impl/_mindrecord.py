@@ -7,6 +7,7 @@ the file, which MindSpore's own index, an SQLite file beside it, tells.
 """
 
 import json
+import re
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
@@ -15,6 +16,8 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
+
+from common.errors import UserError
 
 _SCHEMA = {
     "image_id": {"type": "int64"},
@@ -61,15 +64,20 @@ def file_bytes(rows: np.ndarray) -> int:
 def write_file(path: Path, rows: Iterable[Row], sizes: np.ndarray) -> None:
     """Writes rows of these sizes (R,), see `row_bytes`, into a MindRecord file, and its index into PATH.db."""
     from mindspore.mindrecord import FileWriter
+    from mindspore.mindrecord.common.exceptions import MindRecordException
 
     writer = FileWriter(str(path), shard_num=1, overwrite=True)
     writer.set_header_size(_HEADER_BYTES)
     writer.set_page_size(_page_bytes(sizes))
     writer.add_schema(_SCHEMA, "images in COCO's format")
     writer.add_index(["image_id"])
-    for block in _blocks(rows):
-        writer.write_raw_data([vars(row) for row in block])
-    writer.commit()
+    try:
+        for block in _blocks(rows):
+            writer.write_raw_data([vars(row) for row in block])
+        writer.commit()
+    except (RuntimeError, MindRecordException) as error:  # such as that the disk is full
+        found = re.search(r"\[ERROR\] (.*)", str(error))
+        raise UserError(f"{path}: MindSpore cannot write it: {found[1] if found else error}") from None
 
 
 def find_rows(path: Path) -> np.ndarray:

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from mindspore.dataset import MindDataset
+from mindspore.mindrecord import FileWriter
 
 from common.commands import train
 from common.data.check import check
@@ -198,6 +199,22 @@ def test_a_record_that_does_not_fit_is_not_begun(shapes, tmp_path, monkeypatch):
     with pytest.raises(UserError, match=r"another [\d.]+ MB do not fit into the 1.0 MB that are free"):
         convert(shapes, tmp_path / "out")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_disk_that_fills_up_is_one_line(shapes, tmp_path, monkeypatch):
+    told = "Exception thrown\n---\n[ERROR] No free disk to be used\n---\n- C++ Call Stack"
+
+    def refuse(*_):
+        raise RuntimeError(told)
+
+    with (
+        monkeypatch.context() as patch,
+        pytest.raises(UserError, match="train.mindrecord000: MindSpore cannot write it: "),
+    ):
+        patch.setattr(FileWriter, "write_raw_data", refuse)
+        convert(shapes, tmp_path / "out")
+    assert not list((tmp_path / "out").glob("*.mindrecord*"))
+    convert(shapes, tmp_path / "out")
 
 
 def test_other_data_are_not_mixed_in(shapes, tmp_path, capsys):
