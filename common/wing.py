@@ -6,13 +6,16 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from common.config import Settings
 from common.models import load_settings
 from common.weights import Card, check_fit, with_card
+
+if TYPE_CHECKING:
+    from common.data.sources import DataSource
 
 Weights = dict[str, np.ndarray]
 
@@ -48,6 +51,20 @@ class FitForTraining(Protocol):
 
 
 @dataclass(frozen=True)
+class DataFormat:
+    """A format of a framework's own from which its wing trains in place of a folder in COCO's format.
+
+    option: of the train command, such as `--mindrecord`; its value is a folder.
+    help: what the option says of it.
+    source: the folder -> what it holds, which is looked for when it is needed.
+    """
+
+    option: str
+    help: str
+    source: Callable[[str], "DataSource"]
+
+
+@dataclass(frozen=True)
 class Wing:
     """A framework and the formats of checkpoints, as far as the commands and `Predictor` need them.
 
@@ -57,6 +74,7 @@ class Wing:
     model_of: a file of weights -> the variant that its card or its name tells, or None.
     open_weights: a file of weights of any known format, and settings -> canonical weights and their card.
     fit_for_training: see `FitForTraining`.
+    data_formats: the formats of data that the framework has of its own.
     """
 
     framework: str
@@ -64,6 +82,7 @@ class Wing:
     model_of: Callable[[Path], str | None]
     open_weights: Callable[[Path, Settings], tuple[Weights, Card]]
     fit_for_training: FitForTraining
+    data_formats: tuple[DataFormat, ...] = ()
 
 
 def open_model(

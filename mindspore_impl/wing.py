@@ -1,7 +1,12 @@
 """The MindSpore wing as the commands and `Predictor` are handed it. Importing this imports no framework."""
 
-from common.wing import Wing
+from typing import TYPE_CHECKING
+
+from common.wing import DataFormat, Wing
 from weights_convert import fit_for_training, model_of, open_weights
+
+if TYPE_CHECKING:
+    from common.data.packed import PackedSource
 
 
 def load_learner() -> type:
@@ -11,4 +16,15 @@ def load_learner() -> type:
     return Learner
 
 
-WING = Wing("mindspore", load_learner, model_of, open_weights, fit_for_training)
+def _open_records(folder: str) -> "PackedSource":
+    """What `python -m mindspore_impl.mindrecord` has written into a folder."""
+    from common.data.packed import PackedSource
+
+    return PackedSource(folder)
+
+
+_MINDRECORD = DataFormat(
+    "--mindrecord", "folder that `python -m mindspore_impl.mindrecord` has written, in place of --data", _open_records
+)
+
+WING = Wing("mindspore", load_learner, model_of, open_weights, fit_for_training, (_MINDRECORD,))

@@ -49,6 +49,13 @@ def group_of(file: str, name: str, parameters: dict[str, Any]) -> str:
 
 
 def runs_in(file: str, framework: str) -> bool:
-    """Whether a process of this framework runs a test file, or looks into a folder, of this path below `tests`."""
-    room = file.partition("/")[0]
+    """Whether a process of this framework runs a test file, or looks into a folder, of this path below `tests`.
+
+    Of the wings' tests, those in a file `test_NAME_*` run in the framework NAME alone.
+    """
+    room, name = file.partition("/")[0], Path(file).name
+    if room in _WINGS_ONLY | _WINGS_TOO and any(
+        name.startswith(f"test_{other}_") for other in {*FRAMEWORKS} - {framework}
+    ):
+        return False
     return room not in _WINGS_ONLY if framework == "numpy" else room in _WINGS_ONLY | _WINGS_TOO

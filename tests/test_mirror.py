@@ -16,6 +16,8 @@ FRAMEWORKS = set().union(*WINGS.values())
 # Each framework's name for a module's computation.
 CALL = {"forward": "forward", "execute": "forward", "construct": "forward"}
 MODEL = "torch_impl"
+# The commands that one framework alone has, as for its own format of data.
+OWN_COMMANDS = {"mindspore_impl": ["mindrecord.py"]}
 
 
 def sources(package: str) -> dict[str, ast.Module]:
@@ -25,8 +27,9 @@ def sources(package: str) -> dict[str, ast.Module]:
 
 
 def public_files(wing: str) -> list[str]:
-    """What the wings share; a file with a leading underscore is a wing's own."""
-    return [file for file in sources(wing) if file == "__init__.py" or not file.startswith("_")]
+    """What the wings share; a file with a leading underscore is a wing's own, and so are its own commands."""
+    shared = [file for file in sources(wing) if file == "__init__.py" or not file.startswith("_")]
+    return [file for file in shared if file not in OWN_COMMANDS.get(wing, ())]
 
 
 def imports(tree: ast.Module) -> set[str]:

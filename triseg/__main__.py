@@ -33,6 +33,7 @@ COMMANDS = {
     "convert": Command("weights_convert.__main__", "convert a checkpoint between formats and frameworks"),
     "check": Command("common.data.check", "name what in a data set cannot be trained on"),
     "shapes": Command("common.data.shapes", "write a small synthetic data set"),
+    "mindrecord": Command("mindspore_impl.mindrecord", "write a data set in MindSpore's record format, to train from"),
     "parity": Command("benchmarks.parity.__main__", "find the layer in which implementations of a model part ways"),
     "speed": Command("benchmarks.speed.__main__", "measure the models' speed in each framework"),
     "doctor": Command("common.doctor", "say what this machine has for the three frameworks and what it lacks"),
@@ -74,7 +75,7 @@ def chosen_framework(words: Sequence[str]) -> tuple[str, list[str]]:
 
 def overview() -> str:
     """The map of all commands that `triseg --help` prints."""
-    lines = [f"  {name:<10}{command.summary}" for name, command in COMMANDS.items()]
+    lines = [f"  {name:<12}{command.summary}" for name, command in COMMANDS.items()]
     return "\n".join(
         [
             "usage: triseg COMMAND [--framework torch|jittor|mindspore] ...",

@@ -133,6 +133,19 @@ class Parser(argparse.ArgumentParser):
         for action in self._actions:
             if action.dest in defaults:
                 action.default, action.required = defaults[action.dest], False
+        for group in self._mutually_exclusive_groups:
+            group.required = group.required and all(action.dest not in defaults for action in group._group_actions)
+
+    def add_data(self) -> None:
+        """The option `--data`, or in its place one of the wing's own formats: a folder, or the format's source."""
+        formats = self._wing.data_formats
+        group = self.add_mutually_exclusive_group(required=True) if formats else self
+        required = {} if formats else {"required": True}
+        group.add_argument(
+            "--data", type=Path, metavar="ROOT", help="folder of a data set in COCO's format", **required
+        )
+        for each in formats:
+            group.add_argument(each.option, dest="data", type=each.source, metavar="FOLDER", help=each.help)
 
     def add_prompts(self) -> None:
         """The options by which the families whose models are told something beside an image are given a file of it."""

@@ -25,6 +25,7 @@ from common.wing import Wing
 if TYPE_CHECKING:
     from common.data.check import Report
     from common.data.coco import CocoDataset
+    from common.data.sources import DataSource
     from common.results import Results
     from common.training.trainer import Trainer
 
@@ -43,19 +44,20 @@ def main(wing: Wing, argv: Sequence[str] | None = None) -> None:
     chosen = load_settings(arguments.model, arguments.overrides)
     _check_origins(parser, arguments)
 
-    from common.data.coco import resolve
+    from common.data.sources import Folder
     from common.training.logs import check_new
     from common.training.trainer import Trainer, check_output
 
     check_output(arguments.output, arguments.resume)
     if arguments.log_folder and not arguments.resume:
         check_new(arguments.log_folder)
-    dataset = resolve(_training_root(arguments.data, chosen), "train", chosen.data_kind, chosen.data_files)
+    source = Folder(arguments.data) if isinstance(arguments.data, Path) else arguments.data
+    dataset = source.training(family_of(chosen))
     settings = _fit_settings(chosen, arguments, dataset)
     learner = wing.load_learner()(settings, arguments.device, training=True)
     say = print if learner.rank == 0 else _silent
     beginning = None if arguments.resume else _find_beginning(wing, learner, settings, arguments, dataset.class_names)
-    evaluation = None if arguments.skip_test else _evaluation(learner, settings, dataset, arguments, say)
+    evaluation = None if arguments.skip_test else _evaluation(learner, settings, source, dataset, arguments, say)
     report = _check_data(learner, settings, dataset, arguments)
     say(report)
     trainer = Trainer(
@@ -63,7 +65,7 @@ def main(wing: Wing, argv: Sequence[str] | None = None) -> None:
         settings,
         arguments.seed,
         arguments.output,
-        beginning and _make_card(settings, dataset, arguments, beginning),
+        beginning and _make_card(settings, source.name, dataset, beginning),
         {"images": len(report.usable), "classes": list(dataset.class_names)},
         evaluation,
         arguments.log_folder,
@@ -138,12 +140,6 @@ def _silent(*_: Any, **__: Any) -> None:
     """Stands for `print` on every rank but the first."""
 
 
-def _training_root(data: Path, settings: Settings) -> Path:
-    """The folder to train on: `data`, or one in it where it is laid out as that of the family's original."""
-    layout = family_of(settings).data_layout
-    return layout.root(data) if layout else data
-
-
 def _fit_settings(settings: Settings, arguments: Namespace, dataset: "CocoDataset") -> Settings:
     """The variant's settings for this data set and this batch size, which scales what is not given."""
     from common.training.schedules import with_batch_size
@@ -194,10 +190,10 @@ def _find_beginning(
     return _Beginning(drawn | start.weights, _start_step(arguments), origin, licence, start.lines())
 
 
-def _make_card(settings: Settings, dataset: "CocoDataset", arguments: Namespace, beginning: _Beginning) -> Card:
+def _make_card(settings: Settings, data_name: str, dataset: "CocoDataset", beginning: _Beginning) -> Card:
     return Card(
         model=settings.model,
-        source=f"trained on {arguments.data.resolve().name} from {beginning.origin}",
+        source=f"trained on {data_name} from {beginning.origin}",
         licence=beginning.licence,
         preprocessing=settings.preprocessing,
         classes=tuple(dataset.class_names),
@@ -220,7 +216,12 @@ def _start_step(arguments: Namespace) -> int:
 
 
 def _evaluation(
-    learner: Any, settings: Settings, trained_on: "CocoDataset", arguments: Namespace, say: Callable
+    learner: Any,
+    settings: Settings,
+    source: "DataSource",
+    trained_on: "CocoDataset",
+    arguments: Namespace,
+    say: Callable,
 ) -> Callable[[], dict[str, float]] | None:
     """A function that gives the main figures of the weights on the validation part; None where there is no such part.
 
@@ -231,7 +232,7 @@ def _evaluation(
     from common.evaluation.inference import evaluated_positions
 
     kind = family_of(settings).results(settings)
-    datasets = _validation_sets(arguments.data, settings, say)
+    datasets = source.validation(family_of(settings), lambda why: say(f"no evaluation: {why}"))
     if arguments.validation_size:
         datasets = {name: choose_images(each, arguments.validation_size) for name, each in datasets.items()}
     for dataset in datasets.values():
@@ -250,22 +251,6 @@ def _evaluation(
         return {name: value for name, value in figures.items() if not math.isnan(value)}
 
     return evaluate if datasets else None
-
-
-def _validation_sets(data: Path, settings: Settings, say: Callable) -> dict[str, "CocoDataset"]:
-    """Finds the data sets that training rates on, by name; that of the data set it trains on has the name ""."""
-    from common.data.coco import resolve
-
-    kind, found = (settings.data_kind, settings.data_files), {}
-    try:
-        found[""] = resolve(_training_root(data, settings), "val", *kind)
-    except UserError as error:
-        say(f"no evaluation: {error}")
-    layout = family_of(settings).data_layout
-    for part in layout.also_rated if layout else ():
-        if (data / part.folder).is_dir():
-            found[part.name] = resolve(data / part.folder, part.split, *kind)
-    return found
 
 
 def _shared_results(learner: Any, settings: Settings, dataset: "CocoDataset", workers: int) -> "Results":
@@ -326,7 +311,7 @@ def _parser(wing: Wing) -> Parser:
         EXAMPLES,
     )
     add = parser.add_argument
-    add("--data", type=Path, required=True, metavar="ROOT", help="folder of a data set in COCO's format")
+    parser.add_data()
     add("--output", "--save_folder", type=Path, required=True, metavar="DIR", help="folder of this run")
     add("--weights", type=Path, metavar="FILE", help="start from weights: of this project, upstream, or ImageNet's")
     add("--resume", action="store_true", help="go on with the run in DIR: step, optimizer, place in the data")

@@ -20,7 +20,7 @@ from common.data import segmentations
 from common.data.coco import CocoDataset, clip_boxes, has_area, locate
 from common.data.faults import Fault, collect
 from common.errors import UserError, run_command
-from common.families import family_records
+from common.families import families_by_kind
 
 _BORDER_TOLERANCE = 1.0  # pixels by which rounding may push a box over the border
 _IMAGES_PER_BLOCK = 256
@@ -200,7 +200,7 @@ def main() -> None:
         epilog="example: python -m common.data.check datasets/coco --split train --no-images",
     )
     # A family's files are its own to name: this command looks for the same ones as the family's models do.
-    kinds = {family.settings.data_kind: family.settings.data_files for family in family_records()}
+    kinds = families_by_kind()
     parser.add_argument("root", type=Path, metavar="ROOT", help="the folder with annotations and images")
     parser.add_argument("--split", choices=("train", "val"), help="only this one (default: each that is there)")
     parser.add_argument("--kind", choices=sorted(kinds), default="instances")
@@ -208,7 +208,7 @@ def main() -> None:
     arguments = parser.parse_args()
     splits = (arguments.split,) if arguments.split else ("train", "val")
     usable = True
-    for dataset in _open_splits(arguments.root, splits, arguments.kind, kinds[arguments.kind]):
+    for dataset in _open_splits(arguments.root, splits, arguments.kind, kinds[arguments.kind].settings.data_files):
         report = check(dataset, images=not arguments.no_images)
         print(report, flush=True)
         usable = usable and len(report.usable) > 0

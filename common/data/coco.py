@@ -17,7 +17,7 @@ from pycocotools import mask as rle
 from common import opencv
 from common.config.sections import AnnotationFile, DataKind
 from common.data import segmentations
-from common.data.coco_index import map_file, read_index
+from common.data.coco_index import Index, map_file, read_index
 from common.data.shared import SharedArrays
 from common.errors import UserError
 
@@ -69,37 +69,41 @@ class Objects:
 class CocoDataset:
     """An annotation file and a folder of images; an image is named by its position among the file's images.
 
-    Opening reads the whole file into columns (see `coco_index.Index`); a segmentation is parsed when it is asked for. A
-    copy that is sent to a process being started shares the columns and the file's pages in memory.
+    Opening reads the whole file into `columns` (see `coco_index.Index`); a segmentation is parsed when it is asked for.
+    A copy that is sent to a process being started shares the columns and the file's pages in memory.
     """
+
+    # The columns with a row for each image; the others have one for each annotation, or are made anew for other images.
+    _per_image: tuple[str, ...] = ("image_id", "image_size", "first_annotation")
 
     def __init__(self, annotations: str | os.PathLike, images: str | os.PathLike) -> None:
         self.annotations, self.images = Path(annotations), Path(images)
         if not self.images.is_dir():
             raise UserError(f"folder of images not found: {images}")
-        index = read_index(self.annotations)
+        self._take_index(read_index(self.annotations))
+        self._version = self._file_version()
+
+    def _take_index(self, index: Index) -> None:
         self.category_ids = index.category_ids
         self.class_names = index.class_names
         self.keypoint_names, self.keypoint_label = index.keypoint_names, index.keypoint_label
         self.faults = index.faults
-        self._columns = SharedArrays(index.columns)
-        self._version = self._file_version()
+        self.columns = SharedArrays(index.columns)
 
     def __len__(self) -> int:
         return len(self.image_ids)
 
     def select_images(self, positions: np.ndarray) -> "CocoDataset":
         """Returns the data set of the images at `positions` (K,) alone, in this order, with all the classes."""
-        columns = {name: self._columns[name] for name in self._columns}
+        columns = {name: self.columns[name] for name in self.columns}
         starts, ends = columns["first"][:-1][positions], columns["first"][1:][positions]
         rows = np.concatenate([np.arange(0), *map(np.arange, starts, ends)])
-        per_image = ("image_id", "image_size", "first_annotation")
         made_anew = ("first", "names", "name_end")
-        per_annotation = [name for name in columns if name not in (*per_image, *made_anew)]
+        per_annotation = [name for name in columns if name not in (*self._per_image, *made_anew)]
         names = [self.file_name(position).encode() for position in positions]
         part = copy.copy(self)
-        part._columns = SharedArrays(
-            {name: columns[name][positions] for name in per_image}
+        part.columns = SharedArrays(
+            {name: columns[name][positions] for name in self._per_image}
             | {name: columns[name][rows] for name in per_annotation}
             | {
                 "first": np.append(0, np.cumsum(ends - starts)),
@@ -110,32 +114,40 @@ class CocoDataset:
         return part
 
     def __getstate__(self) -> dict:
-        return {name: value for name, value in self.__dict__.items() if name != "_text"}
+        return {name: value for name, value in self.__dict__.items() if name != "_whole_text"}
 
     @property
     def image_ids(self) -> np.ndarray:
         """The images' ids (I,) int64, in the file's order."""
-        return self._columns["image_id"]
+        return self.columns["image_id"]
 
     @property
     def annotation_count(self) -> int:
-        return len(self._columns["label"])
+        return len(self.columns["label"])
 
     def file_name(self, position: int) -> str:
-        begin = self._columns["name_end"][position - 1] if position else 0
-        return self._columns["names"][begin : self._columns["name_end"][position]].tobytes().decode()
+        begin = self.columns["name_end"][position - 1] if position else 0
+        return self.columns["names"][begin : self.columns["name_end"][position]].tobytes().decode()
 
     def image_size(self, position: int) -> tuple[int, int]:
         """Returns an image's size (H, W) as the annotation file tells it; zeros where it does not."""
-        height, width = self._columns["image_size"][position].tolist()
+        height, width = self.columns["image_size"][position].tolist()
         return height, width
 
     def image_sizes(self) -> np.ndarray:
         """Returns all images' sizes (I, 2), as `image_size`."""
-        return self._columns["image_size"]
+        return self.columns["image_size"]
 
     def path(self, position: int) -> Path:
         return self.images / self.file_name(position)
+
+    def encoded_image(self, position: int) -> np.ndarray:
+        """Reads the bytes (B,) uint8 of an image's file."""
+        return np.fromfile(self.path(position), np.uint8)
+
+    def text(self, position: int) -> mmap.mmap | bytes:
+        """Returns the text in which the columns `segmentation` and `keypoints` of an image point."""
+        return self._whole_text
 
     def image(self, position: int, upright: bool = True) -> np.ndarray:
         """Reads an image (H, W, 3) uint8 RGB.
@@ -145,7 +157,7 @@ class CocoDataset:
         """
         name = f"image {self.image_ids[position]} ({self.path(position)})"
         try:
-            encoded = np.fromfile(self.path(position), np.uint8)
+            encoded = self.encoded_image(position)
         except (OSError, ValueError) as error:  # ValueError: a name that no file can have
             raise UserError(f"{name}: {getattr(error, 'strerror', None) or error}") from None
         expected = self.image_size(position)
@@ -167,21 +179,22 @@ class CocoDataset:
         size: the image's (H, W), by default what the file tells. Without `masks`, whose reading takes most of the time,
         `rles` and `mask_faults` are empty.
         """
-        rows = slice(*self._columns["first"][position : position + 2].tolist())
-        boxes = self._columns["box"][rows].astype(np.float32)
+        rows = slice(*self.columns["first"][position : position + 2].tolist())
+        boxes = self.columns["box"][rows].astype(np.float32)
         boxes[:, 2:] += boxes[:, :2]
-        keypoints, keypoints_sound = self._read_keypoints(rows)
+        text = self.text(position) if masks or self.keypoint_names else b""
+        keypoints, keypoints_sound = self._read_keypoints(rows, text)
         encoded = [
-            segmentations.encode(self._text[begin:end], size or self.image_size(position))
-            for begin, end in (self._columns["segmentation"][rows].tolist() if masks else ())
+            segmentations.encode(text[begin:end], size or self.image_size(position))
+            for begin, end in (self.columns["segmentation"][rows].tolist() if masks else ())
         ]
         return Objects(
-            annotation_ids=self._columns["annotation_id"][rows].copy(),
+            annotation_ids=self.columns["annotation_id"][rows].copy(),
             boxes=boxes,
-            boxes_in_file=self._columns["box"][rows].copy(),
-            labels=self._columns["label"][rows].copy(),
-            crowd=self._columns["crowd"][rows].copy(),
-            ignored=self._columns["ignored"][rows].copy(),
+            boxes_in_file=self.columns["box"][rows].copy(),
+            labels=self.columns["label"][rows].copy(),
+            crowd=self.columns["crowd"][rows].copy(),
+            ignored=self.columns["ignored"][rows].copy(),
             rles=[packed for packed, _ in encoded],
             mask_faults=[fault for _, fault in encoded],
             keypoints=keypoints if self.keypoint_names else None,
@@ -193,21 +206,21 @@ class CocoDataset:
 
         row: the annotation's place among the image's `objects`, where it must have an RLE.
         """
-        begin, end = self._columns["segmentation"][self._columns["first"][position] + row].tolist()
-        return segmentations.read_polygons(self._text[begin:end])
+        begin, end = self.columns["segmentation"][self.columns["first"][position] + row].tolist()
+        return segmentations.read_polygons(self.text(position)[begin:end])
 
     def truth(self, position: int) -> list[dict]:
         """Reads an image's annotations as records for the COCO tools, with a `label` for the category.
 
         A mask that cannot be read is empty. The image itself is read if the annotations do not tell its size.
         """
-        rows = slice(*self._columns["first"][position : position + 2].tolist())
+        rows = slice(*self.columns["first"][position : position + 2].tolist())
         if rows.start == rows.stop:
             return []
         size = self.image_size(position)
         size = self.image(position).shape[:2] if 0 in size else size
         objects = self.objects(position, size)
-        boxes, areas = self._columns["box"][rows], self._columns["area"][rows]
+        boxes, areas = self.columns["box"][rows], self.columns["area"][rows]
         areas = np.where(np.isnan(areas), boxes[:, 2] * boxes[:, 3], areas)
         return [
             {
@@ -245,7 +258,7 @@ class CocoDataset:
 
     def positions_with_objects(self) -> np.ndarray:
         """Returns the positions (K,) of images with an annotation that is no crowd and whose box meets the image."""
-        columns = self._columns
+        columns = self.columns
         image = np.repeat(np.arange(len(self)), np.diff(columns["first"]))
         boxes = columns["box"] + np.pad(columns["box"][:, :2], ((0, 0), (2, 0)))
         size = columns["image_size"][image]
@@ -256,7 +269,7 @@ class CocoDataset:
 
     def positions_with_annotations(self) -> np.ndarray:
         """Returns the positions (K,) of the images with any annotation, sorted by their first one in the file."""
-        numbers = self._columns["first_annotation"]
+        numbers = self.columns["first_annotation"]
         return np.argsort(numbers, kind="stable")[np.count_nonzero(numbers < 0) :]
 
     def missing_images(self) -> np.ndarray:
@@ -274,7 +287,7 @@ class CocoDataset:
         return np.array(missing, np.int64)
 
     @cached_property
-    def _text(self) -> mmap.mmap:
+    def _whole_text(self) -> mmap.mmap:
         if self._file_version() != self._version:
             raise UserError(f"{self.annotations} has changed since it was opened")
         return map_file(self.annotations)
@@ -283,19 +296,19 @@ class CocoDataset:
         status = self.annotations.stat()
         return status.st_size, status.st_mtime_ns
 
-    def _read_keypoints(self, rows: slice) -> tuple[np.ndarray, np.ndarray]:
+    def _read_keypoints(self, rows: slice, text: mmap.mmap | bytes) -> tuple[np.ndarray, np.ndarray]:
         """Reads the key points (M, K, 3) x, y, visibility of annotations, and whether they are as they should be (M,).
 
         An annotation without key points, or with unreadable ones, has zeros.
         """
-        spans = self._columns["keypoints"][rows].tolist()
+        spans = self.columns["keypoints"][rows].tolist()
         points = np.zeros((len(spans), len(self.keypoint_names), 3), np.float32)
         sound = np.ones(len(spans), bool)
         if not self.keypoint_names:
             return points, sound
         for row, (begin, end) in enumerate(spans):
             try:
-                flat = _keypoint_decoder.decode(self._text[begin:end] or b"null")
+                flat = _keypoint_decoder.decode(text[begin:end] or b"null")
             except msgspec.DecodeError:
                 flat = []
             sound[row] = flat is None or len(flat) == points[row].size

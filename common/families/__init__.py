@@ -115,6 +115,11 @@ def family_records() -> tuple[Family, ...]:
     return tuple(map(family_named, family_names()))
 
 
+def families_by_kind() -> dict[str, Family]:
+    """A family of each kind of annotations, which are the same for all families of it."""
+    return {family.settings.data_kind: family for family in family_records()}
+
+
 def known_config_files() -> tuple[ConfigFiles, ...]:
     """The configuration files that the families know, each original's once."""
     found: list[ConfigFiles] = []
