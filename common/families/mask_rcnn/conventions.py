@@ -18,6 +18,7 @@ class Convention:
 
     # A box. What a side counts beyond x2 - x1: 1 where x2 is the last pixel inside, 0 where it is the border.
     offset: float
+    clip_offset: float  # boxes are cut to 0..width - clip_offset
 
     # An image and its objects.
     reads_upright: bool  # a file is turned as its EXIF data says, else it is taken as it is stored
@@ -59,7 +60,8 @@ class Convention:
     suppression: Literal["one offset", "areas alone"]  # of detections; areas alone: overlaps are without the offset
     smallest_detection_side: float | None
     detection_order: Literal["class", "score"]  # class: class by class, and equals of the last score stay
-    clips_to_original: bool  # detections are cut to the image's own size, and those without area go
+    clips_to_original: bool  # detections are cut to the image's own size
+    drops_outside: bool  # detections go of which no area lies in the image's own size
     result_offset: float  # what is added to the x2 and y2 of results, whose width is x2 - x1
 
     # Losses. The divisor of the anchors' losses: how many were sampled, or how many were to be.
@@ -96,6 +98,7 @@ class Convention:
 CONVENTIONS: dict[str, Convention] = {
     "maskrcnn_benchmark": Convention(
         offset=1.0,
+        clip_offset=1.0,
         reads_upright=False,
         size_rule="short side",
         resizer="Pillow on bytes",
@@ -126,6 +129,7 @@ CONVENTIONS: dict[str, Convention] = {
         smallest_detection_side=None,
         detection_order="class",
         clips_to_original=False,
+        drops_outside=False,
         result_offset=1.0,
         anchor_divisor="sampled",
         level_epsilons=(1e-6, 0.0),
@@ -140,6 +144,7 @@ CONVENTIONS: dict[str, Convention] = {
     ),
     "torchvision": Convention(
         offset=0.0,
+        clip_offset=0.0,
         reads_upright=False,
         size_rule="smaller scale",
         resizer="OpenCV on floats",
@@ -170,6 +175,7 @@ CONVENTIONS: dict[str, Convention] = {
         smallest_detection_side=1e-2,
         detection_order="score",
         clips_to_original=False,
+        drops_outside=False,
         result_offset=0.0,
         anchor_divisor="sampled",
         level_epsilons=(0.0, 1e-6),
@@ -184,6 +190,7 @@ CONVENTIONS: dict[str, Convention] = {
     ),
     "detectron2": Convention(
         offset=0.0,
+        clip_offset=0.0,
         reads_upright=True,
         size_rule="both bounds",
         resizer="Pillow on bytes",
@@ -214,6 +221,7 @@ CONVENTIONS: dict[str, Convention] = {
         smallest_detection_side=None,
         detection_order="score",
         clips_to_original=True,
+        drops_outside=True,
         result_offset=0.0,
         anchor_divisor="wanted",
         level_epsilons=(1e-8, 0.0),
@@ -228,6 +236,7 @@ CONVENTIONS: dict[str, Convention] = {
     ),
     "mindspore_zoo": Convention(
         offset=1.0,
+        clip_offset=0.0,
         reads_upright=False,
         size_rule="canvas",
         resizer="OpenCV on bytes",
@@ -257,7 +266,8 @@ CONVENTIONS: dict[str, Convention] = {
         suppression="areas alone",
         smallest_detection_side=None,
         detection_order="score",
-        clips_to_original=True,
+        clips_to_original=False,
+        drops_outside=True,
         result_offset=0.0,
         anchor_divisor="wanted",
         level_epsilons=(2.5e-7, 0.0),

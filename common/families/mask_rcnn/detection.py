@@ -1,6 +1,6 @@
 """Detections: made from the box head's logits and offsets, and moved from the network's image to the original one."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -68,7 +68,7 @@ def _detect_in_image(
     finite = np.isfinite(boxes).all(axis=(1, 2)) & np.isfinite(scores).all(axis=1)
     wanted = (scores > detection.score_threshold) & finite[:, None]
     rows, labels = np.nonzero(wanted)
-    scores, boxes = scores[wanted], clip(boxes[wanted], image_size, rules.offset)
+    scores, boxes = scores[wanted], clip(boxes[wanted], image_size, rules.clip_offset)
     if rules.smallest_detection_side is not None:
         large = (boxes[:, 2:] - boxes[:, :2] >= rules.smallest_detection_side).all(axis=1)
         boxes, scores, labels, rows = boxes[large], scores[large], labels[large], rows[large]
@@ -120,8 +120,8 @@ def to_original(
     else:
         y, x = (original / seen for original, seen in zip(original_size, image_size, strict=True))
     moved = Detections(found.boxes * np.array([x, y, x, y], np.float32), found.scores, found.labels, found.rows)
-    if not rules.clips_to_original:
-        return moved
     boxes = clip(moved.boxes, original_size)
     has_area = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
-    return Detections(boxes, found.scores, found.labels, found.rows).select(has_area)
+    if rules.clips_to_original:
+        moved = replace(moved, boxes=boxes)
+    return moved.select(has_area) if rules.drops_outside else moved

@@ -108,7 +108,7 @@ def _decode_candidates(
     with np.errstate(over="ignore", invalid="ignore"):  # boxes that are not finite are left out later
         chosen, offsets = np.concatenate(anchors)[rows.reshape(-1)], numbers[..., :4].reshape(-1, 4)
         boxes = rules.decode_anchors(offsets, chosen).reshape(images, kept, 4)
-        boxes = np.stack([clip(each, size, rules.offset) for each, size in zip(boxes, image_sizes, strict=True)])
+        boxes = np.stack([clip(each, size, rules.clip_offset) for each, size in zip(boxes, image_sizes, strict=True)])
     return _Candidates(boxes, np.ascontiguousarray(numbers[..., 4]), rows, maps)
 
 
