@@ -74,7 +74,10 @@ def finished(
 
 
 def ranks_of(launched: subprocess.Popen, module: str) -> list[int]:
-    """The processes below a launcher that run the module themselves, in the order in which they were started."""
+    """The processes below a launcher that run the module themselves, in the order in which they were started.
+
+    Below each of them are its loader's workers, which in Jittor are forks with the same words.
+    """
     found, family = [], {launched.pid}
     for pid in sorted(int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()):
         try:
@@ -83,9 +86,10 @@ def ranks_of(launched: subprocess.Popen, module: str) -> list[int]:
         except OSError:
             continue
         if parent in family:
-            family.add(pid)
             if module in words and Path(words[0]).name.startswith("python"):
                 found.append(pid)
+            else:
+                family.add(pid)
     return found
 
 
