@@ -4,6 +4,7 @@ Jittor is imported inside the functions: its first import compiles for minutes, 
 `python -m jittor_impl.device` does that one-time compilation; where it is done it takes a second.
 """
 
+import shutil
 import signal
 import threading
 from importlib.metadata import version
@@ -43,6 +44,10 @@ def describe() -> dict:
         lacks["oneDNN off, convolutions are 200 times slower"] = (
             "pip install onednn-cpu-gomp==2021.4.0 onednn-devel-cpu-gomp==2021.4.0"
         )
+    if jt.compile_extern.has_mpi and shutil.which("mpirun"):
+        works.append("mpirun")
+    else:
+        lacks["no mpirun for several processes"] = "apt-get install openmpi-bin libopenmpi-dev"
     if jt.has_cuda:
         works.append("GPU")
     else:

@@ -13,7 +13,7 @@ def start() -> tuple[int, int]:
 
 def sum_over_ranks(arrays: list[Var]) -> list[Var]:
     """Each array summed over all processes, in one message."""
-    if not jt.in_mpi:
+    if not arrays or not jt.in_mpi:
         return arrays
     sizes = [prod(array.shape) for array in arrays]
     flat = jt.concat([array.reshape((-1,)) for array in arrays]).mpi_all_reduce("add")

@@ -119,6 +119,8 @@ class Learner:
 
     def sum_over_ranks(self, array: np.ndarray) -> np.ndarray:
         """An array (N,) float32 of each rank, summed over all of them."""
+        if self.world == 1:
+            return array
         return distributed.sum_over_ranks([jt.array(array)])[0].numpy()
 
     def predict(self, inputs: dict[str, np.ndarray], score_threshold: float = 0.0) -> list[Instances]:
@@ -162,7 +164,8 @@ class Learner:
         arrays = {name: value if stays_on_host(name) else jt.array(value) for name, value in batch.items()}
         normalisers = [name for name in arrays if name.startswith("normaliser.")]
         totals = distributed.sum_over_ranks([arrays[name] for name in normalisers])
-        losses = self._family.losses(self.network, arrays | dict(zip(normalisers, totals, strict=True)), choose)
+        arrays |= dict(zip(normalisers, totals, strict=True))
+        losses = self._family.losses(self.network, arrays, choose, self.sum_over_ranks)
         gradients = jt.grad(sum(losses.values()), list(self._trainable.values()))
         gradients = distributed.sum_over_ranks(gradients)
         terms = distributed.sum_over_ranks(list(losses.values()))

@@ -124,6 +124,8 @@ class Learner:
 
     def sum_over_ranks(self, array: np.ndarray) -> np.ndarray:
         """An array (N,) float32 of each rank, summed over all of them."""
+        if self.world == 1:
+            return array
         return distributed.sum_over_ranks([Tensor(array)])[0].asnumpy().copy()
 
     def predict(self, inputs: dict[str, np.ndarray], score_threshold: float = 0.0) -> list[Instances]:
@@ -164,7 +166,7 @@ class Learner:
         arrays |= dict(zip(normalisers, totals, strict=True))
 
         def total_and_terms(arrays: dict) -> tuple[Tensor, dict[str, Tensor]]:
-            terms = self._family.losses(self.network, arrays, choose)
+            terms = self._family.losses(self.network, arrays, choose, self.sum_over_ranks)
             return F.stack(list(terms.values())).sum(), terms
 
         differentiated = ms.value_and_grad(total_and_terms, None, list(self._trainable.values()), has_aux=True)

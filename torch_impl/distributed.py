@@ -17,7 +17,7 @@ def start() -> tuple[int, int]:
 
 def sum_over_ranks(arrays: list[Tensor]) -> list[Tensor]:
     """Each array summed over all processes, in one message."""
-    if not dist.is_initialized():
+    if not arrays or not dist.is_initialized():
         return arrays
     flat = torch.cat([array.reshape(-1) for array in arrays])
     dist.all_reduce(flat)

@@ -131,6 +131,8 @@ class Learner:
 
     def sum_over_ranks(self, array: np.ndarray) -> np.ndarray:
         """An array (N,) float32 of each rank, summed over all of them."""
+        if self.world == 1:
+            return array
         return distributed.sum_over_ranks([torch.from_numpy(array).to(self._device)])[0].cpu().numpy()
 
     def predict(self, inputs: dict[str, np.ndarray], score_threshold: float = 0.0) -> list[Instances]:
@@ -186,7 +188,8 @@ class Learner:
         arrays["image"] = self._image(batch["image"])
         normalisers = [name for name in arrays if name.startswith("normaliser.")]
         totals = distributed.sum_over_ranks([arrays[name] for name in normalisers])
-        losses = self._family.losses(self.network, arrays | dict(zip(normalisers, totals, strict=True)), choose)
+        arrays |= dict(zip(normalisers, totals, strict=True))
+        losses = self._family.losses(self.network, arrays, choose, self.sum_over_ranks)
         torch.stack(list(losses.values())).sum().backward()
         for parameter in self._trainable.values():
             if parameter.grad is None:

@@ -135,7 +135,7 @@ class Settings(Section):
     aliases: tuple[str, ...] = ()  # the names that the originals' users know the variant by
     model: str = ""  # the file's name; set on loading
     num_classes: int  # without the background
-    schedule: Schedule
+    schedule: Schedule  # some families narrow it to a section of their own
     # Every family narrows these two to its own sections.
     preprocessing: Any
     network: Any

@@ -25,18 +25,24 @@ from common.families.speed import Speed
 from common.results import Instances, Result, ResultKind
 from common.training.choices import Choose
 from common.training.initial_weights import Shapes
+from common.training.ranks import SumOverRanks
 
 # A family may also lie outside of this project: see CONTRIBUTING.md.
 __path__ = pkgutil.extend_path(__path__, __name__)
 
 
 class Losses(Protocol):
-    """Computes the weighted terms of the loss, by their names, of a training batch with a network.
+    """Computes the weighted terms of the loss, by their names, of a rank's part of a training batch with a network.
 
+    The sums of the terms over all ranks are those of the whole batch. What they are divided by stands in the batch,
+    summed over the ranks, where its array is called `normaliser.NAME`; what is only known in the middle of the step is
+    summed by `sum_over_ranks`, which each rank must call equally often, whatever it finds.
     choose: says with what the step goes on where it chooses from rounded numbers; see `common.training.choices`.
     """
 
-    def __call__(self, network: Any, batch: Mapping[str, Array], choose: Choose) -> dict[str, Array]: ...
+    def __call__(
+        self, network: Any, batch: Mapping[str, Array], choose: Choose, sum_over_ranks: SumOverRanks
+    ) -> dict[str, Array]: ...
 
 
 class Predict(Protocol):

@@ -78,16 +78,16 @@ def find_own_masks(network, maps, found):
 def test_a_family_trains_steps_of_its_own(network):
     """Boxes twice over, as a cascade does, and masks that see the maps."""
 
-    def train_twice(network, maps, proposals, batch):
-        first, _, _ = train_boxes(network, maps, proposals, batch)
-        second, sampled, features = train_boxes(network, maps, proposals, batch)
+    def train_twice(network, maps, proposals, batch, share):
+        first, _, _ = train_boxes(network, maps, proposals, batch, share)
+        second, sampled, features = train_boxes(network, maps, proposals, batch, share)
         return (
             {f"{name}_{k}": x for k, terms in enumerate((first, second)) for name, x in terms.items()},
             sampled,
             features,
         )
 
-    def train_points(network, maps, sampled, box_features, batch):
+    def train_points(network, maps, sampled, box_features, batch, share):
         assert len(sampled) == 3 and len(box_features) == 48
         return {"points": maps[0][0, 0, 0, 0]}
 

@@ -12,7 +12,7 @@ from common.families.mask_rcnn.prediction import find_instances
 from common.families.mask_rcnn.targets import make_mask_targets
 from common.families.mask_rcnn.training import compute_losses
 from common.models import load_settings
-from tests.wings.rcnn_batch import PADDED, SIZES, bitmap, diamond, training_batch
+from tests.wings.rcnn_batch import PADDED, SIZES, bitmap, diamond, on_ranks, training_batch
 
 SMALL = ["num_classes=4", "network.channels=4", "losses.regions_per_image=16", "rpn.training.total=40"]
 SMALL += ["rpn.training.over_batch=false"]
@@ -67,13 +67,38 @@ def test_terms_of_heads_that_know_nothing():
     assert parts.seen["boxes"][0] == 48 and parts.seen["masks"][0] == 16
 
 
-def test_each_term_is_the_mean_over_the_ranks():
+def step_of(parts):
+    return lambda batch, sum_over_ranks: compute_losses(parts, batch, sum_over_ranks=sum_over_ranks)
+
+
+@pytest.mark.parametrize("model", ["mask_rcnn_r50_fpn", "mask_rcnn_r50_fpn_detectron2"])
+def test_ranks_with_different_numbers_of_images_see_what_one_sees(model):
+    """The second one has an image without objects alone, and so no region for a mask."""
+    settings = settings_of(model)
+    parts = Parts(settings, class_logits=[0, 3, 1, 0, 0], mask_logits=20.0)
+    of_ranks = on_ranks(step_of(parts), [training_batch(settings, images) for images in ((0, 1), (2,))])
+    assert of_ranks[1]["masks"] == 0
+    for name, value in compute_losses(parts, training_batch(settings)).items():
+        assert sum(terms[name] for terms in of_ranks) == pytest.approx(value, rel=1e-5), name
+
+
+def test_no_rank_has_a_region_for_a_mask():
     settings = settings_of()
-    batch = training_batch(settings)
-    alone = compute_losses(Parts(settings), batch)
-    of_four = compute_losses(Parts(settings), batch | {"normaliser.ranks": np.full(1, 4, np.float32)})
-    for name, value in alone.items():
-        assert of_four[name] == pytest.approx(value / 4, rel=1e-6), name
+    of_ranks = on_ranks(step_of(Parts(settings)), [training_batch(settings, (2,))] * 2)
+    assert [terms["masks"] for terms in of_ranks] == [0, 0]
+
+
+def test_terms_are_means_over_the_ranks_where_it_is_asked_for():
+    settings = settings_of("mask_rcnn_r50_fpn", "schedule.rank_means=true")
+    parts = Parts(settings, class_logits=[0, 3, 1, 0, 0], mask_logits=20.0)
+    batches = [training_batch(settings, images) for images in ((0, 1), (2,))]
+    alone = [compute_losses(parts, batch) for batch in batches]
+    of_ranks = on_ranks(step_of(parts), batches)
+    whole = compute_losses(parts, training_batch(settings))
+    for name in whole:
+        mean = np.mean([terms[name] for terms in alone])
+        assert sum(terms[name] for terms in of_ranks) == pytest.approx(mean, rel=1e-6), name
+    assert np.mean([terms["classes"] for terms in alone]) != pytest.approx(whole["classes"], rel=1e-3)
 
 
 def test_masks_are_learned_from_the_objects_forms():

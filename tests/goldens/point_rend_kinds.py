@@ -22,6 +22,7 @@ from common.families.point_rend.settings import PointRendSettings
 from common.families.point_rend.training import Rows, compute_mask_terms
 from common.models import load_settings
 from common.training.choices import Choose
+from common.training.ranks import SumOverRanks
 from tests.frameworks import wing_of
 from tests.goldens import golden
 from weights_convert.families import family_of
@@ -161,7 +162,7 @@ def _gradients(
 ) -> dict[str, np.ndarray]:
     """The gradient of one term by p2 and by every weight, under the case's names for these."""
 
-    def losses(network: Any, batch: dict[str, Array], choose: Choose) -> dict[str, Array]:
+    def losses(network: Any, batch: dict[str, Array], choose: Choose, sum_over_ranks: SumOverRanks) -> dict[str, Array]:
         return {term: compute_mask_terms(network, [batch["image"]], rows)[0][term]}
 
     learner._family = replace(learner._family, losses=losses)

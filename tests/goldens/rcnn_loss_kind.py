@@ -9,7 +9,7 @@ import numpy as np
 from common.array import Array
 from common.box_coder import encode
 from common.families.mask_rcnn.geometry import make_anchors
-from common.families.mask_rcnn.losses import compute_box_losses, compute_mask_loss, compute_rpn_losses
+from common.families.mask_rcnn.losses import compute_box_losses, compute_mask_loss, compute_rpn_losses, count_anchors
 from common.families.mask_rcnn.proposals import flatten_by_anchor
 from common.families.mask_rcnn.settings import MaskRcnnSettings
 from common.families.mask_rcnn.targets import draw_polygon_targets, label_anchors, label_regions, pool_bitmap_targets
@@ -90,12 +90,13 @@ def _answers(batch: _Batch, padded: list[int], framework: str, xp: ModuleType, l
         xp.asarray(batch.predictions[name][: len(roi["labels"])], like) for name in ("class_logits", "box_deltas")
     ]
     given.append(xp.asarray(batch.predictions["mask_logits"][: len(roi["positive"])], like))
+    sampled = count_anchors(rpn["anchor_labels"], len(batch.images), batch.settings)
     rows = xp.asarray(rpn["rows"].astype(np.int32), like)
     arrays = {name: xp.asarray(value, like) for name, value in (rpn | roi).items()}
 
     def terms(logits: Array, deltas: Array, classes: Array, boxes: Array, masks: Array) -> list[Array]:
         chosen = (xp.take(logits, rows), xp.take(deltas, rows), arrays["anchor_labels"], arrays["anchor_targets"])
-        found = list(compute_rpn_losses(*chosen, len(batch.images), batch.settings))
+        found = list(compute_rpn_losses(*chosen, sampled, batch.settings))
         found += compute_box_losses(classes, boxes, arrays["labels"], arrays["targets"], batch.settings)
         return [*found, compute_mask_loss(masks, arrays["mask_labels"], arrays["mask_targets"])]
 

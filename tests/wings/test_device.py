@@ -1,6 +1,7 @@
 """Choosing a device, and what the doctor hears of it."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -39,6 +40,13 @@ def test_what_the_doctor_is_told(device):
     assert found["version"][0].isdigit()
     assert found["works"], "nothing works"
     assert all(isinstance(command, str) for command in found["lacks"].values())
+
+
+def test_the_doctor_names_what_starts_several_processes(device, framework, monkeypatch):
+    """PyTorch and MindSpore bring their launchers along."""
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    commands = [command for lack, command in device.describe()["lacks"].items() if "several processes" in lack]
+    assert commands == (["apt-get install openmpi-bin libopenmpi-dev"] if framework == "jittor" else [])
 
 
 def test_preparing_twice_is_once(device):

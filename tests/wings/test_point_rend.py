@@ -4,11 +4,10 @@ import numpy as np
 import pytest
 
 from common.errors import UserError
-from common.families.mask_rcnn.outlines import draw_outline, pack_outlines, unpack_outlines
 from common.models import load_settings
 from tests.goldens import golden
 from tests.wings.golden_learner import golden_learner
-from tests.wings.rcnn_batch import training_batch
+from tests.wings.rcnn_batch import batch_of_bitmaps
 
 FEW = ["rpn.inference.before_nms=30", "rpn.inference.total=10", "detection.max_detections=12"]
 SMALL = ["schedule.batch_size=3", "losses.regions_per_image=32", "rpn.training.total=60", "network.frozen_norm=true"]
@@ -22,14 +21,6 @@ def learner_for(wing, variant, *overrides, training=False):
     learner = wing("learner").Learner(settings, "cpu", training=training)
     learner.load_weights({name: golden.weight(name, shape) for name, shape in learner.shapes().items()})
     return learner
-
-
-def batch_of_bitmaps(settings, images=(0, 1, 2)):
-    """The batch of `training_batch`, whose objects are bitmaps."""
-    batch = training_batch(settings, images)
-    sizes = np.repeat(batch["host.image_size"], batch["host.counts"], axis=0)
-    drawn = [draw_outline(each, tuple(size)) for each, size in zip(unpack_outlines(batch), sizes.tolist(), strict=True)]
-    return batch | pack_outlines(drawn)
 
 
 def test_both_variants_train_alike(wing):

@@ -6,32 +6,41 @@ nowhere; sums run over the other rows.
 
 import math
 
+import numpy as np
+
 from common.array import Array, namespace
 from common.families.mask_rcnn.settings import MaskRcnnSettings
 from common.losses import cross_entropy, smooth_l1
 
 
+def count_anchors(labels: np.ndarray, images: int, settings: MaskRcnnSettings) -> int:
+    """By how many the losses of the sampled anchors of so many images are divided.
+
+    That is the number of those whose labels, in an array of any shape, are 1 or 0, and not -1; or, where
+    `anchor_divisor` is "wanted", anchors_per_image * images.
+    """
+    if settings.rules.anchor_divisor == "wanted":
+        return settings.losses.anchors_per_image * images
+    return int((labels >= 0).sum())
+
+
 def compute_rpn_losses(
-    logits: Array, deltas: Array, labels: Array, targets: Array, images: int, settings: MaskRcnnSettings
+    logits: Array, deltas: Array, labels: Array, targets: Array, count: int, settings: MaskRcnnSettings
 ) -> tuple[Array, Array]:
     """The losses of objectness and of the proposals' boxes, two scalars.
 
-    logits (S,), deltas (S, 4), labels (S,) 1, 0 or -1, targets (S, 4) of the sampled anchors of so many `images`:
+    logits (S,), deltas (S, 4), labels (S,) 1, 0 or -1, targets (S, 4) of the sampled anchors, `count` as
+    `count_anchors` has it:
 
-        objectness = sum BCE(logits, labels) / n
-        boxes      = sum over labels of 1 of smooth L1(deltas - targets; rpn_beta) / n
-
-    n is the number of sampled anchors or, where `anchor_divisor` is "wanted", anchors_per_image * images.
+        objectness = sum BCE(logits, labels) / count
+        boxes      = sum over labels of 1 of smooth L1(deltas - targets; rpn_beta) / count
     """
     xp = namespace(logits)
     used, positive = (xp.astype(rows, "float32") for rows in (labels >= 0, labels > 0))
-    if settings.rules.anchor_divisor == "wanted":
-        count = float(settings.losses.anchors_per_image * images)
-    else:
-        count = xp.maximum(xp.sum(used), 1.0)
+    divisor = float(max(count, 1))
     objectness = xp.sum(xp.binary_cross_entropy_with_logits(logits, positive) * used)
     boxes = xp.sum(smooth_l1(deltas - targets, settings.losses.rpn_beta) * positive[:, None])
-    return objectness / count, boxes / count
+    return objectness / divisor, boxes / divisor
 
 
 def compute_box_losses(

@@ -12,6 +12,7 @@ from common.errors import UserError
 from common.families.mask_rcnn.colour_jitter import jitter_colours
 from common.families.mask_rcnn.conventions import Convention
 from common.families.mask_rcnn.expansion import maybe_expand
+from common.families.mask_rcnn.losses import count_anchors
 from common.families.mask_rcnn.outlines import Outline, pack_outlines
 from common.families.mask_rcnn.resizing import Resizing, find_nearest, plan_resizing, resize, resized_size
 from common.families.mask_rcnn.sampling import make_anchor_targets
@@ -103,11 +104,12 @@ def collate(samples: list[dict], settings: MaskRcnnSettings) -> dict[str, np.nda
         make_anchor_targets(sample["boxes"], tuple(size), image.shape[2:], settings, int(sample["seed"]))
         for sample, size in zip(samples, sizes.tolist(), strict=True)
     ]
+    anchors = {name: np.stack([each[name] for each in anchor_targets]) for name in anchor_targets[0]}
     return {
         "image": image,
         "image_id": np.stack([sample["image_id"] for sample in samples]),
-        **{name: np.stack([each[name] for each in anchor_targets]) for name in anchor_targets[0]},
-        "normaliser.ranks": np.ones(1, np.float32),
+        **anchors,
+        "host.anchors": np.array(count_anchors(anchors["anchor_labels"], len(samples), settings)),
         "host.image_size": sizes,
         "host.boxes": np.concatenate([sample["boxes"] for sample in samples]),
         "host.labels": np.concatenate([sample["labels"] for sample in samples]),

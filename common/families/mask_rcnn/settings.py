@@ -4,7 +4,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, PositiveInt, model_validator
 
-from common.config import BackboneSettings, FreeSizePreprocessing, Section, Settings
+from common.config import BackboneSettings, FreeSizePreprocessing, Schedule, Section, Settings
 from common.config.sections import flattened
 from common.families.mask_rcnn.conventions import CONVENTIONS, Convention, ConventionName
 
@@ -81,6 +81,12 @@ class RcnnLosses(Section):
     masks_on_found_boxes: bool = False  # masks train on the boxes that the box head makes of the sampled regions
 
 
+class RcnnSchedule(Schedule):
+    # Each term is the mean over the ranks of what it is for their images alone, as in the originals. Else it is that of
+    # all images, so that several processes train as one.
+    rank_means: bool = False
+
+
 class RcnnDetection(Section):
     score_threshold: float = 0.05
     iou_threshold: float = 0.5
@@ -93,6 +99,7 @@ class MaskRcnnSettings(Settings):
     family: Literal["mask_rcnn"]
     convention: ConventionName  # whose `rules` hold
     preprocessing: FreeSizePreprocessing
+    schedule: RcnnSchedule
     network: MaskRcnnNetwork
     rpn: RpnSettings
     losses: RcnnLosses = RcnnLosses()

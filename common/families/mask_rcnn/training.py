@@ -15,9 +15,13 @@ from common.families.mask_rcnn.sampling import Regions, sample_regions
 from common.families.mask_rcnn.settings import MaskRcnnSettings
 from common.families.mask_rcnn.targets import make_mask_targets
 from common.training.choices import Choose, choose_own
+from common.training.ranks import SumOverRanks, sum_of_one
 
 Batch = Mapping[str, Array]
 Terms = dict[str, Array]
+# A rank's number of rows -> what its mean over them is multiplied by, so that the sum over the ranks is the whole
+# batch's. Every rank must ask equally often.
+Share = Callable[[int], float]
 
 # Regions are filled up to a multiple of this with rows that count nowhere: never none, and fewer different sizes, each
 # of which costs a framework that prepares its kernels for it.
@@ -26,13 +30,13 @@ _FILLER_ROI = (0, 0, 0, 16, 16)
 
 
 def train_boxes(
-    network: HeadNetwork, maps: list[Array], proposals: list[Proposals], batch: Batch
+    network: HeadNetwork, maps: list[Array], proposals: list[Proposals], batch: Batch, share: Share
 ) -> tuple[Terms, list[Regions], Array]:
     """Samples each image's regions among its proposals and runs the box head on them.
 
-    Returns the terms `classes` and `boxes`, each image's regions, and the box head's features of all of these, image
-    after image, with rows behind them that fill up. With `masks_on_found_boxes` the positive regions come back as the
-    boxes that their labels' offsets make of them; these may reach beyond the image.
+    Returns this rank's shares of the terms `classes` and `boxes`, each image's regions, and the box head's features of
+    all of these, image after image, with rows behind them that fill up. With `masks_on_found_boxes` the positive
+    regions come back as the boxes that their labels' offsets make of them; these may reach beyond the image.
     """
     settings, xp = network.settings, namespace(maps[0])
     sampled = _sample(proposals, batch, settings)
@@ -44,13 +48,19 @@ def train_boxes(
     classes, boxes = compute_box_losses(outputs["class_logits"], outputs["box_deltas"], labels, targets, settings)
     if settings.losses.masks_on_found_boxes:
         sampled = _move_to_found_boxes(sampled, xp.to_numpy(xp.stop_gradient(outputs["box_deltas"])), settings)
-    return {"classes": classes, "boxes": boxes}, sampled, outputs["box_features"]
+    part = share(sum(len(each.boxes) for each in sampled))
+    return {"classes": classes * part, "boxes": boxes * part}, sampled, outputs["box_features"]
 
 
 def train_masks(
-    network: HeadNetwork, maps: list[Array], sampled: list[Regions], box_features: Array, batch: Batch
+    network: HeadNetwork,
+    maps: list[Array],
+    sampled: list[Regions],
+    box_features: Array,
+    batch: Batch,
+    share: Share,
 ) -> Terms:
-    """Runs the mask head on the positive ones of each image's sampled regions: the term `masks`.
+    """Runs the mask head on the positive ones of each image's sampled regions: this rank's share of the term `masks`.
 
     box_features: the box head's of all sampled regions, as `train_boxes` returns them.
     """
@@ -58,47 +68,69 @@ def train_masks(
     starts = np.cumsum([0] + [len(each.boxes) for each in sampled[:-1]])
     positive = [start + np.arange(len(each.objects)) for start, each in zip(starts, sampled, strict=True)]
     positive = np.concatenate(positive).astype(np.int32)
+    part = share(len(positive))
     rows = _fill_up(positive, 0)
     rois = _fill_up(join_rois([each.boxes for each in sampled]), _FILLER_ROI)[rows]
     labels = _fill_up(np.concatenate([each.labels for each in sampled])[positive], -1)
     targets = _fill_up(_make_mask_targets(sampled, batch, settings), 0)
     rois, rows, labels, targets = (xp.asarray(x, like=maps[0]) for x in (rois, rows, labels, targets))
     outputs = run_masks(network, maps, rois, xp.take(box_features, rows))
-    return {"masks": compute_mask_loss(outputs["mask_logits"], labels, targets)}
+    return {"masks": compute_mask_loss(outputs["mask_logits"], labels, targets) * part}
 
 
-TrainBoxes = Callable[[Network, list[Array], list[Proposals], Batch], tuple[Terms, list[Regions], Array]]
-TrainMasks = Callable[[Network, list[Array], list[Regions], Array, Batch], Terms]
+TrainBoxes = Callable[[Network, list[Array], list[Proposals], Batch, Share], tuple[Terms, list[Regions], Array]]
+TrainMasks = Callable[[Network, list[Array], list[Regions], Array, Batch, Share], Terms]
 
 
 def compute_losses(
     network: Network,
     batch: Batch,
     choose: Choose = choose_own,
+    sum_over_ranks: SumOverRanks = sum_of_one,
     train_boxes: TrainBoxes = train_boxes,
     train_masks: TrainMasks = train_masks,
 ) -> Terms:
     """The terms objectness, rpn_boxes, classes, boxes and masks of a batch; a family's own steps may have others.
 
+    Of a rank's part of a batch they are its shares of the whole batch's; with `schedule.rank_means` they are what they
+    are for its images alone, divided by the number of ranks.
+
     image (N, 3, H, W); anchor_rows, anchor_labels (N, S) and anchor_targets (N, S, 4) as `make_anchor_targets` has
-    them; normaliser.ranks: ones, summed over the ranks, as each term is the mean over them. In NumPy: host.image_size
-    (N, 2) without padding, host.counts (N,) how many objects each image has, host.boxes (sum of G, 4) xyxy,
-    host.labels (sum of G,) their labels, their outlines as `pack_outlines` packs them, and host.seed (N,).
+    them. In NumPy: host.anchors () as `count_anchors` counts them, host.image_size (N, 2) without padding,
+    host.counts (N,) how many objects each image has, host.boxes (sum of G, 4) xyxy, host.labels (sum of G,) their
+    labels, their outlines as `pack_outlines` packs them, and host.seed (N,).
     The step goes on with the proposals that `choose` gives for its own.
     """
-    xp = namespace(batch["image"])
+    share = make_share(network.settings, sum_over_ranks)
     maps = network.features(batch["image"])
     logits, deltas = network.rpn(maps)
-    terms = _compute_anchor_losses(logits, deltas, batch, network.settings)
+    terms = _compute_anchor_losses(logits, deltas, batch, share, network.settings)
     proposals = choose("proposals", _propose(logits, deltas, batch, network.settings))
-    box_terms, sampled, box_features = train_boxes(network, maps, proposals, batch)
-    terms |= box_terms | train_masks(network, maps, sampled, box_features, batch)
-    ranks = xp.sum(batch["normaliser.ranks"])
-    return {name: term / ranks for name, term in terms.items()}
+    box_terms, sampled, box_features = train_boxes(network, maps, proposals, batch, share)
+    return terms | box_terms | train_masks(network, maps, sampled, box_features, batch, share)
 
 
-def _compute_anchor_losses(logits: list[Array], deltas: list[Array], batch: Batch, settings: MaskRcnnSettings) -> Terms:
-    """The terms `objectness` and `rpn_boxes` of the sampled anchors, from maps (N, A, h, w) and (N, 4 * A, h, w)."""
+def make_share(settings: MaskRcnnSettings, sum_over_ranks: SumOverRanks) -> Share:
+    """The share of a training step, which every rank must make."""
+    if settings.schedule.rank_means:
+        ranks = sum_over_ranks(np.ones(1, np.float32)).item()
+        return lambda count: 1 / ranks
+
+    def share(count: int) -> float:
+        total = sum_over_ranks(np.float32([count])).item()
+        # A mean over no rows is their sum, 0, divided by 1.
+        return max(count, 1) / max(total, 1)
+
+    return share
+
+
+def _compute_anchor_losses(
+    logits: list[Array], deltas: list[Array], batch: Batch, share: Share, settings: MaskRcnnSettings
+) -> Terms:
+    """The shares of the terms `objectness` and `rpn_boxes`, of the sampled anchors.
+
+    logits, deltas: of each map (N, A, h, w) and (N, 4 * A, h, w).
+    """
     xp = namespace(logits[0])
     flat = [flatten_by_anchor(*of_map) for of_map in zip(logits, deltas, strict=True)]
     all_logits, all_deltas = (xp.concatenate(parts, axis=1) for parts in zip(*flat, strict=True))
@@ -107,8 +139,10 @@ def _compute_anchor_losses(logits: list[Array], deltas: list[Array], batch: Batc
     rows, labels = (xp.reshape(x, (-1,)) for x in (rows, batch["anchor_labels"]))
     sampled = xp.take(xp.reshape(all_logits, (-1,)), rows), xp.take(xp.reshape(all_deltas, (-1, 4)), rows)
     targets = xp.reshape(batch["anchor_targets"], (-1, 4))
-    objectness, boxes = compute_rpn_losses(*sampled, labels, targets, images, settings)
-    return {"objectness": objectness, "rpn_boxes": boxes}
+    anchors = int(batch["host.anchors"])
+    objectness, boxes = compute_rpn_losses(*sampled, labels, targets, anchors, settings)
+    part = share(anchors)
+    return {"objectness": objectness * part, "rpn_boxes": boxes * part}
 
 
 def _propose(logits: list[Array], deltas: list[Array], batch: Batch, settings: MaskRcnnSettings) -> list[Proposals]:

@@ -17,6 +17,7 @@ from common.families.point_rend.heads import FILLER_BOX, Network, run_coarse, ru
 from common.families.point_rend.points import draw_points, read_masks, read_outlines, to_image
 from common.families.point_rend.settings import PointRendSettings
 from common.training.choices import Choose, choose_own
+from common.training.ranks import SumOverRanks, sum_of_one
 
 Batch = Mapping[str, Array]
 _NOTHING = Outline(bitmap=np.zeros((1, 1), np.uint8))  # the object of a row that does not count
@@ -42,13 +43,16 @@ class ChosenPoints:
     rows: Array
 
 
-def compute_losses(network: Network, batch: Batch, choose: Choose = choose_own) -> training.Terms:
+def compute_losses(
+    network: Network, batch: Batch, choose: Choose = choose_own, sum_over_ranks: SumOverRanks = sum_of_one
+) -> training.Terms:
     """The terms of Mask R-CNN and `points`; see `common.families.mask_rcnn.training.compute_losses`.
 
     With `masks_alone` the terms `masks` and `points` are all. The step goes on with the points, too, that `choose`
     gives for its own.
     """
-    terms = training.compute_losses(network, batch, choose, train_masks=partial(train_masks, choose=choose))
+    own_masks = partial(train_masks, choose=choose)
+    terms = training.compute_losses(network, batch, choose, sum_over_ranks, train_masks=own_masks)
     return {name: terms[name] for name in network.settings.loss_terms()}
 
 
@@ -58,11 +62,16 @@ def train_masks(
     sampled: list[Regions],
     box_features: Array,
     batch: Batch,
+    share: training.Share,
     choose: Choose = choose_own,
 ) -> training.Terms:
-    """Runs the coarse and the point head on the positive ones of the sampled regions: the terms `masks`, `points`."""
+    """Runs the coarse and the point head on the positive ones of each image's sampled regions.
+
+    Returns this rank's shares of the terms `masks` and `points`.
+    """
+    part = share(sum(len(regions.objects) for regions in sampled))
     terms, _ = compute_mask_terms(network, maps, arrange_rows(sampled, batch, network.settings), choose)
-    return terms
+    return {name: term * part for name, term in terms.items()}
 
 
 def arrange_rows(sampled: list[Regions], batch: Batch, settings: PointRendSettings) -> Rows:

@@ -13,6 +13,7 @@ from common.families.pose2seg.settings import Pose2SegSettings
 from common.families.pose2seg.skeletons import CHANNELS
 from common.results import Instances
 from common.training.choices import Choose, choose_own
+from common.training.ranks import SumOverRanks, sum_of_one
 
 # The arrays of a batch that the network takes; they have a row for each person, image after image.
 _PERSON_ARRAYS = ("person_image", "grid", "skeletons")
@@ -42,7 +43,12 @@ def gather_person_features(features: Array, persons: Mapping[str, Array], settin
     return xp.concatenate([aligned, persons["skeletons"]], axis=1) if settings.network.skeletons else aligned
 
 
-def compute_losses(network: Network, batch: Mapping[str, Array], choose: Choose = choose_own) -> dict[str, Array]:
+def compute_losses(
+    network: Network,
+    batch: Mapping[str, Array],
+    choose: Choose = choose_own,
+    sum_over_ranks: SumOverRanks = sum_of_one,
+) -> dict[str, Array]:
     """Computes the only loss, `mask`, of a training batch as `samples.Training.collate` makes it."""
     features = network.features(batch["image"])
     if batch["grid"].shape[0] == 0:  # this 0 depends on the network, so that there are gradients

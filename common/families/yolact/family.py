@@ -18,12 +18,18 @@ from common.families.yolact.settings import YolactSettings
 from common.families.yolact.speed import SPEED
 from common.results import InstanceKind, Instances
 from common.training.choices import Choose, choose_own
+from common.training.ranks import SumOverRanks, sum_of_one
 
 
-def losses(network: Any, batch: Mapping[str, Array], choose: Choose = choose_own) -> dict[str, Array]:
+def losses(
+    network: Any,
+    batch: Mapping[str, Array],
+    choose: Choose = choose_own,
+    sum_over_ranks: SumOverRanks = sum_of_one,
+) -> dict[str, Array]:
     """The weighted terms B, C, M, S (and I) of a batch as `common.families.yolact.targets.collate` makes it.
 
-    A step chooses nothing here that could be handed to it.
+    A step chooses nothing here that could be handed to it, and all its divisors stand in the batch.
     """
     return compute_losses(network(batch["image"]), batch, network.settings, network.mask_iou_net)
 

@@ -6,9 +6,15 @@ from typing import Any
 from common.array import Array, namespace
 from common.losses import smooth_l1
 from common.training.choices import Choose, choose_own
+from common.training.ranks import SumOverRanks, sum_of_one
 
 
-def compute_losses(network: Any, batch: Mapping[str, Array], choose: Choose = choose_own) -> dict[str, Array]:
+def compute_losses(
+    network: Any,
+    batch: Mapping[str, Array],
+    choose: Choose = choose_own,
+    sum_over_ranks: SumOverRanks = sum_of_one,
+) -> dict[str, Array]:
     """The terms `class`, `box` and `mask` of a batch as `samples.Training.collate` makes it, each an object's share.
 
     Classes are held against their targets in every cell, boxes and masks in those that have an object.
