@@ -55,8 +55,8 @@ class Parser(argparse.ArgumentParser):
     def read(self, argv: Sequence[str] | None) -> argparse.Namespace:
         """The arguments; every word that is missing is None, `overrides` are the settings to change.
 
-        A missing model is the one that the weights' card or file name tells. A configuration file of an original
-        stands for a model, for overrides and for options that are not given.
+        A missing model is the one that the weights' card or file name tells, or that the words imply. A configuration
+        file of an original stands for a model, for overrides and for options that are not given.
         """
         argv, config = self._read_config(sys.argv[1:] if argv is None else argv)
         if self._command == "train":
@@ -76,7 +76,9 @@ class Parser(argparse.ArgumentParser):
         if arguments.weights is not None and not arguments.weights.exists():
             arguments.weights = originals.saved_weights(arguments.weights, arguments.model)
         if arguments.model is None and arguments.weights is not None:
-            arguments.model = self._wing.model_of(arguments.weights) or assumed.get("model")
+            arguments.model = self._wing.model_of(arguments.weights)
+        if arguments.model is None:
+            arguments.model = assumed.get("model")
         self._check_model(arguments.model)
         return arguments
 

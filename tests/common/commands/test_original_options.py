@@ -376,3 +376,25 @@ def test_several_test_sets_of_a_configuration_are_rated_in_one_run(tmp_path, sha
         found = json.loads((tmp_path / "out" / "inference" / name / "bbox.json").read_text())
         assert len({entry["image_id"] for entry in found}) == images
     assert "6 images of" in capsys.readouterr().out
+
+
+def test_the_words_of_mindspores_zoo_name_its_model_and_a_record(tmp_path):
+    words = ["--mindrecord_path", tmp_path / "record", "--not_mask=True", "--device_id=0", "--base_lr=0.01"]
+    arguments = train._parser(WING).read([*map(str, words), "--output_path", str(tmp_path / "run")])
+    assert arguments.data.folder == tmp_path / "record" and arguments.output == tmp_path / "run"
+    settings = load_settings(arguments.model, arguments.overrides)
+    assert (settings.model, settings.variant) == ("point_rend_r50_fpn_mindspore", "index")
+    assert settings.schedule.learning_rate == 0.01
+    words = ["--coco_root", tmp_path, "--pretrained_path", tmp_path / "mask_rcnn-12_7393.ckpt", "--not_mask=False"]
+    arguments = train._parser(WING).read([*map(str, words), "--output=o"])
+    assert arguments.data == tmp_path and arguments.weights.name == "mask_rcnn-12_7393.ckpt"
+    assert load_settings(arguments.model, arguments.overrides).variant == "mask"
+    words = ["--data_path", tmp_path, "--checkpoint_path", tmp_path / "w.ckpt", "--mindrecord_path=unused"]
+    arguments = evaluate._parser(WING).read(list(map(str, words)))
+    assert (arguments.data, arguments.weights, arguments.model) == (
+        tmp_path,
+        tmp_path / "w.ckpt",
+        "point_rend_r50_fpn_mindspore",
+    )
+    with pytest.raises(UserError, match="--device_id: a card is chosen by CUDA_VISIBLE_DEVICES=N"):
+        read("train", "--device_id=3")
