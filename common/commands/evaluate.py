@@ -14,7 +14,7 @@ from common.commands.parser import Parser, model_arguments, prompt_file, rated_p
 from common.config import Settings
 from common.data.class_names import check_class_names
 from common.families import config_files_of, family_of
-from common.files import write_json
+from common.files import atomic_path, write_json
 from common.models import load_settings
 from common.wing import Wing, open_model
 
@@ -177,8 +177,10 @@ def _report(
         kind.write_entries(path, results[name])
     written = list(files)
     if output and figures:
-        written.append(output / "metrics.json")
-        write_json(written[-1], _without_nan(figures))
+        write_json(output / "metrics.json", _without_nan(figures))
+        with atomic_path(output / "evaluation.log") as temporary:
+            temporary.write_text("\n".join(kind.summary(figures)) + "\n")
+        written += [output / "metrics.json", output / "evaluation.log"]
     if written:
         print(f"written: {', '.join(map(str, written))}")
 
@@ -240,7 +242,12 @@ def _parser(wing: Wing) -> Parser:
         metavar="FILE",
         help="weights of any known format",
     )
-    add("--output", type=Path, metavar="DIR", help="write the results (COCO JSON) and metrics.json here")
+    add(
+        "--output",
+        type=Path,
+        metavar="DIR",
+        help="write the results (COCO JSON), metrics.json and COCO's own lines (evaluation.log) here",
+    )
     add("--output_coco_json", action="store_true", help="write them to YOLACT's results/{bbox,mask}_detections.json")
     add("--bbox_det_file", type=Path, metavar="FILE", help="write the boxes' results here")
     add("--mask_det_file", type=Path, metavar="FILE", help="write the masks' results here")

@@ -50,6 +50,17 @@ def lines(figures: dict[str, float], shape: Shape) -> list[str]:
     ]
 
 
+def summary(figures: dict[str, float], shape: Shape) -> list[str]:
+    """The figures in the very words in which pycocotools prints them, with -1 where there is nothing to find."""
+    words = {"AP": "Average Precision  (AP)", "AR": "Average Recall     (AR)"}
+    found = [f"{_COCO_NAMES[shape]}:"]
+    for figure, value in figures.items():
+        iou, area, count = _STATISTICS[figure]
+        share = -1.0 if np.isnan(value) else value / 100
+        found.append(f" {words[figure[:2]]} @[ IoU={iou:<9} | area={area:>6s} | maxDets={count:>3d} ] = {share:0.3f}")
+    return found
+
+
 class CocoAP:
     """Rates the entries of COCO results files against a data set's annotations.
 

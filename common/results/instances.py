@@ -170,6 +170,10 @@ class InstanceKind:
         """A line for each figure, with the figure's full name."""
         return [line for shape, values in figures.items() for line in coco.lines(values, shape)]
 
+    def summary(self, figures: Figures) -> list[str]:
+        """The figures as pycocotools prints them."""
+        return [line for shape, values in figures.items() for line in coco.summary(values, shape)]
+
     def main_figures(self, figures: Figures) -> dict[str, float]:
         """AP and AP50 of masks, then of boxes where they are rated; mask AP chooses."""
         return {

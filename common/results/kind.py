@@ -146,6 +146,10 @@ class ResultKind(Protocol):
         """A line for each figure, which says in full what the figure is."""
         ...
 
+    def summary(self, figures: Figures) -> list[str]:
+        """The figures line by line, in the words of the implementation that defines them."""
+        ...
+
     def main_figures(self, figures: Figures) -> dict[str, float]:
         """The figures that are logged in training, by their full names; checkpoints are chosen by the first."""
         ...

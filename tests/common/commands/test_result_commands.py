@@ -159,7 +159,7 @@ def test_a_file_of_maskrcnn_benchmark_gives_its_results_their_names(tmp_path, mo
     words = ["--config-file", tmp_path / "e2e.yaml", "--data", data, "--weights", tmp_path / "w.safetensors"]
     evaluate.main(wing_with(lambda: Finder), [*map(str, words), "--workers", "0"])
     written = sorted(path.name for path in (tmp_path / "out/inference/coco_2017_val").iterdir())
-    assert written == ["bbox.json", "metrics.json", "segm.json"]
+    assert written == ["bbox.json", "evaluation.log", "metrics.json", "segm.json"]
 
 
 def test_training_refuses_images_that_it_could_not_be_rated_on(tmp_path, own_shapes):

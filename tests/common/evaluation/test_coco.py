@@ -3,12 +3,13 @@ import json
 import numpy as np
 import pytest
 from pycocotools import mask as rle
+from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from scipy import ndimage
 
 from common.data.coco import CocoDataset
 from common.errors import UserError
-from common.evaluation.coco import CocoAP, full_name, lines
+from common.evaluation.coco import CocoAP, full_name, lines, summary
 from common.results import Instances
 from common.results.instances import coco_entries, encode_masks
 
@@ -93,6 +94,21 @@ def test_the_fast_path_equals_pycocotools_in_all_figures(tmp_path, seed, shape):
     # The case says something: no figure is trivial and the areas differ.
     assert np.all((values > 0) & (values < 100))
     assert len(set(values[3:6])) == 3
+
+
+def test_the_log_has_the_words_of_pycocotools(tmp_path, capsys):
+    annotations, found = random_case(0)
+    path, results = write(tmp_path / "a.json", annotations, range(1, 13)), results_of(found, "mask")
+    figures = rater(path).rate(results, "mask")
+    truth = COCO(path)
+    rated = COCOeval(truth, truth.loadRes(results), "segm")
+    rated.evaluate()
+    rated.accumulate()
+    capsys.readouterr()
+    rated.summarize()
+    printed = capsys.readouterr().out.splitlines()
+    assert len(printed) == 12 and summary(figures, "mask") == ["segm:", *printed]
+    assert summary({"APl": float("nan")}, "box")[1].endswith(" = -1.000")
 
 
 def test_figures_of_a_case_worked_by_hand(tmp_path):

@@ -70,6 +70,9 @@ class BrightnessKind:
     def lines(self, figures):
         return [f"mean light {figures['light']['mean']:.1f}"]
 
+    def summary(self, figures):
+        return [f"light = {figures['light']['mean'] / 100:.3f}"]
+
     def main_figures(self, figures):
         return {"mean light": figures["light"]["mean"]}
 
@@ -120,8 +123,9 @@ def test_it_is_rated_by_its_own_figures(tmp_path, shapes, weights, capsys):
     words = ["--data", shapes, "--weights", weights, "--workers", 0, "--output", tmp_path]
     evaluate.main(WING, [commands.MODEL, *map(str, words)])
     assert "mean light 50.0\n" in capsys.readouterr().out
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["light_results.json", "metrics.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["evaluation.log", "light_results.json", "metrics.json"]
     assert json.loads((tmp_path / "metrics.json").read_text()) == {"light": {"mean": 50.0}}
+    assert (tmp_path / "evaluation.log").read_text() == "light = 0.500\n"
     assert {entry["light"] for entry in BrightnessKind().read_entries(tmp_path / "light_results.json")} == {0.5}
 
 
