@@ -125,7 +125,7 @@ def test_what_the_state_dict_has_beside_the_weights_is_written_too():
 def test_one_key_dropped_added_or_of_another_shape_is_named(model):
     settings = small(model)
     original, weights = draw(settings), draw_canonical(settings)
-    for name, canonical, shape, _ in layout(settings)[::7]:
+    for name, canonical, shape, *_ in layout(settings)[::7]:
         if canonical is None:
             continue
         fewer = {key: array for key, array in original.items() if key != name}

@@ -6,6 +6,7 @@ import pytest
 from common import numpy_ops
 from common.config import DarknetSettings, ResNetSettings
 from common.models import load_settings
+from common.upsampling import double_from_corners
 from tests.goldens import golden
 from tests.wings.golden_learner import golden_learner
 
@@ -14,6 +15,7 @@ IMAGE = golden.image(7, (2, 3, 64, 96))
 RESNETS = {
     "stride in the 1x1": ResNetSettings(depths=(2, 1, 1, 1), width=8, width_per_group=64, stride_in="1x1", norm_eps=0),
     "ResNeXt, stride in the 3x3": ResNetSettings(depths=(1, 2, 1, 1), width=16, groups=4, width_per_group=32),
+    "padding at the pool's end": ResNetSettings(depths=(1, 1, 1, 1), width=8, pool_padding="end"),
 }
 BACKBONES = {
     "resnet": (ResNetSettings(depths=(1, 1, 1, 1), width=8), (4, 8, 16, 32)),
@@ -29,6 +31,7 @@ FPNS = {
         "extra": "subsample",
         "extra_levels": 1,
     },
+    "corners, subsampled": {"top_down": "corners", "output_relu": False, "extra": "subsample", "extra_levels": 1},
 }
 
 
@@ -88,7 +91,8 @@ def resnet(x, weights, settings, stages, prefix=""):
     features = []
     if stages[0] == 1:
         x = np.maximum(convolved(x, "conv1", "bn1", stride=2), 0)
-        padded = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)), constant_values=-np.inf)
+        before = 0 if settings.pool_padding == "end" else 1
+        padded = np.pad(x, ((0, 0), (0, 0), (before, 1), (before, 1)), constant_values=-np.inf)
         x = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(2, 3))[:, :, ::2, ::2].max(axis=(4, 5))
     for stage in stages:
         for block in range(settings.depths[stage - 1]):
@@ -231,9 +235,9 @@ def test_pyramid(name, wing, framework, xp, like):
 
     merged = [conv(x, weights[f"lateral.{k}.weight"], weights[f"lateral.{k}.bias"]) for k, x in enumerate(maps)]
     for level in (1, 0):
-        merged[level] = merged[level] + numpy_ops.resize(
-            merged[level + 1], merged[level].shape[2:], options["top_down"]
-        )
+        coarser, size, way = merged[level + 1], merged[level].shape[2:], options["top_down"]
+        finer = double_from_corners(coarser) if way == "corners" else numpy_ops.resize(coarser, size, way)
+        merged[level] = merged[level] + finer
     expected = [conv(x, weights[f"output.{k}.weight"], weights[f"output.{k}.bias"]) for k, x in enumerate(merged)]
     if options["output_relu"]:
         expected = [np.maximum(x, 0) for x in expected]

@@ -87,6 +87,20 @@ def test_a_clipped_gradient_has_the_norm_asked_for(wing, samples):
         np.testing.assert_allclose(moved, gradient * 0.5 / norm, rtol=1e-3, atol=2e-6, err_msg=name)
 
 
+@pytest.mark.slow
+def test_each_gradient_is_clipped_by_itself(wing, samples):
+    batch = collate(samples)
+    learner = learner_for(wing, "schedule.clip_norm=0.05", "schedule.clip=each", "schedule.weight_decay=0")
+    before, (_, gradients) = learner.weights(), learner.gradients(batch)
+    norms = {name: np.sqrt(np.sum(g.astype(np.float64) ** 2)) for name, g in gradients.items()}
+    assert min(norms.values()) < 0.05 < max(norms.values()), "all or nothing is clipped"
+    learner.train_step(batch, 1.0)
+    after = learner.weights()
+    for name, gradient in gradients.items():
+        moved, share = before[name] - after[name], 0.05 / max(norms[name], 0.05)
+        np.testing.assert_allclose(moved, gradient * share, rtol=1e-3, atol=2e-6, err_msg=name)
+
+
 def test_norms_stand_still_below_six_images(wing, samples):
     learner = learner_for(wing, "schedule.batch_size=2")
     norms = {name for name in learner.shapes() if ".bn" in name or ".0.downsample.1." in name}

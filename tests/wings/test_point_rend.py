@@ -97,6 +97,35 @@ def test_instances_tell_at_which_points_their_masks_were_computed(variant, wing)
             assert all(len(np.unique(np.rint(row), axis=0)) == 784 for row in of_step)
 
 
+ZOO = ["convention=mindspore_zoo", "network.background=first", "network.top_down=corners", "network.sampling_ratio=2"]
+ZOO += ["network.backbone.pool_padding=end", "network.aligned=false", "subdivision.measured_from=corners"]
+ZOO += ["losses.masks_on_found_boxes=false", "preprocessing.short_side=64", "preprocessing.long_side=96"]
+
+
+def test_the_variants_train_alike_by_the_zoos_conventions(wing):
+    """Against float64 of NumPy stands its parity; here both variants have a background's channel."""
+    learners = [learner_for(wing, variant, *SMALL, *ZOO, training=True) for variant in VARIANTS]
+    (losses, gradients), (other_losses, _) = (
+        learner.gradients(batch_of_bitmaps(learner.settings)) for learner in learners
+    )
+    assert other_losses == pytest.approx(losses, rel=1e-5) and losses["points"] > 0
+    assert gradients["coarse_head.logits.bias"].shape == (5 * 49,)
+    # No region is of the background, whose coarse logits the point head reads all the same.
+    assert not gradients["point_head.logits.bias"][0].any() and gradients["coarse_head.logits.bias"][:49].any()
+
+
+def test_the_zoos_detections_are_found_on_its_canvas(wing):
+    learner = learner_for(wing, "mask", *FEW, *ZOO)
+    originals = np.array([[128, 192], [40, 20]])
+    found = learner.predict({"image": IMAGES, "image_size": np.array([[64, 96]] * 2), "original_size": originals})
+    assert len(found[0].boxes) and [each.image_size for each in found] == [(128, 192), (40, 20)]
+    # The second image covers 32 of the canvas' 96 columns: what lies behind them is no object of it.
+    assert all((each.boxes[:, 0] < each.image_size[1]).all() for each in found)
+    expected = learner.trace({"image": IMAGES[:1], "image_size": np.array([[64, 96]])})["det_boxes"]
+    expected = expected[(expected[:, 2:] > expected[:, :2]).all(axis=1)]
+    assert golden.distance(np.sort(found[0].boxes, axis=0), np.sort(2 * expected, axis=0)) < 1e-4
+
+
 def test_the_masks_alone_train(wing):
     """As in MindSpore's zoo: what stands before the mask heads does not move, and has no loss."""
     learner = learner_for(wing, "index", *SMALL, "network.masks_alone=true", training=True)
