@@ -3,9 +3,7 @@
 What is not network (points, their choice, the subdivision) is in `common/families/point_rend`.
 """
 
-from math import prod
-
-from mindspore import Tensor, nn
+from mindspore import Tensor, jit, nn
 from mindspore import ops as F
 
 from common.families.mask_rcnn.geometry import head_outputs
@@ -19,18 +17,19 @@ class CoarseHead(nn.Cell):
 
     def __init__(self, settings: PointRendNetwork, mask_outputs: int):
         super().__init__()
-        width, self.side = settings.coarse_channels, settings.coarse_size
+        width, self.side, self.outputs = settings.coarse_channels, settings.coarse_size, mask_outputs
         self.reduce = Conv(settings.channels, settings.channels, 2, stride=2, padding=0)
-        self.fc1 = Linear(settings.channels * (settings.mask_size // 2) ** 2, width)
+        self.inputs = settings.channels * (settings.mask_size // 2) ** 2
+        self.fc1 = Linear(self.inputs, width)
         self.fc2 = Linear(width, width)
         self.logits = Linear(width, mask_outputs * self.side**2)
 
     def construct(self, pooled: Tensor) -> Tensor:
         """(K, C, s, s) -> (K, mask outputs, m, m)"""
         x, side = F.relu(self.reduce(pooled)), self.side
-        x = F.relu(self.fc1(x.reshape(x.shape[0], prod(x.shape[1:]))))
+        x = F.relu(self.fc1(x.reshape(x.shape[0], self.inputs)))
         x = self.logits(F.relu(self.fc2(x)))
-        return x.reshape(x.shape[0], -1, side, side)
+        return x.reshape(x.shape[0], self.outputs, side, side)
 
 
 class PointHead(nn.Cell):
@@ -62,5 +61,10 @@ class PointRend(ProposalNetwork):
         self.box_head = BoxHead(network, outputs.classes, outputs.deltas)
         self.coarse_head = CoarseHead(network, outputs.masks)
         self.point_head = PointHead(network, outputs.masks)
+        if settings.variant == "mask":
+            # Its rows are as many in every batch, so that each head is compiled once, for training and for each step of
+            # the subdivision. Of `index` every number of regions would be compiled anew.
+            for head in (self.coarse_head, self.point_head):
+                head.construct = jit(head.construct)
         if network.masks_alone:
             freeze(self.backbone, self.fpn, self.rpn, self.box_head)

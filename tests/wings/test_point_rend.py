@@ -23,6 +23,7 @@ def learner_for(wing, variant, *overrides, training=False):
     return learner
 
 
+@pytest.mark.compiled
 def test_both_variants_train_alike(wing):
     learners = [learner_for(wing, variant, *SMALL, training=True) for variant in VARIANTS]
     (losses, gradients), (other_losses, other_gradients) = (
@@ -51,6 +52,7 @@ def test_a_batch_without_objects(images, variant, wing):
     assert gradients["point_head.fc1.weight"].any() == has_objects
 
 
+@pytest.mark.compiled
 def test_both_variants_find_alike(wing):
     found = [learner_for(wing, variant, *FEW).trace({"image": IMAGES, "image_size": SIZES}) for variant in VARIANTS]
     assert len(found[0]["det_boxes"]) > 0
