@@ -16,7 +16,7 @@ def make_batch(settings: PointRendSettings, images: int, seed: int, size: tuple[
     """A batch for training of so many made-up images of this size (height, width)."""
     rng = np.random.default_rng(seed)
     made = [speed.make_training_sample(settings, size, rng, seed) for _ in range(images)]
-    return samples.collate([samples.with_bitmaps(sample) for sample in made], settings)
+    return samples.collate([samples.with_bitmaps(sample, settings.rules) for sample in made], settings)
 
 
 SPEED = replace(

@@ -5,6 +5,7 @@ import pytest
 
 from common import numpy_ops
 from common.errors import UserError
+from common.families.mask_rcnn.conventions import CONVENTIONS
 from common.families.mask_rcnn.outlines import Outline, draw_outline
 from common.families.point_rend.points import STRIDE, draw_points, grid_points, read_map, read_outlines, to_image
 from common.families.point_rend.samples import with_bitmaps
@@ -69,7 +70,8 @@ def test_a_polygon_becomes_its_pixels_with_an_edge_of_zeros():
     assert at_the_border.corner == (0, 0) and at_the_border.bitmap.shape == (20, 30) and at_the_border.bitmap.all()
 
 
-def test_an_object_without_a_pixel_is_left_out():
+@pytest.mark.parametrize(("convention", "labels"), [("detectron2", [2]), ("mindspore_zoo", [1, 2])])
+def test_an_object_without_a_pixel_is_left_out_by_detectron2(convention, labels):
     line, square = (np.float64(each) for each in ([4, 3, 4.01, 3, 4.01, 3.01], [4, 3, 10, 3, 10, 8, 4, 8]))
     sample = {
         "image": np.zeros((3, 20, 30), np.float32),
@@ -77,8 +79,9 @@ def test_an_object_without_a_pixel_is_left_out():
         "labels": np.int32([1, 2]),
         "outlines": [Outline((line,)), Outline((square,))],
     }
-    kept = with_bitmaps(sample)
-    assert kept["labels"].tolist() == [2] and len(kept["outlines"]) == 1 and kept["boxes"].shape == (1, 4)
+    kept = with_bitmaps(sample, CONVENTIONS[convention])
+    assert kept["labels"].tolist() == labels
+    assert len(kept["outlines"]) == len(labels) and kept["boxes"].shape == (len(labels), 4)
 
 
 @pytest.mark.parametrize(
