@@ -18,6 +18,8 @@ from common.families.mask_rcnn.pooling import pool
 from common.families.mask_rcnn.proposals import Proposals
 from common.families.mask_rcnn.settings import MaskRcnnSettings
 
+FILLER_BOX = (0, 0, 16, 16)  # of a row that does not count
+
 
 class HeadNetwork(Protocol):
     """The part of a network that the two steps need: one box head and one mask head, with the settings of both."""

@@ -52,6 +52,12 @@ def pack_outlines(outlines: Sequence[Outline]) -> dict[str, np.ndarray]:
     }
 
 
+def outlines_by_image(batch: Mapping[str, np.ndarray]) -> list[list[Outline]]:
+    """The outlines of each image's objects."""
+    outlines, ends = unpack_outlines(batch), np.cumsum(batch["host.counts"]).tolist()
+    return [outlines[start:end] for start, end in zip([0, *ends[:-1]], ends, strict=True)]
+
+
 def unpack_outlines(batch: Mapping[str, np.ndarray]) -> list[Outline]:
     """The outlines of all objects of a batch, in the order of `host.boxes`."""
     count = len(batch["host.boxes"])

@@ -7,9 +7,9 @@ import numpy as np
 
 from common.array import Array, namespace
 from common.families.mask_rcnn.geometry import make_anchors, mask_side
-from common.families.mask_rcnn.heads import HeadNetwork, Network, fill_up, join_rois, run_boxes, run_masks
+from common.families.mask_rcnn.heads import FILLER_BOX, HeadNetwork, Network, fill_up, join_rois, run_boxes, run_masks
 from common.families.mask_rcnn.losses import compute_box_losses, compute_mask_loss, compute_rpn_losses
-from common.families.mask_rcnn.outlines import unpack_outlines
+from common.families.mask_rcnn.outlines import outlines_by_image
 from common.families.mask_rcnn.proposals import Proposals, flatten_by_anchor, propose
 from common.families.mask_rcnn.sampling import Regions, sample_regions
 from common.families.mask_rcnn.settings import MaskRcnnSettings
@@ -26,7 +26,7 @@ Share = Callable[[int], float]
 # Regions are filled up to a multiple of this with rows that count nowhere: never none, and fewer different sizes, each
 # of which costs a framework that prepares its kernels for it.
 _MULTIPLE = 16
-_FILLER_ROI = (0, 0, 0, 16, 16)
+_FILLER_ROI = (0, *FILLER_BOX)
 
 
 def train_boxes(
@@ -183,11 +183,10 @@ def _move_to_found_boxes(sampled: list[Regions], deltas: np.ndarray, settings: M
 
 def _make_mask_targets(sampled: list[Regions], batch: Batch, settings: MaskRcnnSettings) -> np.ndarray:
     """The masks of all images' positive regions: (K, m, m) float32 between 0 and 1."""
-    outlines = unpack_outlines(batch)
-    starts = np.cumsum(batch["host.counts"]) - batch["host.counts"]
     targets = []
-    for regions, start, size in zip(sampled, starts, batch["host.image_size"].tolist(), strict=True):
-        own = [outlines[start + k] for k in regions.objects]
+    images = zip(sampled, outlines_by_image(batch), batch["host.image_size"].tolist(), strict=True)
+    for regions, outlines, size in images:
+        own = [outlines[k] for k in regions.objects]
         boxes = regions.boxes[: len(regions.objects)]
         targets.append(make_mask_targets(own, boxes, size, mask_side(settings), settings.rules))
     return np.concatenate(targets)

@@ -12,13 +12,11 @@ import numpy as np
 
 from common.array import Array, namespace
 from common.families.mask_rcnn.detection import Detections
-from common.families.mask_rcnn.heads import RegionMasks, fill_up, join_rois
+from common.families.mask_rcnn.heads import FILLER_BOX, RegionMasks, fill_up, join_rois
 from common.families.mask_rcnn.losses import select_class
 from common.families.point_rend.points import grid_points, read_map, read_masks, to_image
 from common.families.point_rend.settings import PointRendSettings
 from common.upsampling import double_from_corners
-
-FILLER_BOX = np.float32([0, 0, 16, 16])  # of a row that does not count
 
 
 class Network(Protocol):

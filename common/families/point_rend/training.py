@@ -8,12 +8,12 @@ import numpy as np
 
 from common.array import Array, namespace
 from common.families.mask_rcnn import training
-from common.families.mask_rcnn.heads import fill_up
+from common.families.mask_rcnn.heads import FILLER_BOX, fill_up
 from common.families.mask_rcnn.losses import compute_mask_loss, select_class
-from common.families.mask_rcnn.outlines import Outline, unpack_outlines
+from common.families.mask_rcnn.outlines import Outline, outlines_by_image
 from common.families.mask_rcnn.sampling import Regions
 from common.families.mask_rcnn.targets import make_mask_targets
-from common.families.point_rend.heads import FILLER_BOX, Network, run_coarse, run_points
+from common.families.point_rend.heads import Network, run_coarse, run_points
 from common.families.point_rend.points import draw_points, read_masks, read_outlines, to_image
 from common.families.point_rend.settings import PointRendSettings
 from common.training.choices import Choose, choose_own
@@ -86,10 +86,8 @@ def arrange_rows(sampled: list[Regions], batch: Batch, settings: PointRendSettin
         counts = [int(losses.regions_per_image * losses.positive_regions)] * len(sampled)
     elif not any(counts):
         counts = [1, *counts[1:]]
-    outlines, sizes = unpack_outlines(batch), batch["host.image_size"].tolist()
-    ends = np.cumsum(batch["host.counts"])[:-1].tolist()
-    of_images = [outlines[start:end] for start, end in zip([0, *ends], [*ends, None], strict=True)]
-    images = zip(sampled, of_images, sizes, batch["host.seed"].tolist(), counts, strict=True)
+    sizes, seeds = batch["host.image_size"].tolist(), batch["host.seed"].tolist()
+    images = zip(sampled, outlines_by_image(batch), sizes, seeds, counts, strict=True)
     rows = [_arrange_image(*image, settings) for image in images]
     arrays = {
         field: np.concatenate([getattr(each, field) for each in rows])
