@@ -61,6 +61,8 @@ def batches(dataset: CocoDataset, model: str, workers: int) -> list:
         ("mask_rcnn_tiny", "instances", 0),
         pytest.param("mask_rcnn_tiny", "instances", 2, marks=pytest.mark.slow),
         ("pose2seg_tiny", "person_keypoints", 0),
+        ("yolact_tiny", "instances", 0),
+        ("point_rend_tiny", "instances", 0),
     ],
 )
 def test_the_batches_are_the_folders(shapes, tmp_path, model, kind, workers):
