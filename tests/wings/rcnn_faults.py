@@ -4,8 +4,9 @@ import numpy as np
 
 import common.families.mask_rcnn.anchors
 import common.families.mask_rcnn.prediction
-import common.families.mask_rcnn.proposals
 import common.families.mask_rcnn.sampling
+from common.box_coder import decode
+from common.families.mask_rcnn.conventions import Convention
 from tests.wings.parity_faults import (
     SCALED,
     Fault,
@@ -34,8 +35,11 @@ def other_alignment(wing, patch, framework):
 
 def no_last_pixel(wing, patch, framework):
     """Decodes with sides of x2 - x1, where the anchors' are x2 - x1 + 1."""
-    right = common.families.mask_rcnn.proposals.decode
-    patch.setattr(common.families.mask_rcnn.proposals, "decode", lambda *given: right(*given[:3], 0.0, *given[4:]))
+
+    def decode_wrongly(rules, deltas, anchors):
+        return decode(deltas, anchors, rules.anchor_weights, 0.0, rules.largest_log_ratio)
+
+    patch.setattr(Convention, "decode_anchors", decode_wrongly)
 
 
 def other_coder_weights(wing, patch, framework):
