@@ -63,7 +63,8 @@ class PointRend(ProposalNetwork):
         self.point_head = PointHead(network, outputs.masks)
         if settings.variant == "mask":
             # Its rows are as many in every batch, so that each head is compiled once, for training and for each step of
-            # the subdivision. Of `index` every number of regions would be compiled anew.
+            # the subdivision. Of `index` every number of regions would be compiled anew. MindSpore keeps of a compiled
+            # function the gradient by those inputs that were asked for first; training always asks for the same.
             for head in (self.coarse_head, self.point_head):
                 head.construct = jit(head.construct)
         if network.masks_alone:

@@ -3,6 +3,7 @@
 The losses are answered in both variants, of which the farther answer counts.
 """
 
+import importlib
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -84,10 +85,12 @@ def _loss(
     answers["coarse_logits"] = made["coarse_logits"]
     answers["losses"] = np.array([xp.to_numpy(terms[name]).item() for name in ("masks", "points")])
     answers["coarse_targets_soft"] = _soft_targets(rows, own, settings)
-    by_logits = _gradients_by_coarse_logits(network, xp.asarray(p2, like), rows, found, xp)
-    for prefix, term in (("coarse", "masks"), ("point", "points")):
-        gradients = _gradients(learner, p2, rows, term, xp, like) | {"coarse_logits": by_logits[term][own]}
-        answers |= {f"{prefix}_grad_{name}": GRADIENTS * gradient for name, gradient in gradients.items()}
+    # MindSpore keeps of a compiled function the gradient by those of its inputs that were asked for first.
+    with importlib.import_module(f"{framework}_impl.layers").unfolded():
+        by_logits = _gradients_by_coarse_logits(network, xp.asarray(p2, like), rows, found, xp)
+        for prefix, term in (("coarse", "masks"), ("point", "points")):
+            gradients = _gradients(learner, p2, rows, term, xp, like) | {"coarse_logits": by_logits[term][own]}
+            answers |= {f"{prefix}_grad_{name}": GRADIENTS * gradient for name, gradient in gradients.items()}
     return answers
 
 

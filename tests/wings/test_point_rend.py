@@ -37,6 +37,20 @@ def test_both_variants_train_alike(wing):
         np.testing.assert_allclose(other_gradients[name], gradient, rtol=0, atol=1e-5 * max(scale, 1e-3), err_msg=name)
 
 
+@pytest.mark.compiled
+def test_gradients_are_the_same_after_a_prediction(wing):
+    """What MindSpore has compiled for training serves no prediction, and the other way round."""
+    learner = learner_for(wing, "mask", *SMALL, *FEW, training=True)
+    batch = batch_of_bitmaps(learner.settings)
+    inputs = {"image": IMAGES, "image_size": SIZES, "original_size": SIZES}
+    (losses, before), masks = learner.gradients(batch), learner.predict(inputs)[0].probabilities
+    again, after = learner.gradients(batch)
+    assert again == pytest.approx(losses, rel=1e-6)
+    for name, gradient in before.items():
+        assert golden.distance(after[name], gradient) < 1e-5, name
+    assert golden.distance(learner.predict(inputs)[0].probabilities, masks) < 1e-5
+
+
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize(
     "images",
