@@ -83,6 +83,7 @@ def test_a_training_sample_is_the_zoos(tmp_path, monkeypatch):
     canvas[: size[0], : size[1]] = cv2.resize(ground, size[::-1])
     normalised = (canvas.astype(np.float32) - settings.preprocessing.mean) / np.array(settings.preprocessing.deviation)
     np.testing.assert_allclose(sample["image"], normalised[:, ::-1].transpose(2, 0, 1), atol=1e-6)
+    assert samples.Training(data, settings).groups is None  # lying and standing images go into one batch
 
     kept = np.flatnonzero(~found.crowd)
     boxes = found.boxes_in_file[kept]

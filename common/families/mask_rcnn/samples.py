@@ -46,8 +46,9 @@ class Training:
         if not len(positions):
             raise UserError(f"{dataset.annotations}: no image to train on")
         sizes = dataset.image_sizes()[positions]
-        # Batches hold either wide or high images, since both together would be padded to a square.
-        self.groups = (sizes[:, 0] >= sizes[:, 1]).astype(np.int8)
+        # Batches hold either wide or high images, since both together would be padded to a square; canvases are alike.
+        is_high = sizes[:, 0] >= sizes[:, 1]
+        self.groups = None if settings.rules.size_rule == "canvas" else is_high.astype(np.int8)
 
     def __len__(self) -> int:
         return len(self.positions)
