@@ -43,22 +43,24 @@ class Resizing:
     """How an image of the size `original` (H, W) is resized.
 
     size (H, W): the resized image's. ratios: by what x and y of boxes are multiplied. bitmap_size (H, W): that of
-    resized bitmaps, which may be a pixel off where an image is resized in two steps.
+    resized bitmaps, which may be a pixel off where an image is resized in two steps. padded (H, W): that of the canvas
+    on which the image stands, or the resized image's where there is none.
     """
 
     original: tuple[int, int]
     size: tuple[int, int]
     ratios: tuple[float, float]
     bitmap_size: tuple[int, int]
+    padded: tuple[int, int]
 
 
 def plan_resizing(original: tuple[int, int], short_side: int, long_side: int, rules: Convention) -> Resizing:
     """How an image of a size (H, W) is resized to this short side, or less if the long side would be too long."""
     size = resized_size(original, short_side, long_side, rules)
     if rules.size_rule != "canvas":
-        return Resizing(original, size, (size[1] / original[1], size[0] / original[0]), size)
+        return Resizing(original, size, (size[1] / original[1], size[0] / original[0]), size, size)
     scale = find_scale(original, (short_side, long_side))
-    return Resizing(original, size, (scale, scale), _rounded(original, scale))
+    return Resizing(original, size, (scale, scale), _rounded(original, scale), (short_side, long_side))
 
 
 def scale_to_canvas(size: tuple[int, int], canvas: tuple[int, int]) -> list[tuple[tuple[int, int], float]]:

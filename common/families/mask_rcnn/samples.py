@@ -69,8 +69,8 @@ class Training:
         long_side = augmentation.long_side or preprocessing.long_side
         resizing = plan_resizing(image.shape[:2], short_side, long_side, rules)
         pixels = resize(image, resizing.size, preprocessing, rules)
-        height, width = pixels.shape[1:]
-        objects = _choose_objects(self.dataset, position, found, resizing, (height, width), flips, rules)
+        height, width = resizing.padded
+        objects = _choose_objects(self.dataset, position, found, resizing, flips, rules)
         objects = _cut_to_image(_resize_objects(objects, resizing), resizing.size, rules)
         if flips[0]:
             pixels = np.ascontiguousarray(pixels[:, :, ::-1])
@@ -159,14 +159,13 @@ def _choose_objects(
     position: int,
     found: Objects,
     resizing: Resizing,
-    padded: tuple[int, int],
     flips: tuple[bool, bool],
     rules: Convention,
 ) -> _Objects:
     """Of the objects that were found in an image those that are no crowds and have a mask and a box.
 
     Boxes and polygons are in pixels of the original, bitmaps already resized. flips: whether all of it is going to be
-    mirrored left to right, and top to bottom; padded: the (height, width) of what is mirrored.
+    mirrored left to right, and top to bottom.
     """
     boxes = _cut_boxes(found, resizing.original, rules)
     has_mask = np.array([packed is not None for packed in found.rles], bool)
@@ -177,7 +176,7 @@ def _choose_objects(
     kept, outlines = [], []
     for row in np.flatnonzero(sound).tolist():
         polygons = dataset.polygons(position, row) if rules.mask_source == "polygons" else ()
-        outline = Outline(polygons) if polygons else _resize_bitmap(found.rles[row], resizing, padded, flips, rules)
+        outline = Outline(polygons) if polygons else _resize_bitmap(found.rles[row], resizing, flips, rules)
         # No original asks which pixels polygons cover.
         is_empty = outline.bitmap is not None and not outline.bitmap.any()
         if is_empty and rules.drops_empty_bitmaps == "after resizing":
@@ -203,13 +202,8 @@ def _cut_boxes(objects: Objects, size: tuple[int, int], rules: Convention) -> np
     return clip_boxes(boxes, (size[0] - rules.offset, size[1] - rules.offset))
 
 
-def _resize_bitmap(
-    packed: dict, resizing: Resizing, padded: tuple[int, int], flips: tuple[bool, bool], rules: Convention
-) -> Outline:
-    """A mask as an RLE -> its window, resized by the nearest pixel; flips: how it will be mirrored with the image.
-
-    padded: the (height, width) of the image with its padding.
-    """
+def _resize_bitmap(packed: dict, resizing: Resizing, flips: tuple[bool, bool], rules: Convention) -> Outline:
+    """A mask as an RLE -> its window, resized by the nearest pixel; flips: how it will be mirrored with the image."""
     (height, width), size = packed["size"], resizing.bitmap_size
     rows, columns = find_nearest(height, size[0], rules), find_nearest(width, size[1], rules)
     if rules.mirrors == "before resizing":  # the nearest pixel need not lie symmetrically
@@ -219,10 +213,9 @@ def _resize_bitmap(
     x, y = (
         _find_span(shown, start, start + length) for shown, start, length in ((columns, left, wide), (rows, top, high))
     )
-    # Where the image has padding, what lies behind its last pixel is 0, too.
-    edge = [
-        (0, int(end > length == of_side[-1] + 1)) for of_side, length, end in zip((y, x), size, padded, strict=True)
-    ]
+    # Where the image stands on a canvas, what lies behind its last pixel is 0, too.
+    sides = zip((y, x), size, resizing.padded, strict=True)
+    edge = [(0, int(end > length == span[-1] + 1)) for span, length, end in sides]
     bitmap = np.pad(rle.decode(packed)[rows[y, None], columns[x]], edge)
     return Outline(bitmap=bitmap, corner=(int(x[0]), int(y[0])))
 

@@ -26,10 +26,8 @@ def label_anchors(
     Where the anchors inside the image alone are used, an object may lose its best one.
     """
     losses, rules = settings.losses, settings.rules
-    overlaps, thresholds = (
-        pairwise_iou(boxes, anchors, rules.offset),
-        (losses.rpn_negative_iou, losses.rpn_positive_iou),
-    )
+    overlaps = pairwise_iou(boxes, anchors, rules.offset)
+    thresholds = losses.rpn_negative_iou, losses.rpn_positive_iou
     matched = match_by_threshold(overlaps, *thresholds, rules.low_quality_anchors, rules.claimed_by)
     labels = np.where(matched >= 0, 1, np.where(matched == BACKGROUND, 0, -1)).astype(np.int32)
     if rules.anchors_used == "inside":
