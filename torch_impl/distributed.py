@@ -1,6 +1,7 @@
 """Several processes that share one batch, started by `torchrun --nproc_per_node=N -m torch_impl.train ...`."""
 
 import os
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -23,3 +24,18 @@ def sum_over_ranks(arrays: list[Tensor]) -> list[Tensor]:
     dist.all_reduce(flat)
     parts = flat.split([array.numel() for array in arrays])
     return [part.reshape(array.shape) for part, array in zip(parts, arrays, strict=True)]
+
+
+def sum_with_gradient(x: Tensor) -> Tensor:
+    """An array of each process summed over all of them; the gradient of each is the sum of all processes', too."""
+    return _Sum.apply(x)
+
+
+class _Sum(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return sum_over_ranks([x])[0]
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return sum_over_ranks([gradient])[0]

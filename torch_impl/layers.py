@@ -1,4 +1,4 @@
-"""The layers that networks are built of: convolutions (plain, transposed, deformable), linear layers, batch norm."""
+"""The layers that networks are built of: convolutions (plain, transposed, deformable), linear layers, norms."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from torch_impl import ops
+from torch_impl import distributed, ops
 
 _folding = True
 
@@ -48,10 +48,10 @@ class ConvTranspose(nn.ConvTranspose2d):
 
 
 class Linear(nn.Linear):
-    """A linear layer (N, in) -> (N, out); weight (out, in)."""
+    """A linear layer (..., in) -> (..., out); weight (out, in)."""
 
-    def __init__(self, in_channels: int, out_channels: int):
-        super().__init__(in_channels, out_channels)
+    def __init__(self, in_channels: int, out_channels: int, bias: bool = True):
+        super().__init__(in_channels, out_channels, bias)
 
     def forward(self, x: Tensor) -> Tensor:
         return F.linear(x, self.weight, self.bias)
@@ -136,6 +136,32 @@ class FrozenBatchNorm(BatchNorm):
         super().__init__(channels, eps)
         self.weight.requires_grad = False
         self.bias.requires_grad = False
+
+
+class SyncBatchNorm(BatchNorm):
+    """A batch norm whose batch is that of all processes together; of one process alone it is a batch norm."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.standing_still or distributed.start()[1] == 1:
+            return super().forward(x)
+        axes = (0, 2, 3)
+        sums = distributed.sum_with_gradient(torch.cat([x.sum(axes), x.new_tensor([x.numel() / x.shape[1]])]))
+        count = sums[-1].item()
+        mean = sums[:-1] / count
+        centred = x - mean[:, None, None]
+        variance = distributed.sum_with_gradient(centred.square().sum(axes)) / count
+        with torch.no_grad():
+            self.running_mean.lerp_(mean, 0.1)
+            self.running_var.lerp_(variance * (count / max(count - 1, 1)), 0.1)
+        scale = self.weight * torch.rsqrt(variance + self.eps)
+        return centred * scale[:, None, None] + self.bias[:, None, None]
+
+
+class LayerNorm(nn.LayerNorm):
+    """Layer norm over the last axis: (..., C) -> (..., C), with an epsilon of 1e-5."""
+
+    def __init__(self, channels: int):
+        super().__init__(channels)
 
 
 def conv_norm(conv: Conv | DeformConv, norm: BatchNorm, x: Tensor) -> Tensor:

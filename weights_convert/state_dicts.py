@@ -16,20 +16,28 @@ Shapes = Mapping[str, tuple[int, ...]]
 COUNTER = "num_batches_tracked"
 
 
+# How an array stands in a file, where it is not as the canonical one.
+Stored = Literal["alike", "transposed", "with one axis more", "unfolded"]
+# Which of four tokens' channels stands where in `unfolded` ones; exchanging twice gives the first order again.
+_EXCHANGED = (0, 2, 1, 3)
+
+
 class Entry(NamedTuple):
     """One array of an upstream's state dict.
 
     canonical: its canonical name; None for an array that the canonical form does not have, which a file may lack.
     shape: the canonical array's. written: what is written for an array that the canonical form does not have: its
     numbers, or the canonical name of the array that it repeats. stored: how the file's array differs from the canonical
-    one: it is a matrix with its axes exchanged, or has an axis of length 1 more at its end.
+    one: it is a matrix with its axes exchanged; has an axis of length 1 more at its end; or its last axis, the channels
+    of 2x2 tokens, goes channel by channel and row by row, where the canonical one goes token by token, column by
+    column.
     """
 
     original: str
     canonical: str | None
     shape: tuple[int, ...]
     written: np.ndarray | str | None = None
-    stored: Literal["alike", "transposed", "with one axis more"] = "alike"
+    stored: Stored = "alike"
 
     @property
     def file_shape(self) -> tuple[int, ...]:
@@ -40,12 +48,18 @@ class Entry(NamedTuple):
         """The canonical form of the file's array."""
         if self.stored == "transposed":
             return array.T
+        if self.stored == "unfolded":
+            tokens = array.reshape(*array.shape[:-1], -1, 4)[..., _EXCHANGED]
+            return np.ascontiguousarray(tokens.swapaxes(-1, -2)).reshape(array.shape)
         return array[..., 0] if self.stored == "with one axis more" else array
 
     def to_file(self, array: np.ndarray) -> np.ndarray:
         """The file's form of the canonical array."""
         if self.stored == "transposed":
             return array.T
+        if self.stored == "unfolded":
+            tokens = array.reshape(*array.shape[:-1], 4, -1)[..., _EXCHANGED, :]
+            return np.ascontiguousarray(tokens.swapaxes(-1, -2)).reshape(array.shape)
         return array[..., None] if self.stored == "with one axis more" else array
 
 

@@ -8,6 +8,7 @@ from common.config.reading import CONFIG_FOLDER, model_names, read_variant
 from common.config.sections import (
     AnnotationFile,
     BackboneSettings,
+    ConvNetSettings,
     DarknetSettings,
     DataKind,
     FreeSizePreprocessing,
@@ -16,12 +17,14 @@ from common.config.sections import (
     Schedule,
     Section,
     Settings,
+    SwinSettings,
 )
 
 __all__ = [
     "CONFIG_FOLDER",
     "AnnotationFile",
     "BackboneSettings",
+    "ConvNetSettings",
     "DarknetSettings",
     "DataKind",
     "FreeSizePreprocessing",
@@ -30,6 +33,7 @@ __all__ = [
     "Schedule",
     "Section",
     "Settings",
+    "SwinSettings",
     "model_names",
     "read_variant",
 ]

@@ -1,9 +1,9 @@
 """The sections of settings that families of models share."""
 
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, model_validator
 
 # The annotation files of a data set that a family reads, in COCO's words.
 DataKind = Literal["instances", "person_keypoints"]
@@ -114,11 +114,38 @@ class DarknetSettings(Section):
     norm_eps: ClassVar[float] = 1e-5
 
 
-# A backbone of any family's network, told by its `kind`; one that tells none is a ResNet.
+class SwinSettings(Section):
+    """A Swin Transformer, whose four stages have 1, 2, 4 and 8 times `width` channels."""
+
+    kind: Literal["swin"]
+    width: PositiveInt
+    depths: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt]
+    heads: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt]
+    window: PositiveInt = 7  # tokens along a side of the windows in which attention is computed
+    norm_eps: ClassVar[float] = 1e-5
+
+    @property
+    def blocks(self) -> int:
+        """The number of blocks in all stages."""
+        return sum(self.depths)
+
+    @model_validator(mode="after")
+    def _heads_share_the_channels(self) -> Self:
+        for stage, heads in enumerate(self.heads):
+            if self.width * 2**stage % heads:
+                raise ValueError(f"heads: {heads} heads cannot share {self.width * 2**stage} channels equally")
+        return self
+
+
+def _with_kind(values: Any) -> Any:
+    return {"kind": "resnet"} | values if isinstance(values, dict) else values
+
+
+# A backbone of convolutions, told by its `kind`; one that tells none is a ResNet.
+ConvNetSettings = Annotated[ResNetSettings | DarknetSettings, Field(discriminator="kind"), BeforeValidator(_with_kind)]
+# The same, or a Swin Transformer.
 BackboneSettings = Annotated[
-    ResNetSettings | DarknetSettings,
-    Field(discriminator="kind"),
-    BeforeValidator(lambda values: {"kind": "resnet"} | values if isinstance(values, dict) else values),
+    ResNetSettings | DarknetSettings | SwinSettings, Field(discriminator="kind"), BeforeValidator(_with_kind)
 ]
 
 

@@ -37,3 +37,12 @@ def make_constant(name: str, shape: tuple[int, ...]) -> np.ndarray:
     # Only norms have weights of one axis.
     is_one = name.endswith((".weight", ".running_var"))
     return np.ones(shape, np.float32) if is_one else np.zeros(shape, np.float32)
+
+
+def draw_swin_weight(name: str, shape: tuple[int, ...], seed: int) -> np.ndarray:
+    """Draws a Swin's parameter: normal with a deviation of 0.02, and its first layer, of patches, as PyTorch does."""
+    if name.endswith("relative_position_bias_table"):
+        return draw_normal(name, shape, 0.02, seed)
+    if ".patch_embed.proj." in name:
+        return draw_uniform(name, shape, 1 / math.sqrt(3 * 4 * 4), seed)
+    return make_constant(name, shape) if len(shape) < 2 else draw_normal(name, shape, 0.02, seed)

@@ -21,6 +21,7 @@ from tests.goldens import (
     rcnn_loss_kind,
     results_kinds,
     roi_align_kind,
+    swin_kinds,
     yolact_kinds,
 )
 
@@ -41,6 +42,8 @@ KINDS: dict[str, Callable[[Path, str, str, ModuleType, Array, Path], Answers]] =
     "rcnn_losses": rcnn_loss_kind.losses,
     "point_rend_forward": point_rend_kinds.forward,
     "point_rend_loss": point_rend_kinds.loss,
+    "swin_backbone": swin_kinds.backbone,
+    "cascade_mask_rcnn_forward": swin_kinds.forward,
     "box_results": results_kinds.boxes,
     "pose2seg_align": pose_kinds.align,
     "pose2seg_skeleton": pose_kinds.skeleton,
@@ -58,6 +61,8 @@ _OF_NETWORKS = (
     "pose2seg_loss",
     "point_rend_forward",
     "point_rend_loss",
+    "swin_backbone",
+    "cascade_mask_rcnn_forward",
 )
 # What is made before an array reaches a framework.
 _OF_NUMPY_ALONE = ("yolact_augmentation", "resized_sizes")

@@ -22,7 +22,9 @@ class Convention:
 
     # An image and its objects.
     reads_upright: bool  # a file is turned as its EXIF data says, else it is taken as it is stored
-    size_rule: Literal["short side", "smaller scale", "both bounds", "canvas"]  # see `resizing.resized_size`
+    size_rule: Literal[
+        "short side", "smaller scale", "rounded scale", "both bounds", "canvas"
+    ]  # see `resizing.resized_size`
     resizer: Literal["Pillow on bytes", "OpenCV on floats", "OpenCV on bytes"]
     # Which pixel a resized bitmap shows; see `resizing.find_nearest`.
     nearest_pixel: Literal["by corners", "by centres", "OpenCV's"]
@@ -65,7 +67,7 @@ class Convention:
     result_offset: float  # what is added to the x2 and y2 of results, whose width is x2 - x1
 
     # Losses. The divisor of the anchors' losses: how many were sampled, or how many were to be.
-    anchor_divisor: Literal["sampled", "wanted"]
+    anchor_divisor: Literal["sampled", "at least one", "wanted"]  # see `losses.count_anchors`
 
     # Pooling. What is added to a side's quotient and to its logarithm, so that a side of exactly 224 keeps its level.
     level_epsilons: tuple[float, float]
@@ -79,7 +81,7 @@ class Convention:
     half_is_inside: bool  # a pixel of exactly 0.5 belongs to the object
 
     # Initial weights; see `initial_weights.initial_weight`.
-    head_weights: Literal["Kaiming", "PyTorch", "MindSpore"]
+    head_weights: Literal["Kaiming", "PyTorch", "MindSpore", "mmdetection"]
     mask_logits_deviation: float | None  # none: Kaiming's
 
     def decode_anchors(self, deltas: Array, anchors: Array) -> Array:
@@ -233,6 +235,52 @@ CONVENTIONS: dict[str, Convention] = {
         half_is_inside=True,
         head_weights="Kaiming",
         mask_logits_deviation=1e-3,
+    ),
+    "mmdetection": Convention(
+        offset=0.0,
+        clip_offset=0.0,
+        reads_upright=True,
+        size_rule="rounded scale",
+        resizer="OpenCV on bytes",
+        nearest_pixel="OpenCV's",
+        mirrors="before resizing",
+        mask_source="bitmaps",
+        whole_boxes=False,
+        drops_empty_bitmaps="never",
+        smallest_object_side=None,
+        anchor_rounding="none",
+        anchor_centre="corner",
+        anchor_order="size, ratio",
+        anchor_distance="stride",
+        anchor_weights=(1.0, 1.0, 1.0, 1.0),
+        region_weights=(10.0, 10.0, 5.0, 5.0),
+        largest_log_ratio=LARGEST_LOG_RATIO,
+        smallest_log_ratio=-LARGEST_LOG_RATIO,
+        anchors_used="inside",
+        low_quality_anchors=True,
+        low_quality_regions=False,
+        claimed_by="last object",
+        proposal_rank="probability",
+        proposal_score="probability",
+        proposal_threshold=False,
+        proposal_side="at least",
+        proposal_offset=0.0,
+        suppression="one offset",
+        smallest_detection_side=None,
+        detection_order="score",
+        clips_to_original=False,
+        drops_outside=False,
+        result_offset=0.0,
+        anchor_divisor="at least one",
+        level_epsilons=(2.5e-7, 0.0),
+        moves_target_boxes=False,
+        aligned_targets=True,
+        target_samples=0,
+        soft_targets=False,
+        pasting="sampled",
+        half_is_inside=True,
+        head_weights="mmdetection",
+        mask_logits_deviation=None,
     ),
     "mindspore_zoo": Convention(
         offset=1.0,

@@ -16,12 +16,14 @@ from common.losses import cross_entropy, smooth_l1
 def count_anchors(labels: np.ndarray, images: int, settings: MaskRcnnSettings) -> int:
     """By how many the losses of the sampled anchors of so many images are divided.
 
-    That is the number of those whose labels, in an array of any shape, are 1 or 0, and not -1; or, where
-    `anchor_divisor` is "wanted", anchors_per_image * images.
+    That is the number of those whose labels (N, S) are 1 or 0, and not -1. Where `anchor_divisor` is "at least one", an
+    image without one kind counts as having one; and where it is "wanted", it is anchors_per_image * images.
     """
-    if settings.rules.anchor_divisor == "wanted":
+    divisor = settings.rules.anchor_divisor
+    if divisor == "wanted":
         return settings.losses.anchors_per_image * images
-    return int((labels >= 0).sum())
+    of_kinds = [(labels == label).sum(axis=-1) for label in (1, 0)]
+    return int(sum((np.maximum(counts, 1) if divisor == "at least one" else counts).sum() for counts in of_kinds))
 
 
 def compute_rpn_losses(
@@ -46,29 +48,56 @@ def compute_rpn_losses(
 def compute_box_losses(
     class_logits: Array, box_deltas: Array, labels: Array, targets: Array, settings: MaskRcnnSettings
 ) -> tuple[Array, Array]:
-    """The losses of the regions' classes and of their boxes, two scalars.
+    """The losses of the regions' classes and of their boxes, two scalars; see the two functions below."""
+    return compute_class_loss(class_logits, labels), compute_offset_loss(box_deltas, labels, targets, settings)
 
-    class_logits (R, C + 1), box_deltas (R, 4 * boxes), labels (R,), targets (R, 4) of R' regions that count:
 
-        classes = sum -log softmax(class_logits)[label] / R'
-        boxes   = sum over objects of smooth L1(box_deltas[label] - targets; box_beta) / R'
+def compute_class_loss(class_logits: Array, labels: Array) -> Array:
+    """The loss of the regions' classes, a scalar, of R' regions that count.
+
+    class_logits (R, C + 1), labels (R,): sum -log softmax(class_logits)[label] / R'
     """
     xp = namespace(class_logits)
+    used = labels >= 0
+    losses = cross_entropy(class_logits, xp.where(used, labels, 0))
+    return xp.sum(losses * xp.astype(used, "float32")) / _count(used)
+
+
+def compute_offset_loss(box_deltas: Array, labels: Array, targets: Array, settings: MaskRcnnSettings) -> Array:
+    """The loss of the regions' boxes, a scalar, of R' regions that count.
+
+    box_deltas (R, 4 * boxes), labels (R,), targets (R, 4):
+
+        sum over objects of smooth L1(box_deltas[label] - targets; box_beta) / R'
+    """
+    own, positive, count = select_offsets(box_deltas, labels, settings)
+    difference = smooth_l1(own - targets, settings.losses.box_beta)
+    return namespace(box_deltas).sum(difference * positive[:, None]) / count
+
+
+def select_offsets(box_deltas: Array, labels: Array, settings: MaskRcnnSettings) -> tuple[Array, Array, Array]:
+    """Each region's offsets of its label (R, 4), 1 or 0 as it is an object's (R,) float32, and how many regions count.
+
+    box_deltas (R, 4 * boxes), labels (R,); what a region of the background has for offsets means nothing.
+    """
+    xp = namespace(box_deltas)
     rows, boxes = labels.shape[0], box_deltas.shape[1] // 4
     used = labels >= 0
-    count = xp.maximum(xp.sum(xp.astype(used, "float32")), 1.0)
-    classes = xp.where(used, labels, 0)
-    class_loss = xp.sum(cross_entropy(class_logits, classes) * xp.astype(used, "float32"))
     if settings.network.background == "first":
         positive = labels > 0
     else:
         positive = xp.logical_and(used, labels < settings.num_classes)
-    # A background that stands last has no offsets; its rows are not positive.
+    # A background that stands last has no offsets.
     own = xp.where(positive, labels, 0)[:, None, None]
     deltas = xp.reshape(box_deltas, (rows, boxes, 4))
     own = xp.take_along_axis(deltas, xp.broadcast_to(own, (rows, 1, 4)), 1)[:, 0]
-    difference = smooth_l1(own - targets, settings.losses.box_beta)
-    return class_loss / count, xp.sum(difference * xp.astype(positive, "float32")[:, None]) / count
+    return own, xp.astype(positive, "float32"), _count(used)
+
+
+def _count(used: Array) -> Array:
+    """How many rows count, and at least 1."""
+    xp = namespace(used)
+    return xp.maximum(xp.sum(xp.astype(used, "float32")), 1.0)
 
 
 def compute_mask_loss(mask_logits: Array, labels: Array, targets: Array) -> Array:

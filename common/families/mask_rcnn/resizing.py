@@ -15,15 +15,16 @@ def resized_size(size: tuple[int, int], short_side: int, long_side: int, rules: 
     """Computes the size (H, W) of a resized image: with this short side, or less if the long side would be too long.
 
     The convention's `size_rule` says how: "short side" reduces the short side first, to a whole number; "smaller scale"
-    scales by the smaller of the two scales; "both bounds" scales to the short side, then to the long one, and rounds;
-    "canvas" scales as `scale_to_canvas` does.
+    scales by the smaller of the two scales, and "rounded scale" rounds the sides then; "both bounds" scales to the
+    short side, then to the long one, and rounds; "canvas" scales as `scale_to_canvas` does.
     """
     short, long = min(size), max(size)
     if rules.size_rule == "canvas":
         return scale_to_canvas(size, (short_side, long_side))[-1][0]
-    if rules.size_rule == "smaller scale":
+    if rules.size_rule in ("smaller scale", "rounded scale"):
         scale = min(short_side / short, long_side / long)
-        height, width = size[0] * scale, size[1] * scale
+        half = 0.5 if rules.size_rule == "rounded scale" else 0.0
+        height, width = size[0] * scale + half, size[1] * scale + half
     elif rules.size_rule == "both bounds":
         scale = short_side / short
         height, width = (short_side if side == short else side * scale for side in size)
@@ -102,6 +103,8 @@ def resize(
     if rules.resizer == "OpenCV on floats":
         planes = normalise(image, preprocessing)
         return np.stack([cv2.resize(plane, size[::-1], interpolation=cv2.INTER_LINEAR) for plane in planes])
+    if rules.resizer == "OpenCV on bytes":
+        return normalise(cv2.resize(image, size[::-1], interpolation=cv2.INTER_LINEAR), preprocessing)
     resized = Image.fromarray(image).resize(size[::-1], Image.Resampling.BILINEAR)
     return normalise(np.asarray(resized), preprocessing)
 

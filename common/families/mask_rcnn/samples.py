@@ -16,7 +16,8 @@ from common.families.mask_rcnn.losses import count_anchors
 from common.families.mask_rcnn.outlines import Outline, pack_outlines
 from common.families.mask_rcnn.resizing import Resizing, find_nearest, plan_resizing, resize, resized_size
 from common.families.mask_rcnn.sampling import make_anchor_targets
-from common.families.mask_rcnn.settings import MaskRcnnSettings
+from common.families.mask_rcnn.settings import MaskRcnnNetwork, MaskRcnnSettings
+from common.training.drop_path import draw_branch_scales
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,16 @@ def collate(samples: list[dict], settings: MaskRcnnSettings) -> dict[str, np.nda
         "host.counts": np.array([len(sample["boxes"]) for sample in samples], np.int32),
         "host.seed": np.stack([sample["seed"] for sample in samples]),
         **pack_outlines([outline for sample in samples for outline in sample["outlines"]]),
+        **_draw_branches(samples, settings.network),
     }
+
+
+def _draw_branches(samples: list[dict], network: MaskRcnnNetwork) -> dict[str, np.ndarray]:
+    """The `branch_scales` (N, 2 * blocks) of a batch's images, where the backbone leaves branches out in training."""
+    if not network.drop_path:
+        return {}
+    seeds = [sample["seed"] for sample in samples]
+    return {"branch_scales": draw_branch_scales(seeds, network.drop_path, network.backbone.blocks)}
 
 
 def prepare(image: np.ndarray, settings: MaskRcnnSettings) -> dict[str, np.ndarray]:

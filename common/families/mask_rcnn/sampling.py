@@ -62,7 +62,14 @@ class Regions:
     labels: np.ndarray  # (R,) int32
     targets: np.ndarray  # (R, 4): the offsets that positive ones are to reach
     objects: np.ndarray  # (K,): the object of each of the positive ones
-    numbers: np.ndarray  # (K,): the number of each of them, on which depends what is drawn for it
+    rows: np.ndarray  # (R,): the anchor or the object that each comes from
+    of_objects: np.ndarray  # (R,) bool: whether it is an object's own box
+
+    @property
+    def numbers(self) -> np.ndarray:
+        """(K,): a number of each positive region, on which depends what is drawn for it."""
+        positive = slice(len(self.objects))
+        return _number(self.rows[positive], self.of_objects[positive])
 
 
 def sample_regions(
@@ -74,17 +81,23 @@ def sample_regions(
     """
     losses, rules = settings.losses, settings.rules
     regions = np.concatenate([proposals.boxes, boxes]).astype(np.float32)
-    numbers = np.concatenate([_REGIONS + proposals.rows.astype(np.int64), _OBJECTS + np.arange(len(boxes))])
+    origins = np.concatenate([proposals.rows, np.arange(len(boxes))]).astype(np.int64)
+    of_objects = np.arange(len(regions)) >= len(proposals.boxes)
     if rules.low_quality_regions:  # which objects' own boxes would all take
         labels, matched = label_regions(proposals.boxes, boxes, box_labels, settings)
         labels = np.concatenate([labels, box_labels])
         matched = np.concatenate([matched, np.arange(len(boxes), dtype=np.int32)])
     else:
         labels, matched = label_regions(regions, boxes, box_labels, settings)
-    keys = hash_numbers(seed, numbers)
+    keys = hash_numbers(seed, _number(origins, of_objects))
     is_positive = (matched >= 0).astype(np.int32)
     positive, negative = sample_balanced(is_positive, keys, losses.regions_per_image, losses.positive_regions)
     rows, objects = np.concatenate([positive, negative]), matched[positive]
     targets = np.zeros((len(rows), 4), np.float32)
     targets[: len(objects)] = encode(boxes[objects], regions[positive], rules.region_weights, rules.offset)
-    return Regions(regions[rows], labels[rows], targets, objects, numbers[positive])
+    return Regions(regions[rows], labels[rows], targets, objects, origins[rows], of_objects[rows])
+
+
+def _number(rows: np.ndarray, of_objects: np.ndarray) -> np.ndarray:
+    """The numbers (R,) that regions are told apart by, from their anchors or objects (R,)."""
+    return np.where(of_objects, _OBJECTS, _REGIONS) + rows

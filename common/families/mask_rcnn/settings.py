@@ -62,6 +62,8 @@ class MaskRcnnNetwork(Section):
     background: Literal["first", "last"] = "first"  # last: it has no box offsets and no mask
     frozen_stages: int = Field(2, ge=0, le=4)  # of the stem, layer1, ...: so many stand still, with their norms
     frozen_norm: bool = True
+    # How probably an image leaves out a branch of a Swin's last block in training; blocks before it less so.
+    drop_path: float = Field(0.0, ge=0, lt=1)
 
     def freezes_norm(self, images_per_device: int) -> bool:
         """Whether batch norm stands still in training."""
@@ -94,7 +96,7 @@ class RcnnDetection(Section):
 
 
 class MaskRcnnSettings(Settings):
-    training_keys: ClassVar[tuple[str, ...]] = ("frozen_stages", "frozen_norm")
+    training_keys: ClassVar[tuple[str, ...]] = ("frozen_stages", "frozen_norm", "drop_path")
 
     family: Literal["mask_rcnn"]
     convention: ConventionName  # whose `rules` hold
@@ -165,6 +167,13 @@ class MaskRcnnSettings(Settings):
         kind = self.network.backbone.kind
         if not self.network.fpn and kind != "resnet":
             raise ValueError(f"network.fpn: false takes a ResNet's last stage for the box head; {kind} has none")
+        return self
+
+    @model_validator(mode="after")
+    def _a_swin_leaves_branches_out(self) -> Self:
+        kind = self.network.backbone.kind
+        if self.network.drop_path and kind != "swin":
+            raise ValueError(f"network.drop_path: it is for the branches of a swin; the backbone is a {kind}")
         return self
 
     @model_validator(mode="after")

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -27,6 +28,7 @@ Share = Callable[[int], float]
 # of which costs a framework that prepares its kernels for it.
 _MULTIPLE = 16
 _FILLER_ROI = (0, *FILLER_BOX)
+_SEED_BITS = 32  # of an image's seed, behind which a run's number has its place
 
 
 def train_boxes(
@@ -39,7 +41,7 @@ def train_boxes(
     regions come back as the boxes that their labels' offsets make of them; these may reach beyond the image.
     """
     settings, xp = network.settings, namespace(maps[0])
-    sampled = _sample(proposals, batch, settings)
+    sampled = sample(proposals, batch, settings)
     rois = _fill_up(join_rois([each.boxes for each in sampled]), _FILLER_ROI)
     labels = _fill_up(np.concatenate([each.labels for each in sampled]), -1)
     targets = _fill_up(np.concatenate([each.targets for each in sampled]), 0)
@@ -78,8 +80,9 @@ def train_masks(
     return {"masks": compute_mask_loss(outputs["mask_logits"], labels, targets) * part}
 
 
-TrainBoxes = Callable[[Network, list[Array], list[Proposals], Batch, Share], tuple[Terms, list[Regions], Array]]
-TrainMasks = Callable[[Network, list[Array], list[Regions], Array, Batch, Share], Terms]
+# What a family's `train_boxes` says of its regions, and the features of these, its own `train_masks` is given.
+TrainBoxes = Callable[[Network, list[Array], list[Proposals], Batch, Share], tuple[Terms, Any, Array | None]]
+TrainMasks = Callable[[Network, list[Array], Any, Array | None, Batch, Share], Terms]
 
 
 def compute_losses(
@@ -99,10 +102,11 @@ def compute_losses(
     them. In NumPy: host.anchors () as `count_anchors` counts them, host.image_size (N, 2) without padding,
     host.counts (N,) how many objects each image has, host.boxes (sum of G, 4) xyxy, host.labels (sum of G,) their
     labels, their outlines as `pack_outlines` packs them, and host.seed (N,).
+    With drop path also branch_scales (N, 2 * blocks), by what each image multiplies the branches of the backbone.
     The step goes on with the proposals that `choose` gives for its own.
     """
     share = make_share(network.settings, sum_over_ranks)
-    maps = network.features(batch["image"])
+    maps = network.features(batch["image"], batch.get("branch_scales"))
     logits, deltas = network.rpn(maps)
     terms = _compute_anchor_losses(logits, deltas, batch, share, network.settings)
     proposals = choose("proposals", _propose(logits, deltas, batch, network.settings))
@@ -157,10 +161,11 @@ def _propose(logits: list[Array], deltas: list[Array], batch: Batch, settings: M
     return propose(logits, deltas, anchors, sizes, settings.rules, rpn, limits)
 
 
-def _sample(proposals: list[Proposals], batch: Batch, settings: MaskRcnnSettings) -> list[Regions]:
-    """Each image's regions to train on."""
+def sample(proposals: list[Proposals], batch: Batch, settings: MaskRcnnSettings, run: int = 0) -> list[Regions]:
+    """Each image's regions to train on; what is drawn for them depends on the number of the run, too."""
     ends = np.cumsum(batch["host.counts"])[:-1]
-    objects = np.split(batch["host.boxes"], ends), np.split(batch["host.labels"], ends), batch["host.seed"].tolist()
+    seeds = (batch["host.seed"] + (run << _SEED_BITS)).tolist()
+    objects = np.split(batch["host.boxes"], ends), np.split(batch["host.labels"], ends), seeds
     return [
         sample_regions(of_image, boxes, labels, settings, seed)
         for of_image, boxes, labels, seed in zip(proposals, *objects, strict=True)

@@ -4,7 +4,7 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import model_validator
 
-from common.config import AnnotationFile, BackboneSettings, DataKind, Preprocessing, Section, Settings
+from common.config import AnnotationFile, ConvNetSettings, DataKind, Preprocessing, Section, Settings
 
 # Persons are read from the pyramid's finest level, which has this stride.
 FEATURE_STRIDE = 4
@@ -21,7 +21,7 @@ OCHUMAN = AnnotationFile("annotations/ochuman_coco_format_{split}_range_0.00_1.0
 class Pose2SegNetwork(Section):
     """The network's layers, and the persons' arrays that it takes."""
 
-    backbone: BackboneSettings
+    backbone: ConvNetSettings
     channels: int = 256  # in the feature pyramid
     # The initial weights of the pyramid's last convolutions are the original's times this. With 1 the features are a
     # hundred times as large as the skeletons beside them, and a new network does not see the skeletons for long.

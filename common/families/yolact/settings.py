@@ -4,7 +4,7 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import model_validator
 
-from common.config import BackboneSettings, Preprocessing, Section, Settings
+from common.config import ConvNetSettings, Preprocessing, Section, Settings
 
 
 class YolactAugmentation(Section):
@@ -22,7 +22,7 @@ class YolactAugmentation(Section):
 class YolactNetwork(Section):
     """The network's layers and priors."""
 
-    backbone: BackboneSettings
+    backbone: ConvNetSettings
     # Batch norm keeps its statistics, scale and shift when a device sees fewer images than this.
     freeze_norm_below: int = 6
     channels: int = 256  # in the feature pyramid, the prototype network and the head
