@@ -67,7 +67,7 @@ def state_dict_format(
         family = family_of(settings)
         entries = family.layout(settings, name)
         source = state_dicts.without(source, ignored)
-        return family.complete(state_dicts.read(source, entries, family.heads, settings.model, origin), settings)
+        return family.complete(state_dicts.read(source, entries, family.is_head, settings.model, origin), settings)
 
     def write(weights: Mapping[str, np.ndarray], settings: Settings, origin: str) -> Weights:
         return state_dicts.write(weights, family_of(settings).layout(settings, name), settings.model, origin)

@@ -23,8 +23,9 @@ def serves_all(settings: Settings) -> bool:
 
 def has_canonical_names(names: Collection[str]) -> bool:
     """Whether arrays have names of the networks here: a pyramid, or a head of some family."""
-    known = (_PYRAMID, *(prefix for family in family_names() for prefix in family_named(family).heads))
-    return any(name.startswith(known) for name in names) and not has_mindspore_names(names)
+    families = [family_named(name) for name in family_names()]
+    is_known = any(name.startswith(_PYRAMID) or any(each.is_head(name) for each in families) for name in names)
+    return is_known and not has_mindspore_names(names)
 
 
 def has_mindspore_names(names: Collection[str]) -> bool:
@@ -42,7 +43,7 @@ def read_canonical(source: Mapping[str, np.ndarray], settings: Settings, origin:
     shapes = family.canonical_shapes(settings)
     if shapes is None:
         return weights
-    heads = {name for name in shapes if name.startswith(family.heads)}
+    heads = {name for name in shapes if family.is_head(name)}
     check(weights, shapes, settings.model, origin, any_shape=heads, optional=family.dispensable(weights, shapes))
     return {name: weights[name] for name in shapes if name in weights}
 

@@ -92,15 +92,15 @@ def shapes_of(entries: Iterable[Entry]) -> dict[str, tuple[int, ...]]:
 def read(
     source: Mapping[str, np.ndarray],
     entries: Collection[Entry],
-    heads: tuple[str, ...],
+    is_head: Callable[[str], bool],
     model: str,
     origin: str,
 ) -> Weights:
     """A state dict's arrays under canonical names; every name must be known and every one used.
 
-    Arrays whose canonical name begins as one of `heads` may have any shape: another number of classes.
+    Arrays whose canonical name `is_head` may have any shape: another number of classes.
     """
-    resized = {e.original for e in entries if e.canonical and e.canonical.startswith(heads)}
+    resized = {e.original for e in entries if e.canonical and is_head(e.canonical)}
     dispensable = {e.original for e in entries if not e.canonical}
     shapes = {e.original: e.file_shape for e in entries}
     check(source, shapes, model, origin, any_shape=resized, optional=dispensable)
@@ -135,10 +135,14 @@ def without_counters(source: Mapping[str, np.ndarray]) -> Weights:
 
 
 def without_prefix(source: Mapping[str, np.ndarray]) -> Weights:
-    """A state dict without the `module.` that a network trained on several GPUs has before all of its names."""
-    if not all(name.startswith("module.") for name in source):
-        return dict(source)
-    return {name.removeprefix("module."): array for name, array in source.items()}
+    """A state dict without what stands before all of its names, where a network is a part of another object.
+
+    It is `module.` after training on several GPUs, and `model.` in what a trainer saves that holds the network.
+    """
+    for prefix in ("module.", "model."):
+        if all(name.startswith(prefix) for name in source):
+            source = {name.removeprefix(prefix): array for name, array in source.items()}
+    return dict(source)
 
 
 def check(
@@ -161,17 +165,21 @@ def check(
 
 
 def fit_for_finetuning(
-    weights: Mapping[str, np.ndarray], shapes: Shapes, origin: str, heads: tuple[str, ...], dispensable: Collection[str]
+    weights: Mapping[str, np.ndarray],
+    shapes: Shapes,
+    origin: str,
+    is_head: Callable[[str], bool],
+    dispensable: Collection[str],
 ) -> tuple[Weights, list[str]]:
     """The weights that training can start from, and the names it must do without: heads of another size.
 
-    `heads` is how the names of those begin whose size follows from the classes. Whatever else is missing and not
+    `is_head` tells the names of those whose size follows from the classes. Whatever else is missing and not
     `dispensable`, left over or of another shape is refused.
     """
     skipped = [
         name
         for name, array in weights.items()
-        if name in shapes and name.startswith(heads) and array.shape != tuple(shapes[name])
+        if name in shapes and is_head(name) and array.shape != tuple(shapes[name])
     ]
     kept = {name: array for name, array in weights.items() if name not in skipped}
     optional = {*skipped, *dispensable}

@@ -9,6 +9,7 @@ import importlib.util
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pkgutil import extend_path
 
 import numpy as np
@@ -59,7 +60,8 @@ class FamilyWeights:
 
     layouts: settings -> the state dicts that the model has upstream, by the upstream's name; the original's comes
         first, and the canonical arrays are those that it has, in its order.
-    heads: how the canonical names begin of the layers whose size follows from the number of classes.
+    heads: how the canonical names begin of the layers whose size follows from the number of classes; * stands for the
+        number of one of several that are alike.
     class_heads: settings -> those of them whose rows belong to classes, by how the names of their arrays begin.
     class_bias: the canonical name of the array in one of them by whose length the classes are counted.
     class_names: the number of classes -> the names of those that published weights know.
@@ -81,6 +83,15 @@ class FamilyWeights:
     added_to_backbone: str = r"(?!)"  # fits nothing
     complete: Callable[[Weights, Settings], Weights] = _as_they_are
     base: Base | None = None
+
+    def is_head(self, name: str) -> bool:
+        """Whether the array of this canonical name belongs to a layer whose size follows from the number of classes."""
+        return self._head_names.match(name) is not None
+
+    @cached_property
+    def _head_names(self) -> re.Pattern[str]:
+        alternatives = [re.escape(head).replace(r"\*", r"\d+") for head in self.heads]
+        return re.compile("|".join(alternatives) or r"(?!)")
 
     def layout(self, settings: Settings, upstream: str) -> list[Entry]:
         """The model's state dict in the files of an upstream that has it, in the upstream's order."""
@@ -120,7 +131,7 @@ class FamilyWeights:
         A file of the backbone alone is one to start from too, and one of the family that this one stands on. Whatever
         else is missing, left over or of another shape is refused.
         """
-        return state_dicts.fit_for_finetuning(weights, shapes, origin, self.heads, self.dispensable(weights, shapes))
+        return state_dicts.fit_for_finetuning(weights, shapes, origin, self.is_head, self.dispensable(weights, shapes))
 
     def dispensable(self, weights: Iterable[str], shapes: Iterable[str]) -> set[str]:
         """The names in `shapes` that a file of the backbone alone, or of the base, lacks; none for any other file."""

@@ -38,7 +38,7 @@ def read(source: Mapping[str, np.ndarray], settings: Settings, origin: str) -> W
         optional = {entry.original for entry in entries if not entry.canonical.startswith(family.backbone)}
     elif family.original(settings) != "maskrcnn_benchmark":
         raise UserError(f"{origin}: a detector of Caffe2 has the conventions of maskrcnn_benchmark's models")
-    heads = {entry.original for entry in entries if entry.canonical.startswith(family.heads)}
+    heads = {entry.original for entry in entries if family.is_head(entry.canonical)}
     shapes = {entry.original: entry.shape for entry in entries}
     check(source, shapes, settings.model, origin, any_shape=heads, optional=optional)
     weights = {entry.canonical: source[entry.original] for entry in entries if entry.original in source}
