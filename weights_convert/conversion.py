@@ -222,11 +222,12 @@ def _only_fitting(arrays: Weights, source: Format, path: Path) -> str:
 
 
 def _different(models: Sequence[str]) -> list[str]:
-    """The first of all models that differ in name and schedule alone: weights do not tell them apart."""
+    """The first of all models that differ in name and training alone: weights do not tell them apart."""
     first = {}
     for name in models:
         settings = load_settings(name)
-        without = settings.model_dump_json(exclude={"model", "aliases", "schedule"})
+        excluded = {key: True for key in ("model", "aliases", "schedule", "augmentation") if hasattr(settings, key)}
+        without = settings.model_dump_json(exclude=excluded | {"network": set(settings.training_keys)})
         first.setdefault(without, name)
     return list(first.values())
 

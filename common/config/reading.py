@@ -37,13 +37,22 @@ def _find(model: str) -> Path:
         if not path.is_file():
             raise UserError(f"settings file not found: {model}")
         return path
-    path = CONFIG_FOLDER / f"{model}.yaml"
+    if model.endswith(".py"):
+        known = _find_named(Path(model).stem)
+        instead = f"give the model {known.stem}, which stands for it" if known else "give a model by its name"
+        raise UserError(f"{model}: settings that are a program are not run; {instead}")
+    path = _find_named(model)
+    if path is None:
+        raise UserError(f"unknown model {model}; there are {', '.join(model_names())}")
+    return path
+
+
+def _find_named(name: str) -> Path | None:
+    """The file of a variant of this name, which may be an original's; None if there is none."""
+    path = CONFIG_FOLDER / f"{name}.yaml"
     if path.is_file():
         return path
-    for path in sorted(CONFIG_FOLDER.glob("*.yaml")):
-        if model in _read(path).get("aliases", ()):
-            return path
-    raise UserError(f"unknown model {model}; there are {', '.join(model_names())}")
+    return next((path for path in sorted(CONFIG_FOLDER.glob("*.yaml")) if name in _read(path).get("aliases", ())), None)
 
 
 def _read(path: Path) -> dict[str, Any]:

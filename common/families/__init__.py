@@ -136,5 +136,7 @@ def known_config_files() -> tuple[ConfigFiles, ...]:
 
 
 def config_files_of(path: Path) -> ConfigFiles | None:
-    """The record of the original whose configuration a YAML file is; None for a file of ours."""
+    """The record of the original whose configuration a YAML file is; None for a file of ours, and for any other."""
+    if path.suffix == ".py":
+        return None
     return next((files for files in known_config_files() if files.recognise(path)), None)

@@ -1,9 +1,12 @@
 """Settings: files and their bases, the originals' names, overrides, and what is said of a mistake."""
 
+from pathlib import Path
+
 import pytest
 
 from common.config import DarknetSettings, ResNetSettings, model_names
 from common.errors import UserError
+from common.families import config_files_of
 from common.models import load_settings
 
 
@@ -41,6 +44,19 @@ def test_a_mistake_is_named_with_its_file(tmp_path, content, line):
     path.write_text(content)
     with pytest.raises(UserError, match=f"mine.yaml: {line}"):
         load_settings(str(path))
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_a_program_of_settings_is_not_run_and_its_variant_is_named(tmp_path, exists):
+    name = "cascade_mask_rcnn_swin_small_patch4_window7_mstrain_480-800_giou_4conv1f_adamw_3x_coco.py"
+    path = tmp_path / name if exists else f"configs/swin/{name}"
+    if exists:
+        path.write_text("raise SystemExit")
+    with pytest.raises(UserError, match=rf"{name}: .* are not run; give the model cascade_mask_rcnn_swin_s, which"):
+        load_settings(str(path))
+    assert config_files_of(Path(path)) is None
+    with pytest.raises(UserError, match=r"mine\.py: .* are not run; give a model by its name$"):
+        load_settings("mine.py")
 
 
 @pytest.mark.parametrize("override", ["detection.nms", "num_classes.deeper=1", "detection.nms=softer"])
