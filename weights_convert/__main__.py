@@ -40,7 +40,8 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("source", type=Path, metavar="SOURCE", help="a checkpoint; .pth .pkl .ckpt .npz .safetensors")
+    endings = ".pth .bin .pkl .ckpt .npz .safetensors"
+    parser.add_argument("source", type=Path, metavar="SOURCE", help=f"a checkpoint; {endings}")
     parser.add_argument("dest", type=Path, metavar="DEST", help="the file to write; a card (.json) comes beside it")
     parser.add_argument("--model", help="the variant, where neither the card, the file's name nor its arrays tell")
     parser.add_argument("--from", dest="source_format", choices=sources, help="default: told by its keys")

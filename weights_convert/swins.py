@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from common.config import SwinSettings
+from common.config import Settings, SwinSettings
 from common.windows import relative_positions
 from weights_convert.state_dicts import Entry, Stored, conv, linear
 
@@ -16,6 +16,7 @@ class SwinNames(NamedTuple):
     stages: what its stages are called. attention: what stands before an attention's arrays.
     patches: the convolution of the patches. mlp: the two linear layers of an MLP.
     merging: how the channels of four tokens are joined in its files; see `Entry.stored`.
+    norm_first: whether a merging's norm stands before its linear layer.
     """
 
     stages: str = "layers"
@@ -23,10 +24,21 @@ class SwinNames(NamedTuple):
     patches: str = "proj"
     mlp: tuple[str, str] = ("mlp.fc1", "mlp.fc2")
     merging: Stored = "alike"
+    norm_first: bool = False
 
 
 ORIGINAL = SwinNames()
-MMDETECTION = SwinNames("stages", "attn.w_msa", "projection", ("ffn.layers.0.0", "ffn.layers.1"), "unfolded")
+MMDETECTION = SwinNames("stages", "attn.w_msa", "projection", ("ffn.layers.0.0", "ffn.layers.1"), "unfolded", True)
+
+TABLE = "relative_position_bias_table"
+POSITIONS = "relative_position_index"
+# The norms of the stages' outputs, which networks that classify do without.
+ADDED_TO_BACKBONE = r"backbone\.norm[1-4]\..*"
+
+
+def has_swin(settings: Settings) -> bool:
+    """Whether a model's backbone is a Swin."""
+    return isinstance(getattr(settings.network, "backbone", None), SwinSettings)
 
 
 def stage_channels(settings: SwinSettings) -> list[int]:
@@ -59,10 +71,9 @@ def _block(original: str, canonical: str, stage: int, settings: SwinSettings, na
     channels, window = stage_channels(settings)[stage], settings.window
     attention, own = f"{original}{names.attention}", f"{canonical}attn"
     yield from layer_norm(f"{original}norm1", f"{canonical}norm1", channels)
-    table = "relative_position_bias_table"
-    yield Entry(f"{attention}.{table}", f"{own}.{table}", ((2 * window - 1) ** 2, settings.heads[stage]))
+    yield Entry(f"{attention}.{TABLE}", f"{own}.{TABLE}", ((2 * window - 1) ** 2, settings.heads[stage]))
     positions = relative_positions(window).astype(np.int64).reshape(window**2, window**2)
-    yield Entry(f"{attention}.relative_position_index", None, positions.shape, positions)
+    yield Entry(f"{attention}.{POSITIONS}", None, positions.shape, positions)
     yield from linear(f"{attention}.qkv", f"{own}.qkv", 3 * channels, channels)
     yield from linear(f"{attention}.proj", f"{own}.proj", channels, channels)
     yield from layer_norm(f"{original}norm2", f"{canonical}norm2", channels)
@@ -73,7 +84,38 @@ def _block(original: str, canonical: str, stage: int, settings: SwinSettings, na
 
 def _merging(original: str, canonical: str, channels: int, names: SwinNames) -> Iterator[Entry]:
     shape = (2 * channels, 4 * channels)
-    entries = [Entry(f"{original}.reduction.weight", f"{canonical}.reduction.weight", shape)]
-    entries += layer_norm(f"{original}.norm", f"{canonical}.norm", 4 * channels)
-    for entry in entries:
+    linear_layer = [Entry(f"{original}.reduction.weight", f"{canonical}.reduction.weight", shape)]
+    its_norm = layer_norm(f"{original}.norm", f"{canonical}.norm", 4 * channels)
+    for entry in its_norm + linear_layer if names.norm_first else linear_layer + its_norm:
         yield entry._replace(stored=names.merging)
+
+
+def resize_table(table: np.ndarray, window: int) -> np.ndarray:
+    """A table of position biases ((2V - 1)^2, heads) of windows V tokens wide -> ((2W - 1)^2, heads), W = `window`.
+
+    As the original's loader resizes it: bicubically by the tokens' distances, between the cells' middles.
+    """
+    before, after = round(len(table) ** 0.5), 2 * window - 1
+    weights = _bicubic_weights(before, after)
+    square = table.reshape(before, before, -1)
+    resized = np.einsum("yi,xj,ijh->yxh", weights, weights, square)
+    return resized.reshape(after**2, -1).astype(table.dtype)
+
+
+def _bicubic_weights(before: int, after: int) -> np.ndarray:
+    """(after, before): what each of `before` values weighs in each of `after` that PyTorch's interpolation makes."""
+    places = (np.arange(after) + 0.5) * before / after - 0.5
+    first = np.floor(places).astype(int) - 1
+    weights = np.zeros((after, before))
+    for tap in range(4):
+        distances = np.abs(places - (first + tap))
+        # Values beyond the ends repeat the last one.
+        np.add.at(weights, (np.arange(after), np.clip(first + tap, 0, before - 1)), _cubic(distances))
+    return weights
+
+
+def _cubic(distance: np.ndarray) -> np.ndarray:
+    """Keys' kernel of cubic convolution at distances up to 2, with the parameter -0.75."""
+    near = 1.25 * distance**3 - 2.25 * distance**2 + 1
+    far = -0.75 * (distance**3 - 5 * distance**2 + 8 * distance - 4)
+    return np.where(distance <= 1, near, far)

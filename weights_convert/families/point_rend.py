@@ -7,6 +7,7 @@ import numpy as np
 from common.families.mask_rcnn.geometry import head_outputs
 from common.families.mask_rcnn.settings import MaskRcnnNetwork, MaskRcnnSettings
 from common.families.point_rend.settings import PointRendSettings
+from weights_convert import swins
 from weights_convert.families import Base, FamilyWeights, Layout, mask_rcnn
 from weights_convert.families.mask_rcnn import layouts
 from weights_convert.finetuning import ClassRows
@@ -117,6 +118,7 @@ WEIGHTS = FamilyWeights(
     class_heads=class_heads,
     class_bias="box_head.classes.bias",
     read_backbone=mask_rcnn.read_backbone,
+    added_to_backbone=swins.ADDED_TO_BACKBONE,
     complete=with_background,
     base=Base("mask_rcnn", as_mask_rcnn, left=("mask_head.",), added=("coarse_head.", "point_head.")),
 )

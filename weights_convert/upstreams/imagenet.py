@@ -1,4 +1,4 @@
-"""Backbones that were trained on ImageNet: torchvision's ResNets, and the files that the originals made of such."""
+"""ResNets that were trained on ImageNet: torchvision's, and the files that the originals made of such."""
 
 import re
 from collections.abc import Collection, Mapping
@@ -9,6 +9,7 @@ from common.config import Settings
 from weights_convert.families import family_of
 from weights_convert.formats import Format
 from weights_convert.state_dicts import Weights
+from weights_convert.swins import has_swin
 
 
 def recognises(names: Collection[str]) -> bool:
@@ -19,7 +20,7 @@ def recognises(names: Collection[str]) -> bool:
 def serves(settings: Settings) -> bool:
     """Whether the model's family knows how to start from such a file, and an upstream has the model itself."""
     family = family_of(settings)
-    return family.read_backbone is not None and family.original(settings) is not None
+    return family.read_backbone is not None and family.original(settings) is not None and not has_swin(settings)
 
 
 def read(source: Mapping[str, np.ndarray], settings: Settings, origin: str) -> Weights:

@@ -1,4 +1,4 @@
-"""The weights of Mask R-CNN, whose originals are maskrcnn-benchmark, torchvision, detectron2 and MindSpore's zoo.
+"""The weights of Mask R-CNN of maskrcnn-benchmark, torchvision, detectron2, MindSpore's zoo and mmdetection.
 
 The classes keep the order of the original: what a file's rows mean is the variant's convention, not the converter's.
 """
@@ -8,8 +8,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from common.families.mask_rcnn.settings import MaskRcnnSettings
-from weights_convert.families import FamilyWeights, Layout
-from weights_convert.families.mask_rcnn import layouts
+from weights_convert import swins
+from weights_convert.families import FamilyWeights, Layout, family_of
+from weights_convert.families.mask_rcnn import layouts, mmdetection
 from weights_convert.finetuning import ClassRows
 from weights_convert.state_dicts import Weights, check, without_counters
 
@@ -25,9 +26,13 @@ _TORCHVISION_EPS = np.float32(1e-5)
 def layouts_of(settings: MaskRcnnSettings) -> dict[str, Layout]:
     """The state dicts of a variant: of the implementation whose conventions it follows, and Detectron's blobs.
 
-    Without a ResNet as its backbone a variant is nobody's.
+    With another backbone than a ResNet a variant is nobody's; with mmdetection's conventions it may be a Swin.
     """
-    if settings.network.backbone.kind != "resnet":
+    network = settings.network
+    if settings.convention == "mmdetection":
+        has_their_parts = network.fpn and network.background == "last"
+        return mmdetection.layouts_of(settings, mmdetection.mask_rcnn) if has_their_parts else {}
+    if network.backbone.kind != "resnet":
         return {}
     return {settings.convention: _ORIGINALS[settings.convention], "caffe2": layouts.caffe2}
 
@@ -44,14 +49,15 @@ def class_heads(settings: MaskRcnnSettings) -> dict[str, ClassRows]:
 
 
 def read_backbone(source: Mapping[str, np.ndarray], settings: MaskRcnnSettings, origin: str) -> Weights:
-    """The backbone's canonical arrays of ImageNet weights under torchvision's names; the classifier (fc) is left out.
+    """A ResNet's canonical arrays of ImageNet weights under torchvision's names; the classifier (fc) is left out.
 
     torchvision's fixed norms have an epsilon of 1e-5 when it trains from ImageNet, and of 0 with its published weights,
     as its variant here does: the result's running variances contain that epsilon.
     """
     source = {name: array for name, array in without_counters(source).items() if not name.startswith("fc.")}
+    family = family_of(settings)
     shapes = {
-        name: shape for name, shape in WEIGHTS.canonical_shapes(settings).items() if name.startswith(WEIGHTS.backbone)
+        name: shape for name, shape in family.canonical_shapes(settings).items() if name.startswith(family.backbone)
     }
     wanted = {_plain_name(name): shape for name, shape in shapes.items()}
     check(source, wanted, settings.model, f"{origin} as a backbone")
@@ -74,4 +80,5 @@ WEIGHTS = FamilyWeights(
     read_backbone=read_backbone,
     # Without a pyramid the residual network's last stage is the box head.
     backbone=("backbone.", "box_head.layer4."),
+    added_to_backbone=swins.ADDED_TO_BACKBONE,
 )

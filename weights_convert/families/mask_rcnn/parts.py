@@ -3,13 +3,15 @@
 from collections.abc import Iterable, Iterator
 
 from common.families.mask_rcnn.settings import MaskRcnnSettings
+from weights_convert import swins
 from weights_convert.resnets import stage_channels
 from weights_convert.state_dicts import Entry, conv, linear
 
 
 def lateral(original: str, level: int, settings: MaskRcnnSettings) -> list[Entry]:
     """The pyramid's 1x1 convolution of the backbone's map of this level, from 0 (C2) to 3."""
-    into = stage_channels(settings.network.backbone)[level]
+    backbone = settings.network.backbone
+    into = (swins.stage_channels if backbone.kind == "swin" else stage_channels)(backbone)[level]
     return conv(original, f"fpn.lateral.{level}", settings.network.channels, into, 1)
 
 
