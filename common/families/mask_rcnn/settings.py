@@ -12,6 +12,20 @@ from common.families.mask_rcnn.conventions import CONVENTIONS, Convention, Conve
 Probability = Annotated[float, Field(ge=0, le=1), BeforeValidator(lambda value: 0.5 if value is True else value)]
 
 
+class RcnnCrop(Section):
+    """A part of an image, which takes its place before it is resized; see `crop`."""
+
+    probability: Probability = 0.5
+    short_sides: tuple[PositiveInt, ...] = Field(min_length=1)  # to one of these an image is resized before it is cut
+    sides: tuple[PositiveInt, PositiveInt]  # between which a part's height and width lie
+
+    @model_validator(mode="after")
+    def _sides_ascend(self) -> Self:
+        if self.sides[0] > self.sides[1]:
+            raise ValueError("sides: the shortest comes first")
+        return self
+
+
 class RcnnAugmentation(Section):
     """The changes that training makes to an image, in this order, and the choice of images."""
 
@@ -26,6 +40,7 @@ class RcnnAugmentation(Section):
     vertical_flip: Probability = 0.0  # the same of top and bottom
     short_sides: tuple[PositiveInt, ...] = ()  # of these one is drawn for each image; none: preprocessing.short_side
     long_side: int | None = None  # in training, where it is not preprocessing.long_side
+    crop: RcnnCrop | None = None  # images are mirrored, then cut, then resized
     empty_images: bool = True  # images without objects train, too; the originals leave them out
 
 
@@ -160,6 +175,12 @@ class MaskRcnnSettings(Settings):
             raise ValueError(
                 f"preprocessing: {which} have to be multiples of 32 for maps that are halves of each other"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _cut_images_are_mirrored_first(self) -> Self:
+        if self.augmentation.crop is not None and self.rules.mirrors != "first":
+            raise ValueError("augmentation.crop: it is for conventions that change images step by step")
         return self
 
     @model_validator(mode="after")
