@@ -1,4 +1,4 @@
-"""The samples of Cascade Mask R-CNN on Swin: mirrored, cut and resized images, held against whole arrays and OpenCV."""
+"""The samples of Cascade Mask R-CNN on Swin: cut, jittered and pasted images, held against whole arrays and OpenCV."""
 
 from dataclasses import replace
 
@@ -10,11 +10,13 @@ from pycocotools import mask as rle
 from common.data.coco import CocoDataset, resolve
 from common.data.transforms import normalise
 from common.families.mask_rcnn.conventions import CONVENTIONS
+from common.families.mask_rcnn.copy_paste import copy_paste, paste
 from common.families.mask_rcnn.crop import draw_rectangle, maybe_crop
+from common.families.mask_rcnn.jitter import jitter
 from common.families.mask_rcnn.objects import TrainedObjects
 from common.families.mask_rcnn.outlines import Outline
 from common.families.mask_rcnn.samples import Training
-from common.families.mask_rcnn.settings import RcnnCrop
+from common.families.mask_rcnn.settings import RcnnCrop, RcnnJitter
 from common.families.mask_rcnn.views import View, cut_out, frame, mirror, resize
 from common.models import load_settings
 from common.training.randomness import stream
@@ -23,6 +25,7 @@ from tests.goldens.data_kinds import GivenDraws
 
 RULES = CONVENTIONS["mmdetection"]
 MODEL = "cascade_mask_rcnn_swin_t"
+PREPROCESSING = load_settings(MODEL).preprocessing
 SIZE = (120, 90)  # height and width
 
 
@@ -154,10 +157,12 @@ def test_a_side_shorter_than_the_crop_is_taken_whole(size):
 
 
 @pytest.mark.parametrize("size", [(1, 500), (500, 1), (1, 1)])
-def test_a_line_of_pixels_can_be_cut(size):
+def test_a_line_of_pixels_can_be_cut_and_jittered(size):
     view = noise_view(size, (0, 0, size[1], size[0]))
     cut = maybe_crop(view, RcnnCrop(short_sides=(40,), sides=(30, 60), probability=1), 133, RULES, stream(0, 0, "x"))
     assert min(cut.image.shape[:2]) >= 1 and len(frame(cut).objects.labels) == 1
+    jittered = jitter(view, RcnnJitter(size=64), PREPROCESSING, RULES, stream(0, 0, "x"))
+    assert jittered.image.shape == (64, 64, 3)
 
 
 def test_half_of_the_images_are_cut():
@@ -213,6 +218,108 @@ def test_batches_hold_images_that_are_wider_than_high_or_others(tmp_path):
     data = data_set(tmp_path, [annotation(number, number) for number in (1, 2, 3)], sizes)
     wide, square, high = Training(data, settings_of()).groups.tolist()
     assert square == high != wide
+    assert Training(data, settings_of("augmentation.jitter={}")).groups is None
+
+
+def test_jitter_reduces_an_image_and_fills_the_square_up():
+    view = noise_view((100, 200), (10, 20, 50, 60), (198, 98, 199, 99))
+    small = jitter(view, RcnnJitter(smallest=0.25, largest=0.25, size=160), PREPROCESSING, RULES, stream(0, 0, "x"))
+    np.testing.assert_array_equal(small.image[:20, :40], cv2.resize(view.image, (40, 20)))
+    assert np.abs(normalise(small.image, PREPROCESSING)[:, 20:]).max() < 0.01
+    assert np.abs(normalise(small.image, PREPROCESSING)[:, :, 40:]).max() < 0.01
+    # The second object's pixel is not among those that are left.
+    assert small.objects.boxes.tolist() == [[2, 4, 10, 12]] and small.objects.labels.tolist() == [0]
+    assert frame(small).objects.outlines[0].bitmap.shape == (10, 10)
+
+
+def test_jitter_enlarges_an_image_and_cuts_the_square_out():
+    view = noise_view((100, 200), (10, 20, 50, 60), (0, 0, 4, 4), (100, 0, 200, 100))
+    draws = GivenDraws(np.array([0.5, 0.5, 0.0]))
+    large = jitter(view, RcnnJitter(smallest=1, largest=3, size=160), PREPROCESSING, RULES, draws)
+    # 160 x 320 pixels; of the free 0 below and 160 to the right the crop takes the first half, then none.
+    np.testing.assert_array_equal(large.image, cv2.resize(view.image, (320, 160))[:, :160])
+    assert large.objects.boxes.tolist() == [[16, 32, 80, 96], [0, 0, 7, 7]]
+    last = jitter(
+        view, RcnnJitter(size=160), PREPROCESSING, RULES, GivenDraws(np.array([0.999999, 0.999999, 0.999999]))
+    )
+    np.testing.assert_array_equal(last.image, cv2.resize(view.image, (319, 160))[:, 159:])
+    factors = [GivenDraws(np.array([share, 0, 0])) for share in (0, 0.999999)]
+    made = [jitter(noise_view((50, 100)), RcnnJitter(size=100), PREPROCESSING, RULES, each) for each in factors]
+    assert all(each.image.shape == (100, 100, 3) for each in made)
+    grey = made[0].image[-1, -1]
+    assert (made[0].image[:5, :10] != grey).any() and (made[0].image[5:] == grey).all()
+    assert not (made[1].image == grey).all(axis=2).any()
+
+
+def test_pasted_objects_hide_others():
+    view = noise_view((100, 100), (10, 10, 50, 50), (60, 60, 90, 90), (0, 80, 8, 90), (20, 20, 30, 30), (70, 0, 95, 30))
+    source = noise_view((100, 100), (30, 0, 60, 100), (20, 20, 31, 30), (70, 0, 95, 19))
+    pasted = paste(view, source)
+    cover = np.zeros((100, 100), bool)
+    for outline in source.objects.outlines:
+        cover |= whole(outline, (100, 100)) > 0
+    np.testing.assert_array_equal(pasted.image[cover], source.image[cover])
+    np.testing.assert_array_equal(pasted.image[~cover], view.image[~cover])
+    # The fourth is hidden; the last has 275 pixels left, and its box has moved by 19.
+    assert pasted.objects.boxes[:-3].tolist() == [[10, 10, 30, 50], [60, 60, 90, 90], [0, 80, 8, 90]]
+    assert pasted.objects.labels.tolist() == [0, 1, 2, 0, 1, 2]
+    np.testing.assert_array_equal(pasted.objects.boxes[-3:], source.objects.boxes)
+    first = whole(view.objects.outlines[0], (100, 100)) * ~cover
+    np.testing.assert_array_equal(whole(pasted.objects.outlines[0], (100, 100)), first)
+    assert view.objects.outlines[0].bitmap.all()  # the given one is as it was
+    assert paste(view, noise_view((100, 100))) is view
+
+
+@pytest.mark.parametrize(
+    ("height", "right", "stays"),
+    [(1, 90, True), (1, 89, False), (4, 89, True), (10, 30, False), (7, 43, True), (1, 0, False)],
+    ids=["box moves by 10", "by 11", "by 11, 356 pixels left", "300 left", "301 left", "none left"],
+)
+def test_a_nearly_hidden_object_goes(height, right, stays):
+    """An object of 100 pixels in each row, whose pixels from x = `right` on are hidden."""
+    view, source = noise_view((40, 100), (0, 0, 100, height)), noise_view((40, 100), (right, 0, 100, height))
+    assert len(paste(view, source).objects.labels) == 1 + stays
+
+
+def test_an_object_without_a_pixel_goes_wherever_its_box_is():
+    view, source = noise_view((40, 100), (0, 0, 5, 5)), noise_view((40, 100), (0, 0, 5, 5), (9, 9, 12, 12))
+    assert len(paste(view, source).objects.labels) == 2
+
+
+def test_a_random_part_of_the_objects_is_pasted():
+    view, rng = noise_view((50, 50)), stream(0, 0, "x")
+    source = noise_view((50, 50), *[(x, 0, x + 5, 9) for x in range(0, 40, 10)])
+    drawn = [tuple(copy_paste(view, source, rng).objects.labels.tolist()) for _ in range(1000)]
+    counts = np.bincount([len(each) for each in drawn], minlength=5)
+    assert (counts > 140).all() and len(set(drawn)) == 16  # of 5 numbers each comes alike, and every part of 4 objects
+    assert copy_paste(source, view, rng) is source
+
+
+def test_jittered_and_pasted_samples_hang_on_their_key_alone(tmp_path):
+    corners = [[x, 5, x + 8, 5, x + 8, 15, x, 15] for x in range(0, 60, 10)]
+    objects = [
+        annotation(row + 1, 1 + row % 2, segmentation=[corner], category_id=[2, 7][row % 2])
+        for row, corner in enumerate(corners)
+    ]
+    data = data_set(tmp_path, objects, ((60, 80), (90, 70)))
+    jittered = ["augmentation.jitter={size: 128, smallest: 0.5}", "augmentation.flip=0"]
+    plain, pasted = (Training(data, settings_of(*jittered, f"augmentation.copy_paste={share}")) for share in (0, 1))
+    first, again, other = (pasted(0, stream(0, key, "augmentation")) for key in (1, 1, 2))
+    for name in ("image", "boxes", "labels"):
+        np.testing.assert_array_equal(first[name], again[name])
+    assert first["seed"] == again["seed"] != other["seed"]
+    assert first["image"].shape == (3, 128, 128) and (first["image"] != other["image"]).any()
+    counts = [
+        (len(plain(0, stream(0, key, "a"))["boxes"]), len(pasted(0, stream(0, key, "a"))["boxes"])) for key in range(20)
+    ]
+    assert sum(with_others > alone for alone, with_others in counts) > 8
+    labels = [set(pasted(0, stream(0, key, "a"))["labels"].tolist()) for key in range(20)]
+    assert {0, 1} in labels  # of the two images, each of which has objects of one class
+    batch = pasted.collate([first, other])
+    assert batch["host.image_size"].tolist() == [[128, 128]] * 2
+    for outline, box in zip(first["outlines"], first["boxes"], strict=True):
+        rows, columns = np.nonzero(whole(outline, (128, 128)))
+        assert box.tolist() == [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
 
 
 def test_steps_move_bitmaps_as_they_would_whole_ones():
@@ -237,7 +344,10 @@ def test_steps_move_bitmaps_as_they_would_whole_ones():
     ("model", "overrides", "message"),
     [
         ("mask_rcnn_r50_fpn", ["augmentation.crop={short_sides: [400], sides: [384, 600]}"], "step by step"),
+        ("mask_rcnn_r50_fpn_torchvision", ["augmentation.jitter={}"], "step by step"),
+        (MODEL, ["augmentation.copy_paste=0.5"], "images of one size"),
         (MODEL, ["augmentation.crop={short_sides: [400], sides: [600, 384]}"], "shortest comes first"),
+        (MODEL, ["augmentation.jitter={smallest: 2, largest: 1}"], "more than largest"),
     ],
 )
 def test_settings_that_do_not_fit_are_refused(model, overrides, message):

@@ -8,8 +8,10 @@ from common.data.transforms import maybe, normalise
 from common.errors import UserError
 from common.families.mask_rcnn import views
 from common.families.mask_rcnn.colour_jitter import jitter_colours
+from common.families.mask_rcnn.copy_paste import copy_paste
 from common.families.mask_rcnn.crop import maybe_crop
 from common.families.mask_rcnn.expansion import maybe_expand
+from common.families.mask_rcnn.jitter import jitter
 from common.families.mask_rcnn.losses import count_anchors
 from common.families.mask_rcnn.objects import (
     TrainedObjects,
@@ -50,7 +52,8 @@ class Training:
             raise UserError(f"{dataset.annotations}: no image to train on")
         # Batches hold either wide or high images, since both together would be padded to a square; canvases are alike.
         is_high = sizes[:, 0] >= sizes[:, 1]
-        self.groups = None if settings.rules.size_rule == "canvas" else is_high.astype(np.int8)
+        are_alike = settings.rules.size_rule == "canvas" or settings.augmentation.jitter is not None
+        self.groups = None if are_alike else is_high.astype(np.int8)
 
     def __len__(self) -> int:
         return len(self.positions)
@@ -80,7 +83,10 @@ class Training:
 
     def _make_step_by_step(self, index: int, rng: np.random.Generator) -> tuple[np.ndarray, TrainedObjects]:
         """The pixels (3, h, w) and objects of an image that is mirrored first and then cut and resized."""
-        view = views.frame(self._look_at(index, rng))
+        view = self._look_at(index, rng)
+        if maybe(rng, self.settings.augmentation.copy_paste):
+            view = copy_paste(view, self._look_at(int(rng.integers(len(self))), rng), rng)
+        view = views.frame(view)
         return normalise(view.image, self.settings.preprocessing), view.objects
 
     def _look_at(self, index: int, rng: np.random.Generator) -> views.View:
@@ -89,6 +95,8 @@ class Training:
         augmentation, preprocessing, rules = settings.augmentation, settings.preprocessing, settings.rules
         flips = maybe(rng, augmentation.flip), maybe(rng, augmentation.vertical_flip)
         view = views.mirror(views.make_view(*self._read(index, rng), rules), flips, rules)
+        if augmentation.jitter is not None:
+            return jitter(view, augmentation.jitter, preprocessing, rules, rng)
         long_side = augmentation.long_side or preprocessing.long_side
         view = maybe_crop(view, augmentation.crop, long_side, rules, rng)
         size = resized_size(view.image.shape[:2], self._draw_short_side(rng), long_side, rules)

@@ -26,6 +26,20 @@ class RcnnCrop(Section):
         return self
 
 
+class RcnnJitter(Section):
+    """A square with an image of random scale; see `jitter`. The numbers are those of the paper, Ghiasi et al., 2021."""
+
+    smallest: float = Field(0.1, gt=0)  # the image's long side, as a multiple of the square's
+    largest: float = 2.0
+    size: PositiveInt = 1024  # of the square's sides
+
+    @model_validator(mode="after")
+    def _scales_ascend(self) -> Self:
+        if self.smallest > self.largest:
+            raise ValueError("smallest: it is more than largest")
+        return self
+
+
 class RcnnAugmentation(Section):
     """The changes that training makes to an image, in this order, and the choice of images."""
 
@@ -41,6 +55,9 @@ class RcnnAugmentation(Section):
     short_sides: tuple[PositiveInt, ...] = ()  # of these one is drawn for each image; none: preprocessing.short_side
     long_side: int | None = None  # in training, where it is not preprocessing.long_side
     crop: RcnnCrop | None = None  # images are mirrored, then cut, then resized
+    # In place of crop and short_sides. ModelScope's Swin-B trains with jitter and copy_paste, by unpublished numbers.
+    jitter: RcnnJitter | None = None
+    copy_paste: Probability = 0.0  # that objects of another jittered image are pasted on a jittered one
     empty_images: bool = True  # images without objects train, too; the originals leave them out
 
 
@@ -179,8 +196,15 @@ class MaskRcnnSettings(Settings):
 
     @model_validator(mode="after")
     def _cut_images_are_mirrored_first(self) -> Self:
-        if self.augmentation.crop is not None and self.rules.mirrors != "first":
-            raise ValueError("augmentation.crop: it is for conventions that change images step by step")
+        cuts = [name for name in ("crop", "jitter") if getattr(self.augmentation, name) is not None]
+        if cuts and self.rules.mirrors != "first":
+            raise ValueError(f"augmentation.{cuts[0]}: it is for conventions that change images step by step")
+        return self
+
+    @model_validator(mode="after")
+    def _pasted_images_are_of_one_size(self) -> Self:
+        if self.augmentation.copy_paste and self.augmentation.jitter is None:
+            raise ValueError("augmentation.copy_paste: it needs images of one size, which augmentation.jitter makes")
         return self
 
     @model_validator(mode="after")
