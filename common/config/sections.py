@@ -64,6 +64,7 @@ class Schedule(Section):
     bias_rate: float = 1.0  # the biases' rate, as a multiple of the others'
     bias_decay: bool = True  # whether weight_decay takes hold of biases, too
     norm_decay: bool = True  # whether it takes hold of the scale and shift of norms
+    undecayed: tuple[str, ...] = ()  # it takes no hold of parameters whose names have any of these in them
     decay: Literal["steps", "cosine"] = "steps"
     steps: tuple[int, ...] = ()
     cosine_start: int = Field(0, ge=0)  # the step from which the cosine falls

@@ -9,7 +9,13 @@ import pytest
 from common.families.mask_rcnn.conventions import CONVENTIONS, Convention
 
 PAGE = (Path(__file__).parents[2] / "docs/conventions.md").read_text()
-COLUMNS = {"mb": "maskrcnn_benchmark", "tv": "torchvision", "d2": "detectron2", "mz": "mindspore_zoo"}
+COLUMNS = {
+    "mb": "maskrcnn_benchmark",
+    "tv": "torchvision",
+    "d2": "detectron2",
+    "mmdet": "mmdetection",
+    "mz": "mindspore_zoo",
+}
 
 
 def tables(page: str) -> list[list[list[str]]]:
@@ -65,7 +71,7 @@ def test_the_page_shows_every_field_as_it_is():
     ("right", "wrong"),
     [
         ("| `offset`: what a side counts beyond x2 - x1 | 1 | 0 |", "| `offset`: what a side counts | 1 | 1 |"),
-        ("| `pasting` | resized | resized | sampled | sampled inside |\n", ""),
+        ("| `pasting` | resized | resized | sampled | sampled | sampled inside |\n", ""),
         ("| `pasting` | resized", "| `pastin` | resized"),
         ("| 1e-6, 0 | 0, 1e-6 |", "| 1e-6, 0 | 1e-6, 0 |"),
     ],

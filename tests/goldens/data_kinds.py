@@ -1,7 +1,9 @@
 """The kinds about what data goes through before a network sees it; they need NumPy alone."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 
@@ -25,8 +27,12 @@ class GivenDraws:
     def __init__(self, numbers: np.ndarray) -> None:
         self._numbers = list(numbers)
 
-    def integers(self, count: int) -> int:
-        return int(count * self._numbers.pop(0))
+    def integers(self, low: int, high: int | None = None) -> int:
+        low, high = (0, low) if high is None else (low, high)
+        return low + int((high - low) * self._numbers.pop(0))
+
+    def choice(self, options: Sequence) -> Any:
+        return options[self.integers(len(options))]
 
     def uniform(self, low: float, high: float) -> float:
         return low + (high - low) * self._numbers.pop(0)

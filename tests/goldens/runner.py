@@ -21,6 +21,7 @@ from tests.goldens import (
     rcnn_loss_kind,
     results_kinds,
     roi_align_kind,
+    swin_data_kinds,
     swin_kinds,
     yolact_kinds,
 )
@@ -51,6 +52,7 @@ KINDS: dict[str, Callable[[Path, str, str, ModuleType, Array, Path], Answers]] =
     "pose2seg_loss": pose_network_kinds.loss,
     "yolact_augmentation": data_kinds.yolact_augmentation,
     "resized_sizes": data_kinds.resized_sizes,
+    "swin_augmentation": swin_data_kinds.augmentation,
 }
 
 # NumPy, the contract's reference, has neither networks nor gradients.
@@ -65,7 +67,7 @@ _OF_NETWORKS = (
     "cascade_mask_rcnn_forward",
 )
 # What is made before an array reaches a framework.
-_OF_NUMPY_ALONE = ("yolact_augmentation", "resized_sizes")
+_OF_NUMPY_ALONE = ("yolact_augmentation", "swin_augmentation", "resized_sizes")
 # Where a case's own tolerance is one that its reference does not keep.
 _LOOSER = {"pose2seg_loss": pose_network_kinds.LOOSER}
 

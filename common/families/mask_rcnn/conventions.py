@@ -29,10 +29,15 @@ class Convention:
     # Which pixel a resized bitmap shows; see `resizing.find_nearest`.
     nearest_pixel: Literal["by corners", "by centres", "OpenCV's"]
     whole_boxes: bool  # a box of an annotation loses its fractions, and x2 is x1 + its width before and after
-    mirrors: Literal["before resizing", "after resizing"]  # bitmaps; of everything else the two are the same
+    # When images are mirrored. First: as they are read, and then changed step by step; see `views`. Before resizing:
+    # bitmaps, for of everything else that is the same as after resizing.
+    mirrors: Literal["first", "before resizing", "after resizing"]
     mask_source: Literal["polygons", "bitmaps"]  # polygons: where an object has them
     # When an object whose bitmap has no pixel is left out.
     drops_empty_bitmaps: Literal["never", "before resizing", "after resizing"]
+    smallest_image_side: int | None  # in pixels, of the images that are trained on
+    drops_ignored: bool  # annotations that are marked `ignore`, or whose area is told to be 0, do not train
+    smallest_annotated_side: float | None  # a box of the file whose width or height is less does not train
     smallest_object_side: float | None  # resized boxes are cut to the image, and a side must be longer than this
 
     # Anchors; see `anchors.cell_anchors`.
@@ -81,7 +86,7 @@ class Convention:
     half_is_inside: bool  # a pixel of exactly 0.5 belongs to the object
 
     # Initial weights; see `initial_weights.initial_weight`.
-    head_weights: Literal["Kaiming", "PyTorch", "MindSpore", "mmdetection"]
+    head_weights: Literal["Kaiming", "PyTorch", "MindSpore", "Xavier"]
     mask_logits_deviation: float | None  # none: Kaiming's
 
     def decode_anchors(self, deltas: Array, anchors: Array) -> Array:
@@ -109,6 +114,9 @@ CONVENTIONS: dict[str, Convention] = {
         mask_source="polygons",
         whole_boxes=False,
         drops_empty_bitmaps="never",
+        smallest_image_side=None,
+        drops_ignored=False,
+        smallest_annotated_side=None,
         smallest_object_side=None,
         anchor_rounding="ratios",
         anchor_centre="middle",
@@ -155,6 +163,9 @@ CONVENTIONS: dict[str, Convention] = {
         mask_source="bitmaps",
         whole_boxes=False,
         drops_empty_bitmaps="never",
+        smallest_image_side=None,
+        drops_ignored=False,
+        smallest_annotated_side=None,
         smallest_object_side=None,
         anchor_rounding="corners",
         anchor_centre="corner",
@@ -201,6 +212,9 @@ CONVENTIONS: dict[str, Convention] = {
         mask_source="polygons",
         whole_boxes=False,
         drops_empty_bitmaps="after resizing",
+        smallest_image_side=None,
+        drops_ignored=False,
+        smallest_annotated_side=None,
         smallest_object_side=1e-5,
         anchor_rounding="none",
         anchor_centre="corner",
@@ -243,10 +257,13 @@ CONVENTIONS: dict[str, Convention] = {
         size_rule="rounded scale",
         resizer="OpenCV on bytes",
         nearest_pixel="OpenCV's",
-        mirrors="before resizing",
+        mirrors="first",
         mask_source="bitmaps",
         whole_boxes=False,
         drops_empty_bitmaps="never",
+        smallest_image_side=32,
+        drops_ignored=True,
+        smallest_annotated_side=1.0,
         smallest_object_side=None,
         anchor_rounding="none",
         anchor_centre="corner",
@@ -279,7 +296,7 @@ CONVENTIONS: dict[str, Convention] = {
         soft_targets=False,
         pasting="sampled",
         half_is_inside=True,
-        head_weights="mmdetection",
+        head_weights="Xavier",
         mask_logits_deviation=None,
     ),
     "mindspore_zoo": Convention(
@@ -293,6 +310,9 @@ CONVENTIONS: dict[str, Convention] = {
         mask_source="bitmaps",
         whole_boxes=True,
         drops_empty_bitmaps="before resizing",
+        smallest_image_side=None,
+        drops_ignored=False,
+        smallest_annotated_side=None,
         smallest_object_side=None,
         anchor_rounding="corners",
         anchor_centre="middle",

@@ -43,7 +43,7 @@ def initial_weight(
     fan_in, fan_out = compute_fans(shape)
     if role.startswith("mask_head.") and rules.head_weights == "MindSpore":
         return draw_uniform(name, shape, math.sqrt(6.0 / (fan_in + fan_out)), seed)
-    if role.startswith(("fpn.", "box_head.fc")) and rules.head_weights in ("MindSpore", "mmdetection"):
+    if role.startswith(("fpn.", "box_head.fc")) and rules.head_weights in ("MindSpore", "Xavier"):
         return draw_uniform(name, shape, math.sqrt(6.0 / (fan_in + fan_out)), seed)
     if role.startswith("box_head.deltas.") and rules.head_weights == "MindSpore":
         return draw_normal(name, shape, 0.01, seed)

@@ -12,6 +12,34 @@ from common.families.mask_rcnn.conventions import CONVENTIONS, Convention, Conve
 Probability = Annotated[float, Field(ge=0, le=1), BeforeValidator(lambda value: 0.5 if value is True else value)]
 
 
+class RcnnCrop(Section):
+    """A part of an image, which takes its place before it is resized; see `crop`."""
+
+    probability: Probability = 0.5
+    short_sides: tuple[PositiveInt, ...] = Field(min_length=1)  # to one of these an image is resized before it is cut
+    sides: tuple[PositiveInt, PositiveInt]  # between which a part's height and width lie
+
+    @model_validator(mode="after")
+    def _sides_ascend(self) -> Self:
+        if self.sides[0] > self.sides[1]:
+            raise ValueError("sides: the shortest comes first")
+        return self
+
+
+class RcnnJitter(Section):
+    """A square with an image of random scale; see `jitter`. The numbers are those of the paper, Ghiasi et al., 2021."""
+
+    smallest: float = Field(0.1, gt=0)  # the image's long side, as a multiple of the square's
+    largest: float = 2.0
+    size: PositiveInt = 1024  # of the square's sides
+
+    @model_validator(mode="after")
+    def _scales_ascend(self) -> Self:
+        if self.smallest > self.largest:
+            raise ValueError("smallest: it is more than largest")
+        return self
+
+
 class RcnnAugmentation(Section):
     """The changes that training makes to an image, in this order, and the choice of images."""
 
@@ -26,6 +54,10 @@ class RcnnAugmentation(Section):
     vertical_flip: Probability = 0.0  # the same of top and bottom
     short_sides: tuple[PositiveInt, ...] = ()  # of these one is drawn for each image; none: preprocessing.short_side
     long_side: int | None = None  # in training, where it is not preprocessing.long_side
+    crop: RcnnCrop | None = None  # images are mirrored, then cut, then resized
+    # In place of crop and short_sides. ModelScope's Swin-B trains with jitter and copy_paste, by unpublished numbers.
+    jitter: RcnnJitter | None = None
+    copy_paste: Probability = 0.0  # that objects of another jittered image are pasted on a jittered one
     empty_images: bool = True  # images without objects train, too; the originals leave them out
 
 
@@ -160,6 +192,19 @@ class MaskRcnnSettings(Settings):
             raise ValueError(
                 f"preprocessing: {which} have to be multiples of 32 for maps that are halves of each other"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _cut_images_are_mirrored_first(self) -> Self:
+        cuts = [name for name in ("crop", "jitter") if getattr(self.augmentation, name) is not None]
+        if cuts and self.rules.mirrors != "first":
+            raise ValueError(f"augmentation.{cuts[0]}: it is for conventions that change images step by step")
+        return self
+
+    @model_validator(mode="after")
+    def _pasted_images_are_of_one_size(self) -> Self:
+        if self.augmentation.copy_paste and self.augmentation.jitter is None:
+            raise ValueError("augmentation.copy_paste: it needs images of one size, which augmentation.jitter makes")
         return self
 
     @model_validator(mode="after")

@@ -9,6 +9,7 @@ from common.models import load_settings
 from common.training.schedules import is_evaluated, learning_rate, rate_and_decay, with_batch_size
 from weights_convert import family_of
 
+GOLDENS = Path(__file__).parents[2] / "goldens"
 # Of each update the rate that the original's own training loop or scheduler set, with the options in the case; and of a
 # convolution's and a norm's parameters the rate, as a share, and the decay in the original's own optimizer.
 ORIGINALS = json.loads((Path(__file__).parent / "original_rates.json").read_text())
@@ -43,7 +44,8 @@ def test_norms_are_known_by_their_names(model):
     names = family_of(settings).canonical_shapes(settings)
     decay = Schedule(batch_size=1, iterations=1, learning_rate=1.0, weight_decay=1.0, norm_decay=False)
     for name in names:
-        is_norm = f"{name.rpartition('.')[0]}.running_mean" in names and ".running_" not in name
+        # A norm alone has a weight of one axis.
+        is_norm = len(names.get(f"{name.rpartition('.')[0]}.weight", (0, 0))) == 1 and ".running_" not in name
         assert rate_and_decay(decay, name)[1] == (0.0 if is_norm else 1.0), name
 
 
@@ -136,3 +138,29 @@ def test_cosine_with_warmup():
 def test_steps_may_stand_in_any_order():
     schedule = Schedule(batch_size=1, iterations=100, learning_rate=1.0, steps=(60, 20), gamma=0.5)
     assert [learning_rate(schedule, step) for step in (19, 20, 59, 60)] == [1.0, 0.5, 0.5, 0.25]
+
+
+def test_swin_s_decay_is_kept_off_by_names():
+    """mmcv's rule on the original's names: custom keys of its configuration, each a part of a name, without decay."""
+    settings = load_settings("cascade_mask_rcnn_swin_t")
+    given = ("absolute_pos_embed", "relative_position_bias_table", "norm")
+    case = json.loads((GOLDENS / "cascade_mask_rcnn_swin_t/manifest.json").read_text())
+    entries = family_of(settings).layout(settings, "swin_detection")
+    canonical = {entry.original: entry.canonical for entry in entries}
+    learned = [key for key in case["keys"] if not key.endswith(("running_mean", "running_var", "num_batches_tracked"))]
+    found = {key: rate_and_decay(settings.schedule, canonical[key]) for key in learned}
+    assert found == {key: (1.0, 0.0 if any(part in key for part in given) else 0.05) for key in learned}
+    assert len(found) == 325 - 3 * 12
+    kept = ("backbone.patch_embed.proj.bias", "roi_head.bbox_head.1.shared_convs.2.bn.bias", "rpn_head.rpn_cls.bias")
+    assert all(found[key][1] == 0.05 for key in kept)
+    assert found["backbone.layers.0.downsample.norm.weight"][1] == 0.0
+
+
+def test_swin_s_rates_are_the_original_s():
+    """Linear from a thousandth over 500 iterations, then a tenth from epoch 27 and a hundredth from 33 of 36."""
+    schedule, epoch = load_settings("cascade_mask_rcnn_swin_t").schedule, 7330
+    expected = {step: 1e-4 * (1 - (1 - step / 500) * (1 - 0.001)) for step in (0, 1, 250, 499)}
+    expected |= {500: 1e-4, 27 * epoch - 1: 1e-4, 27 * epoch: 1e-5, 33 * epoch - 1: 1e-5, 33 * epoch: 1e-6}
+    for step, rate in expected.items():
+        assert learning_rate(schedule, step) == pytest.approx(rate, rel=1e-11), step
+    assert schedule.iterations == 36 * epoch
