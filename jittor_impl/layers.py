@@ -1,4 +1,4 @@
-"""The layers that networks are built of: convolutions (plain, transposed, deformable), linear layers, batch norm."""
+"""The layers that networks are built of: convolutions (plain, transposed, deformable), linear layers, norms."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,7 +7,8 @@ import jittor as jt
 from jittor import Var, nn
 
 from jittor_impl import _code_ops as code_ops
-from jittor_impl import ops
+from jittor_impl import _transformer_ops as transformer_ops
+from jittor_impl import distributed, ops
 
 _folding = True
 
@@ -60,15 +61,16 @@ class ConvTranspose(nn.Module):
 
 
 class Linear(nn.Module):
-    """A linear layer (N, in) -> (N, out); weight (out, in)."""
+    """A linear layer (..., in) -> (..., out); weight (out, in)."""
 
-    def __init__(self, in_channels: int, out_channels: int):
+    def __init__(self, in_channels: int, out_channels: int, bias: bool = True):
         super().__init__()
         self.weight = jt.zeros((out_channels, in_channels))
-        self.bias = jt.zeros((out_channels,))
+        self.bias = jt.zeros((out_channels,)) if bias else None
 
     def execute(self, x: Var) -> Var:
-        return nn.matmul_transpose(x, self.weight) + self.bias
+        y = nn.matmul_transpose(x, self.weight)
+        return y if self.bias is None else y + self.bias
 
 
 class PointConv(nn.Module):
@@ -154,6 +156,36 @@ class FrozenBatchNorm(BatchNorm):
         self.bias.stop_grad()
 
 
+class SyncBatchNorm(BatchNorm):
+    """A batch norm whose batch is that of all processes together; of one process alone it is a batch norm."""
+
+    def execute(self, x: Var) -> Var:
+        if self.standing_still or distributed.start()[1] == 1:
+            return super().execute(x)
+        own_count = jt.array([float(x.shape[0] * x.shape[2] * x.shape[3])])
+        sums = distributed.sum_with_gradient(jt.concat([_sum_of_channels(x), own_count]))
+        count = sums[-1].item()
+        mean = sums[:-1] / count
+        centred = x - mean.reshape((1, -1, 1, 1))
+        variance = distributed.sum_with_gradient(_sum_of_channels(centred * centred)) / count
+        self._advance(self.running_mean, mean)
+        self._advance(self.running_var, variance * (count / max(count - 1, 1)))
+        scale = self.weight / jt.sqrt(variance + self.eps)
+        return centred * scale.reshape((1, -1, 1, 1)) + self.bias.reshape((1, -1, 1, 1))
+
+
+class LayerNorm(nn.Module):
+    """Layer norm over the last axis: (..., C) -> (..., C), with an epsilon of 1e-5."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.weight = jt.ones((channels,))
+        self.bias = jt.zeros((channels,))
+
+    def execute(self, x: Var) -> Var:
+        return transformer_ops.layer_norm(x, self.weight, self.bias, 1e-5)
+
+
 def conv_norm(conv: Conv | DeformConv, norm: BatchNorm, x: Var) -> Var:
     """Gives norm(conv(x)); a norm that stands still is folded into the convolution's weight and bias."""
     if not (norm.standing_still and _folding):
@@ -179,3 +211,8 @@ def unfolded() -> Iterator[None]:
         yield
     finally:
         _folding = before
+
+
+def _sum_of_channels(x: Var) -> Var:
+    """(N, C, H, W) -> (C,), one axis after the other: Jittor adds one number after the other, which costs digits."""
+    return x.sum(3).sum(2).sum(0)

@@ -166,7 +166,8 @@ class Learner:
         totals = distributed.sum_over_ranks([arrays[name] for name in normalisers])
         arrays |= dict(zip(normalisers, totals, strict=True))
         losses = self._family.losses(self.network, arrays, choose, self.sum_over_ranks)
-        gradients = jt.grad(sum(losses.values()), list(self._trainable.values()))
+        # Gradients of these gradients would keep all that is computed on the way to them.
+        gradients = jt.grad(sum(losses.values()), list(self._trainable.values()), retain_graph=False)
         gradients = distributed.sum_over_ranks(gradients)
         terms = distributed.sum_over_ranks(list(losses.values()))
         return dict(zip(losses, terms, strict=True)), gradients
