@@ -20,7 +20,7 @@ from common.weights import Card
 
 IMAGES = {"train": 64, "val": 4}
 SYNTHETIC_SIZE = (240, 320)  # height, width
-NORMS = ("BatchNorm", "FrozenBatchNorm")
+NORMS = ("BatchNorm", "SyncBatchNorm", "FrozenBatchNorm")
 
 
 def prepare(
