@@ -2,8 +2,8 @@
 
 On the CPU that is this project's own kernel: ops.ROIAlign has wrong gradients there and other samples where their
 number adapts, ops.NMSWithMask sorts its answer, ops.deformable_conv2d takes twice as long, ops.grid_sample ten times,
-and a batch norm of large maps is 1e-3 off. GELU takes ten times as long there, a layer norm's gradient fifteen times,
-and attention of single operations five times with all its weights kept. Elsewhere operations of MindSpore do it.
+and a batch norm of large maps is 1e-3 off. GELU and a layer norm take ten times as long there, and attention of single
+operations several times, with all its weights kept for the gradient. Elsewhere operations of MindSpore do it.
 """
 
 import functools
