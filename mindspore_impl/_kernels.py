@@ -1,8 +1,9 @@
-"""roi_align, nms, deform_conv2d, grid_sample and batch norm in MindSpore, each in the fastest way that is right.
+"""roi_align, nms, deform_conv2d, grid_sample, norms, GELU and window attention, each in the fastest way that is right.
 
 On the CPU that is this project's own kernel: ops.ROIAlign has wrong gradients there and other samples where their
 number adapts, ops.NMSWithMask sorts its answer, ops.deformable_conv2d takes twice as long, ops.grid_sample ten times,
-and a norm of large maps is 1e-3 off. Elsewhere operations of MindSpore do it.
+and a batch norm of large maps is 1e-3 off. GELU and a layer norm take ten times as long there, and attention of single
+operations several times, with all its weights kept for the gradient. Elsewhere operations of MindSpore do it.
 """
 
 import functools
@@ -95,6 +96,31 @@ def grid_sample(x: Tensor, grid: Tensor, align_corners: bool) -> Tensor:
     if _path() is None:
         return _grid_sample(x, grid, align_corners)
     return _grid_sample_kernel()(x, grid, Tensor(np.array([align_corners], np.int32)))
+
+
+def gelu(x: Tensor) -> Tensor:
+    """The exact GELU, x times the normal distribution's function, of x of any shape"""
+    return F.gelu(x) if _path() is None else _gelu_kernel()(x)
+
+
+def layer_norm(x: Tensor, weight: Tensor, bias: Tensor, settings: Tensor) -> Tensor:
+    """x (..., C), weight, bias (C,) -> (..., C), normalised over the last axis
+
+    settings (1,) float32: the epsilon.
+    """
+    if _path() is None:
+        return F.LayerNorm(-1, -1, settings.asnumpy().item())(x, weight, bias)[0]
+    return _layer_norm_kernel()(x, weight, bias, settings)
+
+
+def window_attention(qkv: Tensor, bias: Tensor, masks: Tensor, kinds: Tensor) -> Tensor:
+    """qkv (B, T, 3 * C), bias (heads, T, T), masks (M, T, T), kinds (B,) int32: each window's mask -> (B, T, C)
+
+    Attention among the T tokens of each window in each head, bias and mask added to its logits.
+    """
+    if _path() is None:
+        return _window_attention(qkv, bias, masks, kinds)
+    return _window_attention_kernel()(qkv, bias, masks, kinds)
 
 
 # The project's own kernels
@@ -197,11 +223,55 @@ class _GridSample(nn.Cell):
         return dx, self.grad_grid(gradient, x, grid, settings), F.zeros_like(settings)
 
 
+class _Gelu(nn.Cell):
+    def __init__(self):
+        super().__init__()
+        self.gelu = _custom("gelu", _first, _first)
+        self.grad = _custom("gelu_grad", _first, _first)
+
+    def construct(self, x):
+        return self.gelu(x)
+
+    def bprop(self, x, out, gradient):
+        return (self.grad(gradient, x),)
+
+
+class _LayerNorm(nn.Cell):
+    def __init__(self):
+        super().__init__()
+        self.norm = _custom("layer_norm", _first, _first)
+        self.grad = _custom("layer_norm_grad", lambda g, x, w, s: (x, w, w), lambda g, x, w, s: (x, w, w))
+
+    def construct(self, x, weight, bias, settings):
+        return self.norm(x, weight, bias, settings)
+
+    def bprop(self, x, weight, bias, settings, out, gradient):
+        dx, dweight, dbias = self.grad(gradient, x, weight, settings)
+        return dx, dweight, dbias, F.zeros_like(settings)
+
+
+class _WindowAttention(nn.Cell):
+    def __init__(self):
+        super().__init__()
+        self.attend = _custom("window_attention", lambda qkv, b, m, k: (*qkv[:2], qkv[2] // 3), _first)
+        self.grad = _custom("window_attention_grad", lambda g, qkv, b, m, k: (qkv, b), lambda g, qkv, b, m, k: (qkv, b))
+
+    def construct(self, qkv, bias, masks, kinds):
+        return self.attend(qkv, bias, masks, kinds)
+
+    def bprop(self, qkv, bias, masks, kinds, out, gradient):
+        dqkv, dbias = self.grad(gradient, qkv, bias, masks, kinds)
+        return dqkv, dbias, F.zeros_like(masks), F.zeros_like(kinds)
+
+
 # Cached functions rather than objects: compiled networks can call these, and nothing is built before it is needed.
 _roi_align_kernel = functools.cache(_RoiAlign)
 _deform_product = functools.cache(_DeformProduct)
 _batch_norm_kernel = functools.cache(_BatchNorm)
 _grid_sample_kernel = functools.cache(_GridSample)
+_gelu_kernel = functools.cache(_Gelu)
+_layer_norm_kernel = functools.cache(_LayerNorm)
+_window_attention_kernel = functools.cache(_WindowAttention)
 
 
 # The same in operations of MindSpore
@@ -266,3 +336,12 @@ def _grid_sample(x: Tensor, grid: Tensor, align_corners: bool) -> Tensor:
     x = F.broadcast_to(x, (count, *x.shape[1:]))
     out = F.grid_sample(x, points, align_corners=align_corners)[:, :, 0, : height * width]
     return out.reshape((count, x.shape[1], height, width))
+
+
+def _window_attention(qkv: Tensor, bias: Tensor, masks: Tensor, kinds: Tensor) -> Tensor:
+    """qkv (B, T, 3 * C), bias (heads, T, T), masks (M, T, T), kinds (B,) -> (B, T, C)"""
+    count, tokens, channels = qkv.shape[0], qkv.shape[1], qkv.shape[2] // 3
+    q, k, v = F.unbind(F.transpose(qkv.reshape(count, tokens, 3, len(bias), -1), (2, 0, 3, 1, 4)))
+    logits = F.matmul(q * (q.shape[-1] ** -0.5), F.transpose(k, (0, 1, 3, 2)))
+    weights = F.softmax(logits + bias + F.expand_dims(F.gather(masks, kinds, 0), 1), -1)
+    return F.transpose(F.matmul(weights, v), (0, 2, 1, 3)).reshape(count, tokens, channels)

@@ -1,4 +1,4 @@
-"""Backbones by their settings: ResNet (ResNeXt, deformable) and Darknet-53.
+"""Backbones by their settings: ResNet (ResNeXt, deformable), Darknet-53, and the Swin Transformer of `swin.py`.
 
 Each maps an image (N, 3, H, W) to a list of maps, one a stage, from the finest to that of stride 32, and has their
 channels as `channels`. `last_stage` leaves out the stages behind it. The first `frozen_stages` of the stem, layer1,
@@ -13,6 +13,7 @@ from mindspore import ops as F
 
 from common.config import BackboneSettings, DarknetSettings, ResNetSettings
 from mindspore_impl.layers import BatchNorm, Conv, DeformConv, FrozenBatchNorm, conv_norm
+from mindspore_impl.swin import Swin
 
 # Makes the batch norm for a number of channels.
 Norm = Callable[[int], BatchNorm]
@@ -166,11 +167,11 @@ def _freeze(network: nn.Cell, stem: tuple[str, ...], frozen_stages: int) -> None
             parameter.requires_grad = False
 
 
-_BACKBONES = {"resnet": ResNet, "darknet": Darknet}
+_BACKBONES = {"resnet": ResNet, "darknet": Darknet, "swin": Swin}
 
 
 def build_backbone(
     settings: BackboneSettings, frozen_norm: bool, last_stage: int | None = None, frozen_stages: int = 0
-) -> ResNet | Darknet:
+) -> ResNet | Darknet | Swin:
     """Builds the backbone that the settings tell by their `kind`."""
     return _BACKBONES[settings.kind](settings, frozen_norm, last_stage, frozen_stages)

@@ -2,7 +2,7 @@
 
 import os
 
-from mindspore import Tensor
+from mindspore import Tensor, nn
 from mindspore import ops as F
 from mindspore.communication import get_group_size, get_rank, init
 
@@ -35,3 +35,16 @@ def sum_over_ranks(arrays: list[Tensor]) -> list[Tensor]:
         begin, end = end, end + array.size
         parts.append(flat[begin:end].reshape(array.shape))
     return parts
+
+
+def sum_with_gradient(x: Tensor) -> Tensor:
+    """An array of each process summed over all of them; the gradient of each is the sum of all processes', too."""
+    return _Sum()(x)
+
+
+class _Sum(nn.Cell):
+    def construct(self, x):
+        return sum_over_ranks([x])[0]
+
+    def bprop(self, x, out, gradient):
+        return (sum_over_ranks([gradient])[0],)

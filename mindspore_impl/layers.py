@@ -1,4 +1,4 @@
-"""The layers that networks are built of: convolutions (plain, transposed, deformable), linear layers, batch norm."""
+"""The layers that networks are built of: convolutions (plain, transposed, deformable), linear layers, norms."""
 
 import os
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ import numpy as np
 from mindspore import Parameter, Tensor, nn
 from mindspore import ops as F
 
-from mindspore_impl import _kernels, ops
+from mindspore_impl import _kernels, distributed, ops
 
 _folding = True
 
@@ -51,10 +51,10 @@ class ConvTranspose(nn.Conv2dTranspose):
 
 
 class Linear(nn.Dense):
-    """A linear layer (N, in) -> (N, out); weight (out, in)."""
+    """A linear layer (..., in) -> (..., out); weight (out, in)."""
 
-    def __init__(self, in_channels: int, out_channels: int):
-        super().__init__(in_channels, out_channels, "zeros", "zeros")
+    def __init__(self, in_channels: int, out_channels: int, bias: bool = True):
+        super().__init__(in_channels, out_channels, "zeros", "zeros", bias)
 
 
 class PointConv(nn.Cell):
@@ -134,6 +134,38 @@ class FrozenBatchNorm(BatchNorm):
         super().__init__(channels, eps)
         self.gamma.requires_grad = False
         self.beta.requires_grad = False
+
+
+class SyncBatchNorm(BatchNorm):
+    """A batch norm whose batch is that of all processes together; of one process alone it is a batch norm."""
+
+    def construct(self, x: Tensor) -> Tensor:
+        if self.standing_still or distributed.start()[1] == 1:
+            return super().construct(x)
+        axes = (0, 2, 3)
+        rows = F.full((1,), x.shape[0] * x.shape[2] * x.shape[3], dtype=x.dtype)
+        sums = distributed.sum_with_gradient(F.cat((x.sum(axes), rows)))
+        count = sums[-1].asnumpy().item()
+        mean = sums[:-1] / count
+        centred = x - mean.reshape(-1, 1, 1)
+        variance = distributed.sum_with_gradient(F.square(centred).sum(axes)) / count
+        self._advance(self.moving_mean, mean)
+        self._advance(self.moving_variance, variance * (count / max(count - 1, 1)))
+        scale = self.gamma * F.rsqrt(variance + self.eps)
+        return centred * scale.reshape(-1, 1, 1) + self.beta.reshape(-1, 1, 1)
+
+
+class LayerNorm(nn.Cell):
+    """Layer norm over the last axis: (..., C) -> (..., C), with an epsilon of 1e-5."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.weight = Parameter(F.ones((channels,)))
+        self.bias = Parameter(F.zeros((channels,)))
+        self._settings = Tensor(np.array([1e-5], np.float32))
+
+    def construct(self, x: Tensor) -> Tensor:
+        return _kernels.layer_norm(x, self.weight, self.bias, self._settings)
 
 
 def conv_norm(conv: Conv | DeformConv, norm: BatchNorm, x: Tensor) -> Tensor:

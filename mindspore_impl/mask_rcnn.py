@@ -122,9 +122,12 @@ class ProposalNetwork(nn.Cell):
         outputs |= {f"rpn_logits_{name}": x for name, x in zip(names, logits, strict=True)}
         return outputs | {f"rpn_deltas_{name}": x for name, x in zip(names, deltas, strict=True)}
 
-    def features(self, image: Tensor) -> list[Tensor]:
-        """(N, 3, H, W) -> the maps that proposals and regions are taken from, finest first"""
-        maps = self.backbone(image)
+    def features(self, image: Tensor, branch_scales: Tensor | None = None) -> list[Tensor]:
+        """(N, 3, H, W) -> the maps that proposals and regions are taken from, finest first
+
+        branch_scales (N, 2 * blocks): for a backbone that leaves branches out in training.
+        """
+        maps = self.backbone(image) if branch_scales is None else self.backbone(image, branch_scales)
         return maps[-1:] if self.fpn is None else self.fpn(maps[-4:])
 
 

@@ -1,4 +1,4 @@
-"""roi_align, nms, deform_conv2d, grid_sample and batch norm for the CPU in plain C++, compiled once for this machine.
+"""roi_align, nms, deform_conv2d, grid_sample, norms and Swin's parts in plain C++ for the CPU, compiled on first use.
 
 PyTorch reaches the compiled library through `library()`, MindSpore's custom operators through `library_path()`, and
 Jittor compiles `header(name)` into its own operators. Without a compiler the first two are None and `problem()` says

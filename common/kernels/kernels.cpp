@@ -10,12 +10,14 @@
 #include "grid_sample.h"
 #include "nms.h"
 #include "roi_align.h"
+#include "transformer.h"
 
 using triseg::BatchNormShape;
 using triseg::DeformShape;
 using triseg::GridShape;
 using triseg::RoiAlignRule;
 using triseg::RoiAlignShape;
+using triseg::WindowShape;
 
 namespace {
 
@@ -44,6 +46,16 @@ DeformShape deform_shape(const int64_t* x, const int64_t* offset, const int32_t*
 }
 
 BatchNormShape batch_norm_shape(const int64_t* x) { return {x[0], x[1], x[2] * x[3]}; }
+
+int64_t product(const int64_t* shape, int dimensions) {
+    int64_t count = 1;
+    for (int axis = 0; axis < dimensions; ++axis) count *= shape[axis];
+    return count;
+}
+
+WindowShape window_shape(const int64_t* qkv, const int64_t* bias) {
+    return {qkv[0], qkv[1], bias[0], qkv[2] / bias[0] / 3};
+}
 
 GridShape grid_shape(const int64_t* s) { return {s[0], s[1], s[2], s[3], s[4], s[5], s[6] != 0}; }
 
@@ -184,6 +196,50 @@ int triseg_batch_norm_grad_aot(int, void** params, int*, int64_t** shapes, const
     triseg::batch_norm_statistics(array(params, 1), shape, mean.data(), variance.data());
     triseg::batch_norm_backward(array(params, 0), array(params, 1), array(params, 2), mean.data(), variance.data(),
                                 shape, array(params, 3)[0], array(params, 4), array(params, 5), array(params, 6));
+    return 0;
+}
+
+// x -> output, both of any shape
+int triseg_gelu_aot(int, void** params, int* dimensions, int64_t** shapes, const char**, void*, void*) {
+    triseg::gelu_forward(array(params, 0), product(shapes[0], dimensions[0]), array(params, 1));
+    return 0;
+}
+
+// grad_output, x -> grad_x
+int triseg_gelu_grad_aot(int, void** params, int* dimensions, int64_t** shapes, const char**, void*, void*) {
+    const int64_t count = product(shapes[1], dimensions[1]);
+    triseg::gelu_backward(array(params, 0), array(params, 1), count, array(params, 2));
+    return 0;
+}
+
+// x (..., C), weight, bias (C,), settings (1,) float32: eps -> output
+int triseg_layer_norm_aot(int, void** params, int* dimensions, int64_t** shapes, const char**, void*, void*) {
+    const int64_t rows = product(shapes[0], dimensions[0] - 1);
+    triseg::layer_norm_forward(array(params, 0), array(params, 1), array(params, 2), rows, shapes[1][0],
+                               array(params, 3)[0], array(params, 4));
+    return 0;
+}
+
+// grad_output, x, weight, settings -> grad_x, grad_weight, grad_bias
+int triseg_layer_norm_grad_aot(int, void** params, int* dimensions, int64_t** shapes, const char**, void*, void*) {
+    const int64_t rows = product(shapes[1], dimensions[1] - 1);
+    triseg::layer_norm_backward(array(params, 0), array(params, 1), array(params, 2), rows, shapes[2][0],
+                                array(params, 3)[0], array(params, 4), array(params, 5), array(params, 6));
+    return 0;
+}
+
+// qkv (B, T, 3 * C), bias (heads, T, T), masks (M, T, T), kinds (B,) int32 -> (B, T, C)
+int triseg_window_attention_aot(int, void** params, int*, int64_t** shapes, const char**, void*, void*) {
+    triseg::window_attention_forward(array(params, 0), array(params, 1), array(params, 2), array<int32_t>(params, 3),
+                                     window_shape(shapes[0], shapes[1]), array(params, 4));
+    return 0;
+}
+
+// grad_output, qkv, bias, masks, kinds -> grad_qkv, grad_bias
+int triseg_window_attention_grad_aot(int, void** params, int*, int64_t** shapes, const char**, void*, void*) {
+    triseg::window_attention_backward(array(params, 0), array(params, 1), array(params, 2), array(params, 3),
+                                      array<int32_t>(params, 4), window_shape(shapes[1], shapes[2]), array(params, 5),
+                                      array(params, 6));
     return 0;
 }
 
