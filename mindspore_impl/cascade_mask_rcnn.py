@@ -9,19 +9,20 @@ from mindspore import Tensor, nn
 from mindspore import ops as F
 
 from common.families.cascade_mask_rcnn.settings import CascadeNetwork, CascadeSettings
-from mindspore_impl.layers import Conv, Linear, SyncBatchNorm, conv_norm
+from mindspore_impl.layers import Conv, FrozenBatchNorm, Linear, SyncBatchNorm, conv_norm
 from mindspore_impl.mask_rcnn import MaskHead, ProposalNetwork
 
 
 class CascadeBoxHead(nn.Cell):
     """Convolutions with norms on a pooled region, linear layers, and then a layer for classes and one for offsets."""
 
-    def __init__(self, settings: CascadeNetwork, class_outputs: int, box_outputs: int):
+    def __init__(self, settings: CascadeNetwork, class_outputs: int, box_outputs: int, frozen_norm: bool):
         super().__init__()
         self.convolutions, self.layers = settings.box_convolutions, settings.box_layers
+        norm = FrozenBatchNorm if frozen_norm else SyncBatchNorm
         for number in range(1, self.convolutions + 1):
             setattr(self, f"conv{number}", Conv(settings.channels, settings.channels, 3, bias=False))
-            setattr(self, f"bn{number}", SyncBatchNorm(settings.channels))
+            setattr(self, f"bn{number}", norm(settings.channels))
         width = settings.box_channels
         for number in range(1, self.layers + 1):
             inputs = settings.channels * settings.box_size**2 if number == 1 else width
@@ -48,5 +49,7 @@ class CascadeMaskRcnn(ProposalNetwork):
         network, classes = settings.network, settings.num_classes
         box_outputs = 4 if network.class_agnostic_boxes else 4 * classes
         channels = network.channels
-        self.box_heads = nn.CellList([CascadeBoxHead(network, classes + 1, box_outputs) for _ in settings.stages])
+        self.box_heads = nn.CellList(
+            [CascadeBoxHead(network, classes + 1, box_outputs, frozen_norm) for _ in settings.stages]
+        )
         self.mask_heads = nn.CellList([MaskHead(channels, channels, 4, classes) for _ in settings.stages])

@@ -27,7 +27,7 @@ class Parts:
         self.said = class_logits, mask_logits, objectness
         self.seen = {}
 
-    def features(self, image):
+    def features(self, image, branch_scales=None):
         return [np.ones((len(image), 4, *grid), np.float32) for grid in GRIDS]
 
     def rpn(self, maps):

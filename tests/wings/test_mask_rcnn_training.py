@@ -58,7 +58,7 @@ class InNumpy:
             return [self._read(x) for x in answer]
         return self.xp.to_numpy(self.xp.stop_gradient(answer))
 
-    def features(self, image):
+    def features(self, image, branch_scales=None):
         return self._apart(self.network.features, image)
 
     def rpn(self, maps):
