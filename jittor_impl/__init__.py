@@ -58,7 +58,7 @@ def _core_is_compiled() -> bool:
         return False
     import jittor_utils
 
-    return any(Path(jittor_utils.cache_path).glob("jittor_core*.so"))
+    return any(Path(jittor_utils.cache_path).glob("**/jittor_core*.so"))  # with CUDA in a folder of its own
 
 
 def _set_environment() -> None:
