@@ -22,13 +22,17 @@ from tests.wings.rcnn_batch import batch_of_bitmaps, on_ranks
 
 ROOT = Path(__file__).parents[2]
 STEPS = 10
-# Norms that stand still: those that train see only their own process's images. As such norms of first weights keep no
-# value small, pixels must come small themselves. With the model's own deviation Mask R-CNN's first loss is 40, and ten
-# steps make a difference of 2e-2 out of a rounding, also out of that between one thread and two; YOLACT's make 8e-5.
+FEW_STEPS = {"cascade_mask_rcnn_tiny": 3}  # whose norms, of all ranks' regions, show a fault at once
+# Norms that stand still: those that train see only their own process's images, but for the cascade's. As such norms of
+# first weights keep no value small, pixels must come small themselves. With the model's own deviation Mask R-CNN's first
+# loss is 40, and ten steps make a difference of 2e-2 out of a rounding, also out of that between one thread and two;
+# YOLACT's make 8e-5.
 STILL = {
     "yolact_tiny": ["preprocessing.deviation=[200, 200, 200]"],
     "mask_rcnn_tiny": ["network.frozen_norm=true", "preprocessing.deviation=[50, 50, 50]"],
     "point_rend_tiny": ["network.frozen_norm=true"],
+    # Its norms are over the regions of all processes, and train. Each process pads its own images, which tokens see.
+    "cascade_mask_rcnn_tiny": ["augmentation.crop=null", "augmentation.short_sides=[]"],
 }
 PATIENCE = 900  # seconds; Jittor compiles its operators for MPI the first time
 
@@ -123,11 +127,12 @@ def test_the_shares_of_ranks_sum_up(model, overrides, wing):
 def test_two_processes_see_what_one_sees(model, framework, tmp_path):
     data = write_shapes(tmp_path / "shapes", images=16, seed=2, val_images=3)
     module = f"{framework}_impl.train"
-    count = ("--iterations", STEPS)
+    steps = FEW_STEPS.get(model, STEPS)
+    count = ("--iterations", steps)
     alone = finished([sys.executable, "-m", module], data, tmp_path / "alone", *count, model=model)
     launched = [*launcher(framework, tmp_path / "logs"), module]
     together = finished(launched, data, tmp_path / "together", *count, model=model)
-    assert len(alone) == len(together) == STEPS
+    assert len(alone) == len(together) == steps
     for step, (one, two) in enumerate(zip(alone, together, strict=True)):
         assert two == pytest.approx(one, rel=1e-4, abs=1e-6), f"step {step}"
 
