@@ -23,10 +23,10 @@ from tests.wings.rcnn_batch import batch_of_bitmaps, on_ranks
 ROOT = Path(__file__).parents[2]
 STEPS = 10
 FEW_STEPS = {"cascade_mask_rcnn_tiny": 3}  # whose norms, of all ranks' regions, show a fault at once
-# Norms that stand still: those that train see only their own process's images, but for the cascade's. As such norms of
-# first weights keep no value small, pixels must come small themselves. With the model's own deviation Mask R-CNN's first
-# loss is 40, and ten steps make a difference of 2e-2 out of a rounding, also out of that between one thread and two;
-# YOLACT's make 8e-5.
+# Norms that stand still: those that train see only their own process's images, but for the cascade's. As such norms
+# of first weights keep no value small, pixels must come small themselves. With the model's own deviation the first loss
+# of Mask R-CNN is 40, and ten steps make a difference of 2e-2 out of a rounding, also out of that between one thread
+# and two; YOLACT's make 8e-5.
 STILL = {
     "yolact_tiny": ["preprocessing.deviation=[200, 200, 200]"],
     "mask_rcnn_tiny": ["network.frozen_norm=true", "preprocessing.deviation=[50, 50, 50]"],
