@@ -1,17 +1,19 @@
 """Operators of transformers on maps (N, H, W, C) in C++, each of them one kernel forward and one backward.
 
-Their bodies are in _transformer_ops.h; how they are called is told in _code_ops.py. Of Jittor's own operators attention
-would be eight, which keep their results for the gradient, and would compile anew for a shift or a size that is in an
-expression.
+Their bodies are in common/kernels/transformer.h, and those of the windows in _transformer_ops.h; how they are called is
+told in _code_ops.py. Of Jittor's own operators attention would be eight, which keep their results for the gradient, and
+would compile anew for a shift or a size that is in an expression.
 """
 
 from pathlib import Path
 
 from jittor import Var
 
+from common import kernels
 from jittor_impl._code_ops import Differentiable, Shape, call
 
-_HEADER = Path(__file__).with_name("_transformer_ops.h").read_text()
+_TRANSFORMER = kernels.header("transformer")
+_WINDOWS = Path(__file__).with_name("_transformer_ops.h").read_text()
 
 
 def to_windows(x: Var, window: int, shift: int = 0, by_columns: bool = False) -> Var:
@@ -47,11 +49,11 @@ class _Windows:
 
     def _cut(self, x: Var) -> Var:
         source = f"transformer_ops::to_windows({self.arguments});"
-        return call(source, [x], [self.windows], header=_HEADER, **self.numbers)[0]
+        return call(source, [x], [self.windows], header=_WINDOWS, **self.numbers)[0]
 
     def _join(self, x: Var) -> Var:
         source = f"transformer_ops::from_windows({self.arguments});"
-        return call(source, [x], [self.map], header=_HEADER, **self.numbers)[0]
+        return call(source, [x], [self.map], header=_WINDOWS, **self.numbers)[0]
 
 
 def attend(qkv: Var, bias: Var, masks: Var, kinds: Var, heads: int) -> Var:
@@ -62,17 +64,17 @@ def attend(qkv: Var, bias: Var, masks: Var, kinds: Var, heads: int) -> Var:
     windows, tokens, channels = qkv.shape
     shape = windows, tokens, channels // 3
     numbers = {"windows": windows, "tokens": tokens, "heads": heads, "size": channels // 3 // heads}
-    names = ", ".join(f'(long)data["{name}"]' for name in numbers)
-    sizes = f"transformer_ops::Attention{{{names}}}"
+    names = ", ".join(f'(int64_t)data["{name}"]' for name in numbers)
+    sizes = f"triseg::WindowShape{{{names}}}"
 
     def forward(qkv: Var, bias: Var) -> Var:
-        source = f"transformer_ops::attend(in0_p, in1_p, in2_p, in3_p, out0_p, {sizes});"
-        return call(source, [qkv, bias, masks, kinds], [shape], header=_HEADER, **numbers)[0]
+        source = f"triseg::window_attention_forward(in0_p, in1_p, in2_p, in3_p, {sizes}, out0_p);"
+        return call(source, [qkv, bias, masks, kinds], [shape], header=_TRANSFORMER, **numbers)[0]
 
     def backward(gradient: Var, output: Var) -> list[Var]:
-        source = f"transformer_ops::attend_gradient(in0_p, in1_p, in2_p, in3_p, in4_p, out0_p, out1_p, {sizes});"
-        inputs = [qkv, bias, masks, kinds, gradient]
-        return call(source, inputs, [qkv.shape, bias.shape], header=_HEADER, **numbers)
+        arguments = f"in0_p, in1_p, in2_p, in3_p, in4_p, {sizes}, out0_p, out1_p"
+        source, inputs = f"triseg::window_attention_backward({arguments});", [gradient, qkv, bias, masks, kinds]
+        return call(source, inputs, [qkv.shape, bias.shape], header=_TRANSFORMER, **numbers)
 
     return Differentiable(forward, backward)(qkv, bias)
 
@@ -81,15 +83,15 @@ def layer_norm(x: Var, weight: Var, bias: Var, eps: float) -> Var:
     """x (..., C) with the mean 0 and the deviation 1 over its last axis, then times weight (C,) plus bias (C,)."""
     channels = x.shape[-1]
     numbers = {"n": channels, "eps": eps}
-    sizes = 'in0->num / (long)data["n"], (long)data["n"], (float)data["eps"]'
+    sizes = 'in0->num / (int64_t)data["n"], (int64_t)data["n"], (float)data["eps"]'
 
     def forward(x: Var, weight: Var, bias: Var) -> Var:
-        source = f"transformer_ops::layer_norm(in0_p, in1_p, in2_p, out0_p, {sizes});"
-        return call(source, [x, weight, bias], [x.shape], header=_HEADER, **numbers)[0]
+        source = f"triseg::layer_norm_forward(in0_p, in1_p, in2_p, {sizes}, out0_p);"
+        return call(source, [x, weight, bias], [x.shape], header=_TRANSFORMER, **numbers)[0]
 
     def backward(gradient: Var, output: Var) -> list[Var]:
-        source = f"transformer_ops::layer_norm_gradient(in0_p, in1_p, in2_p, out0_p, out1_p, out2_p, {sizes});"
-        return call(source, [gradient, x, weight], [x.shape, (channels,), (channels,)], header=_HEADER, **numbers)
+        source = f"triseg::layer_norm_backward(in0_p, in1_p, in2_p, {sizes}, out0_p, out1_p, out2_p);"
+        return call(source, [gradient, x, weight], [x.shape, (channels,), (channels,)], header=_TRANSFORMER, **numbers)
 
     return Differentiable(forward, backward)(x, weight, bias)
 
@@ -98,10 +100,10 @@ def gelu(x: Var) -> Var:
     """x times the normal distribution's share below x, of the same shape."""
 
     def forward(x: Var) -> Var:
-        return call("transformer_ops::gelu(in0_p, out0_p, in0->num);", [x], [x.shape], header=_HEADER)[0]
+        return call("triseg::gelu_forward(in0_p, in0->num, out0_p);", [x], [x.shape], header=_TRANSFORMER)[0]
 
     def backward(gradient: Var, output: Var) -> Var:
-        source = "transformer_ops::gelu_gradient(in0_p, in1_p, out0_p, in0->num);"
-        return call(source, [gradient, x], [x.shape], header=_HEADER)[0]
+        source = "triseg::gelu_backward(in0_p, in1_p, in0->num, out0_p);"
+        return call(source, [gradient, x], [x.shape], header=_TRANSFORMER)[0]
 
     return Differentiable(forward, backward)(x)

@@ -17,6 +17,13 @@
 
 namespace triseg {
 
+// Of whole numbers, as -ffast-math takes it that no number is NaN.
+inline bool is_nan(float x) {
+    int32_t bits;
+    std::memcpy(&bits, &x, sizeof bits);
+    return (bits & 0x7fffffff) > 0x7f800000;
+}
+
 // exp with a relative error of 2e-7 for x below 88, as 2 ** n * exp(rest): a compiler vectorises it, unlike std::exp.
 inline float exponential(float x) {
     x = std::max(x, -87.0f);
@@ -35,22 +42,21 @@ inline float exponential(float x) {
     return y * power;
 }
 
-// The normal distribution's function at x, by the complementary error function as Numerical Recipes has it: at any x
-// its relative error is of 1e-7.
-inline float normal(float x) {
-    const float z = std::fabs(x) * 0.70710678f, t = 1.0f / (1.0f + 0.5f * z);
-    float y = 0.17087277f;
-    y = y * t - 0.82215223f;
-    y = y * t + 1.48851587f;
-    y = y * t - 1.13520398f;
-    y = y * t + 0.27886807f;
-    y = y * t - 0.18628806f;
-    y = y * t + 0.09678418f;
-    y = y * t + 0.37409196f;
-    y = y * t + 1.00002368f;
-    y = y * t - 1.26551223f;
-    const float beyond = 0.5f * t * exponential(y - z * z);
-    return x < 0.0f ? beyond : 1.0f - beyond;
+// The normal distribution's function at x, by a quotient of polynomials for the error function: within 1e-7 of it.
+inline float normal(float given) {
+    const float x = std::min(std::max(given * 0.70710678f, -4.0f), 4.0f), square = x * x;
+    float above = -2.72614225801306e-10f, below = -1.45660718464996e-05f;
+    above = above * square + 2.77068142495902e-08f;
+    above = above * square - 2.10102402082508e-06f;
+    above = above * square - 5.69250639462346e-05f;
+    above = above * square - 7.34990630326855e-04f;
+    above = above * square - 2.95459980854025e-03f;
+    above = above * square - 1.60960333262415e-02f;
+    below = below * square - 2.13374055278905e-04f;
+    below = below * square - 1.68282697438203e-03f;
+    below = below * square - 7.37332916720468e-03f;
+    below = below * square - 1.42647390514189e-02f;
+    return is_nan(given) ? given : 0.5f + 0.5f * (x * above / below);
 }
 
 inline void gelu_forward(const float* x, int64_t count, float* output) {
@@ -71,11 +77,12 @@ inline void layer_norm_statistics(const float* row, int64_t channels, float eps,
     float sum = 0, squares = 0;
     #pragma omp simd reduction(+ : sum)
     for (int64_t c = 0; c < channels; ++c) sum += row[c];
-    const float center = sum / channels;
+    // In float64, as -ffast-math multiplies by a rounded reciprocal, which moves the means of all rows to one side.
+    const float center = float(double(sum) / double(channels));
     #pragma omp simd reduction(+ : squares)
     for (int64_t c = 0; c < channels; ++c) squares += (row[c] - center) * (row[c] - center);
     *mean = center;
-    *scale = 1.0f / std::sqrt(squares / channels + eps);
+    *scale = float(1.0 / std::sqrt(double(squares) / double(channels) + double(eps)));
 }
 
 // x (rows, channels), weight, bias (channels,)
@@ -94,19 +101,20 @@ inline void layer_norm_forward(const float* x, const float* weight, const float*
 
 // Adds the parts (parts, count) up.
 inline void add_parts(const std::vector<float>& from, int64_t parts, int64_t count, float* output) {
-    std::fill(output, output + count, 0.0f);
+    std::vector<double> sums(count);
     for (int64_t part = 0; part < parts; ++part)
-        for (int64_t i = 0; i < count; ++i) output[i] += from[part * count + i];
+        for (int64_t i = 0; i < count; ++i) sums[i] += from[part * count + i];
+    for (int64_t i = 0; i < count; ++i) output[i] = float(sums[i]);
 }
 
 inline void layer_norm_backward(const float* grad_output, const float* x, const float* weight, int64_t rows,
                                 int64_t channels, float eps, float* grad_x, float* grad_weight, float* grad_bias) {
-    const int64_t parts = std::min<int64_t>(64, std::max<int64_t>(rows, 1));
+    const int64_t together = 256, parts = (rows + together - 1) / together;
     std::vector<float> weights(parts * channels), biases(parts * channels);
     #pragma omp parallel for schedule(static)
     for (int64_t part = 0; part < parts; ++part) {
         float *to_weight = weights.data() + part * channels, *to_bias = biases.data() + part * channels;
-        for (int64_t r = rows * part / parts; r < rows * (part + 1) / parts; ++r) {
+        for (int64_t r = part * together; r < std::min((part + 1) * together, rows); ++r) {
             const float *from = x + r * channels, *gradient = grad_output + r * channels;
             float* to = grad_x + r * channels;
             float mean, scale, sum = 0, products = 0;
@@ -130,84 +138,105 @@ inline void layer_norm_backward(const float* grad_output, const float* x, const 
     add_parts(biases, parts, channels, grad_bias);
 }
 
+// Eight numbers that the compiler keeps in registers, of whatever width these are.
+typedef float Eight __attribute__((vector_size(32)));
+
+// ROWS rows and EIGHTS times eight columns of a (rows, inner) times b (inner, columns); rows of b and output stand
+// `columns` apart, and a is read by two steps, so that it may be transposed.
+template <int ROWS, int EIGHTS>
+void multiply_tile(const float* a, int64_t a_row, int64_t a_inner, const float* b, int64_t inner, int64_t columns,
+                   float* output) {
+    Eight sums[ROWS][EIGHTS] = {}, of_b[EIGHTS];
+    for (int64_t k = 0; k < inner; ++k) {
+        #pragma GCC unroll 2
+        for (int e = 0; e < EIGHTS; ++e) std::memcpy(&of_b[e], b + k * columns + e * 8, sizeof(Eight));
+        #pragma GCC unroll 6
+        for (int r = 0; r < ROWS; ++r)
+            #pragma GCC unroll 2
+            for (int e = 0; e < EIGHTS; ++e) sums[r][e] += a[r * a_row + k * a_inner] * of_b[e];
+    }
+    #pragma GCC unroll 6
+    for (int r = 0; r < ROWS; ++r)
+        #pragma GCC unroll 2
+        for (int e = 0; e < EIGHTS; ++e) std::memcpy(output + r * columns + e * 8, &sums[r][e], sizeof(Eight));
+}
+
+template <int ROWS>
+void multiply_rows(const float* a, int64_t a_row, int64_t a_inner, const float* b, int64_t inner, int64_t columns,
+                   float* output) {
+    int64_t j = 0;
+    for (; j + 16 <= columns; j += 16)
+        multiply_tile<ROWS, 2>(a, a_row, a_inner, b + j, inner, columns, output + j);
+    if (j < columns) multiply_tile<ROWS, 1>(a, a_row, a_inner, b + j, inner, columns, output + j);
+}
+
+// output (rows, columns) = a (rows, inner) times b (inner, columns); columns is a multiple of 8
+inline void multiply(const float* a, int64_t a_row, int64_t a_inner, const float* b, int64_t rows, int64_t inner,
+                     int64_t columns, float* output) {
+    int64_t r = 0;
+    for (; r + 6 <= rows; r += 6, a += 6 * a_row, output += 6 * columns)
+        multiply_rows<6>(a, a_row, a_inner, b, inner, columns, output);
+    for (; r < rows; ++r, a += a_row, output += columns)
+        multiply_rows<1>(a, a_row, a_inner, b, inner, columns, output);
+}
+
+// Windows, and how the arrays of one head in one of them are held: rows are filled up with zeros to whole eights.
 struct WindowShape {
     int64_t windows, tokens, heads, size;  // size: the channels of a head
 
     int64_t channels() const { return heads * size; }
     int64_t wide_tokens() const { return (tokens + 7) / 8 * 8; }
     int64_t wide_size() const { return (size + 7) / 8 * 8; }
-};
+    int64_t rows() const { return tokens * wide_size(); }
+    int64_t columns() const { return size * wide_tokens(); }
+    int64_t square() const { return tokens * wide_tokens(); }
+    float factor() const { return 1.0f / std::sqrt(float(size)); }
 
-// Eight numbers that the compiler keeps in registers, of whatever width these are.
-typedef float Eight __attribute__((vector_size(32)));
-
-// ROWS rows of output (rows, columns) = a (rows, inner) times b (inner, columns); columns is a multiple of 8, and a is
-// read by two steps, so that it may be transposed.
-template <int ROWS>
-void multiply_rows(const float* a, int64_t a_row, int64_t a_inner, const float* b, int64_t inner, int64_t columns,
-                   float* output) {
-    for (int64_t j = 0; j < columns; j += 8) {
-        Eight sums[ROWS] = {}, of_b;
-        for (int64_t k = 0; k < inner; ++k) {
-            std::memcpy(&of_b, b + k * columns + j, sizeof of_b);
-            #pragma GCC unroll 8
-            for (int r = 0; r < ROWS; ++r) sums[r] += a[r * a_row + k * a_inner] * of_b;
-        }
-        #pragma GCC unroll 8
-        for (int r = 0; r < ROWS; ++r) std::memcpy(output + r * columns + j, &sums[r], sizeof of_b);
+    // part: 0, 1, 2 of queries, keys, values
+    int64_t in_qkv(int64_t window, int64_t part, int64_t head) const {
+        return (window * tokens * 3 + part) * channels() + head * size;
     }
-}
 
-inline void multiply(const float* a, int64_t a_row, int64_t a_inner, const float* b, int64_t rows, int64_t inner,
-                     int64_t columns, float* output) {
-    int64_t r = 0;
-    for (; r + 7 <= rows; r += 7, a += 7 * a_row, output += 7 * columns)
-        multiply_rows<7>(a, a_row, a_inner, b, inner, columns, output);
-    for (; r < rows; ++r, a += a_row, output += columns)
-        multiply_rows<1>(a, a_row, a_inner, b, inner, columns, output);
-}
+    // tokens `step` apart -> (tokens, wide_size)
+    void take_rows(const float* from, int64_t step, float times, float* to) const {
+        for (int64_t t = 0; t < tokens; ++t)
+            for (int64_t c = 0; c < size; ++c) to[t * wide_size() + c] = from[t * step + c] * times;
+    }
 
-// One window's queries, keys and values of one head, and its attention; rows are filled up with zeros to wide ones.
-struct Window {
-    WindowShape shape;
-    std::vector<float> q, k, v, k_columns, v_columns, weights;
+    // tokens `step` apart -> (size, wide_tokens)
+    void take_columns(const float* from, int64_t step, float* to) const {
+        for (int64_t t = 0; t < tokens; ++t)
+            for (int64_t c = 0; c < size; ++c) to[c * wide_tokens() + t] = from[t * step + c];
+    }
 
-    explicit Window(const WindowShape& s)
-        : shape(s), q(s.tokens * s.wide_size()), k(q.size()), v(q.size()), k_columns(s.wide_size() * s.wide_tokens()),
-          v_columns(k_columns.size()), weights(s.tokens * s.wide_tokens()) {}
+    void put_rows(const float* from, float times, float* to, int64_t step) const {
+        for (int64_t t = 0; t < tokens; ++t)
+            for (int64_t c = 0; c < size; ++c) to[t * step + c] = from[t * wide_size() + c] * times;
+    }
 
-    float factor() const { return 1.0f / std::sqrt(float(shape.size)); }
-
-    // qkv: the window's (tokens, 3, heads, size); bias, mask (tokens, tokens)
-    void attend(const float* qkv, const float* bias, const float* mask, int64_t head) {
-        const int64_t tokens = shape.tokens, wide = shape.wide_tokens(), channels = shape.channels();
-        for (int64_t t = 0; t < tokens; ++t) {
-            const float* from = qkv + t * 3 * channels + head * shape.size;
-            for (int64_t c = 0; c < shape.size; ++c) {
-                q[t * shape.wide_size() + c] = from[c] * factor();
-                k[t * shape.wide_size() + c] = k_columns[c * wide + t] = from[channels + c];
-                v[t * shape.wide_size() + c] = v_columns[c * wide + t] = from[2 * channels + c];
-            }
-        }
-        multiply(q.data(), shape.wide_size(), 1, k_columns.data(), tokens, shape.size, wide, weights.data());
-        for (int64_t t = 0; t < tokens; ++t) softmax(&weights[t * wide], bias + t * tokens, mask + t * tokens);
+    // q (tokens, wide_size), k (size, wide_tokens), bias, mask (tokens, tokens) -> weights (tokens, wide_tokens)
+    void attend(const float* q, const float* k, const float* bias, const float* mask, float* weights) const {
+        multiply(q, wide_size(), 1, k, tokens, size, wide_tokens(), weights);
+        for (int64_t t = 0; t < tokens; ++t)
+            softmax(weights + t * wide_tokens(), bias + t * tokens, mask + t * tokens);
     }
 
     void softmax(float* row, const float* bias, const float* mask) const {
-        float peak = -3e38f, sum = 0;
-        #pragma omp simd reduction(max : peak)
-        for (int64_t s = 0; s < shape.tokens; ++s) {
+        float peak = -3e38f, all = 0, sum = 0;
+        #pragma omp simd reduction(max : peak) reduction(+ : all)
+        for (int64_t s = 0; s < tokens; ++s) {
             row[s] += bias[s] + mask[s];
             peak = std::max(peak, row[s]);
+            all += row[s];
         }
         #pragma omp simd reduction(+ : sum)
-        for (int64_t s = 0; s < shape.tokens; ++s) {
+        for (int64_t s = 0; s < tokens; ++s) {
             row[s] = exponential(row[s] - peak);
             sum += row[s];
         }
-        const float share = 1.0f / sum;
+        const float share = is_nan(all) ? all : 1.0f / sum;  // under -ffast-math `exponential` may lose a NaN
         #pragma omp simd
-        for (int64_t s = 0; s < shape.tokens; ++s) row[s] *= share;
+        for (int64_t s = 0; s < tokens; ++s) row[s] *= share;
     }
 };
 
@@ -215,22 +244,20 @@ struct Window {
 // mask of each window -> output (windows, tokens, heads, size)
 inline void window_attention_forward(const float* qkv, const float* bias, const float* masks, const int32_t* kinds,
                                      const WindowShape& shape, float* output) {
-    const int64_t tokens = shape.tokens, channels = shape.channels(), wide = shape.wide_size();
+    const int64_t tokens = shape.tokens, channels = shape.channels(), pairs = tokens * tokens;
     #pragma omp parallel
     {
-        Window window(shape);
-        std::vector<float> mixed(tokens * wide);
+        std::vector<float> q(shape.rows()), k(shape.columns()), v(shape.rows()), mixed(shape.rows());
+        std::vector<float> weights(shape.square());
         #pragma omp for schedule(static)
-        for (int64_t w = 0; w < shape.windows; ++w) {
-            for (int64_t head = 0; head < shape.heads; ++head) {
-                const float* mask = masks + kinds[w] * tokens * tokens;
-                window.attend(qkv + w * tokens * 3 * channels, bias + head * tokens * tokens, mask, head);
-                multiply(window.weights.data(), shape.wide_tokens(), 1, window.v.data(), tokens, tokens, wide,
-                         mixed.data());
-                float* to = output + w * tokens * channels + head * shape.size;
-                for (int64_t t = 0; t < tokens; ++t)
-                    std::memcpy(to + t * channels, &mixed[t * wide], shape.size * sizeof(float));
-            }
+        for (int64_t each = 0; each < shape.windows * shape.heads; ++each) {
+            const int64_t w = each / shape.heads, head = each % shape.heads;
+            shape.take_rows(qkv + shape.in_qkv(w, 0, head), 3 * channels, shape.factor(), q.data());
+            shape.take_columns(qkv + shape.in_qkv(w, 1, head), 3 * channels, k.data());
+            shape.take_rows(qkv + shape.in_qkv(w, 2, head), 3 * channels, 1.0f, v.data());
+            shape.attend(q.data(), k.data(), bias + head * pairs, masks + kinds[w] * pairs, weights.data());
+            multiply(weights.data(), shape.wide_tokens(), 1, v.data(), tokens, tokens, shape.wide_size(), mixed.data());
+            shape.put_rows(mixed.data(), 1.0f, output + w * tokens * channels + head * shape.size, channels);
         }
     }
 }
@@ -238,53 +265,51 @@ inline void window_attention_forward(const float* qkv, const float* bias, const 
 inline void window_attention_backward(const float* grad_output, const float* qkv, const float* bias,
                                       const float* masks, const int32_t* kinds, const WindowShape& shape,
                                       float* grad_qkv, float* grad_bias) {
-    const int64_t tokens = shape.tokens, channels = shape.channels();
-    const int64_t wide = shape.wide_size(), row = shape.wide_tokens(), square = tokens * tokens;
-    const int64_t parts = std::min<int64_t>(16, std::max<int64_t>(shape.windows, 1));
-    std::vector<float> biases(parts * shape.heads * square);
+    const int64_t tokens = shape.tokens, channels = shape.channels(), pairs = tokens * tokens;
+    const int64_t wide = shape.wide_size(), row = shape.wide_tokens();
+    const int64_t together = 64, parts = (shape.windows + together - 1) / together;
+    std::vector<float> biases(parts * shape.heads * pairs);
     #pragma omp parallel
     {
-        Window window(shape);
-        std::vector<float> gradient(tokens * wide), to_q(tokens * wide), to_k(tokens * wide), to_v(tokens * wide);
-        std::vector<float> slopes(tokens * row);
+        std::vector<float> q(shape.rows()), k(shape.rows()), gradient(shape.rows()), product(shape.rows());
+        std::vector<float> k_columns(shape.columns()), v_columns(shape.columns());
+        std::vector<float> weights(shape.square()), slopes(shape.square());
         #pragma omp for schedule(static)
-        for (int64_t part = 0; part < parts; ++part) {
-            for (int64_t w = shape.windows * part / parts; w < shape.windows * (part + 1) / parts; ++w) {
-                for (int64_t head = 0; head < shape.heads; ++head) {
-                    const float* mask = masks + kinds[w] * square;
-                    window.attend(qkv + w * tokens * 3 * channels, bias + head * square, mask, head);
-                    const float* from = grad_output + w * tokens * channels + head * shape.size;
-                    for (int64_t t = 0; t < tokens; ++t)
-                        std::memcpy(&gradient[t * wide], from + t * channels, shape.size * sizeof(float));
-                    multiply(window.weights.data(), 1, row, gradient.data(), tokens, tokens, wide, to_v.data());
-                    multiply(gradient.data(), wide, 1, window.v_columns.data(), tokens, shape.size, row, slopes.data());
-                    float* to_bias = biases.data() + (part * shape.heads + head) * square;
-                    for (int64_t t = 0; t < tokens; ++t) {
-                        float *slope = &slopes[t * row], mean = 0;
-                        const float* weight = &window.weights[t * row];
-                        #pragma omp simd reduction(+ : mean)
-                        for (int64_t s = 0; s < tokens; ++s) mean += weight[s] * slope[s];
-                        #pragma omp simd
-                        for (int64_t s = 0; s < tokens; ++s) {
-                            slope[s] = weight[s] * (slope[s] - mean);
-                            to_bias[t * tokens + s] += slope[s];
-                        }
-                    }
-                    multiply(slopes.data(), row, 1, window.k.data(), tokens, tokens, wide, to_q.data());
-                    multiply(slopes.data(), 1, row, window.q.data(), tokens, tokens, wide, to_k.data());
-                    float* to = grad_qkv + w * tokens * 3 * channels + head * shape.size;
-                    for (int64_t t = 0; t < tokens; ++t) {
-                        for (int64_t c = 0; c < shape.size; ++c) {
-                            to[t * 3 * channels + c] = to_q[t * wide + c] * window.factor();
-                            to[(t * 3 + 1) * channels + c] = to_k[t * wide + c];
-                            to[(t * 3 + 2) * channels + c] = to_v[t * wide + c];
-                        }
+        for (int64_t each = 0; each < parts * shape.heads; ++each) {
+            const int64_t part = each / shape.heads, head = each % shape.heads;
+            float* to_bias = biases.data() + each * pairs;
+            for (int64_t w = part * together; w < std::min((part + 1) * together, shape.windows); ++w) {
+                const int64_t of_q = shape.in_qkv(w, 0, head), of_k = of_q + channels, of_v = of_k + channels;
+                shape.take_rows(qkv + of_q, 3 * channels, shape.factor(), q.data());
+                shape.take_rows(qkv + of_k, 3 * channels, 1.0f, k.data());
+                shape.take_columns(qkv + of_k, 3 * channels, k_columns.data());
+                shape.take_columns(qkv + of_v, 3 * channels, v_columns.data());
+                const float* from = grad_output + w * tokens * channels + head * shape.size;
+                shape.take_rows(from, channels, 1.0f, gradient.data());
+                shape.attend(q.data(), k_columns.data(), bias + head * pairs, masks + kinds[w] * pairs, weights.data());
+
+                multiply(weights.data(), 1, row, gradient.data(), tokens, tokens, wide, product.data());
+                shape.put_rows(product.data(), 1.0f, grad_qkv + of_v, 3 * channels);
+                multiply(gradient.data(), wide, 1, v_columns.data(), tokens, shape.size, row, slopes.data());
+                for (int64_t t = 0; t < tokens; ++t) {
+                    float *slope = &slopes[t * row], mean = 0;
+                    const float* weight = &weights[t * row];
+                    #pragma omp simd reduction(+ : mean)
+                    for (int64_t s = 0; s < tokens; ++s) mean += weight[s] * slope[s];
+                    #pragma omp simd
+                    for (int64_t s = 0; s < tokens; ++s) {
+                        slope[s] = weight[s] * (slope[s] - mean);
+                        to_bias[t * tokens + s] += slope[s];
                     }
                 }
+                multiply(slopes.data(), row, 1, k.data(), tokens, tokens, wide, product.data());
+                shape.put_rows(product.data(), shape.factor(), grad_qkv + of_q, 3 * channels);
+                multiply(slopes.data(), 1, row, q.data(), tokens, tokens, wide, product.data());
+                shape.put_rows(product.data(), 1.0f, grad_qkv + of_k, 3 * channels);
             }
         }
     }
-    add_parts(biases, parts, shape.heads * square, grad_bias);
+    add_parts(biases, parts, shape.heads * pairs, grad_bias);
 }
 
 }  // namespace triseg

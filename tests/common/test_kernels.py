@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 from common import kernels, numpy_ops
+from tests.common import test_transformer_kernels
+from tests.common.kernel_calls import as_jittor_compiles
 
 ROOT = Path(__file__).parents[2]
 SHOW = "from common import kernels; print(kernels.library_path()); print(kernels.problem())"
@@ -130,7 +132,7 @@ def answers(library: ctypes.CDLL) -> dict[str, np.ndarray]:
         "grid's gradient": grad_grid,
         "kept": keep,
         "kept by the reference": np.sort(numpy_ops.nms(boxes, -np.arange(len(boxes)), 0.5)),
-    }
+    } | test_transformer_kernels.answers(library)
 
 
 def test_nms_of_many_boxes():
@@ -152,16 +154,8 @@ def test_answers_repeat_whatever_the_number_of_threads():
 @pytest.mark.slow
 def test_as_jittor_compiles_them(tmp_path):
     """C++14 with -Ofast: sums may round otherwise, but samples and suppressions are the same."""
-    compiled, library = tmp_path / "fast.o", tmp_path / "fast.so"
-    flags = ["-std=c++14", "-Ofast", "-march=native", "-fopenmp", "-fPIC", "-Wall", "-Wextra", "-Werror"]
-    subprocess.run(["g++", *flags, "-c", str(kernels.SOURCES / "kernels.cpp"), "-o", str(compiled)], check=True)
-    # Linked without -Ofast, which would turn small numbers into zeros in this whole process.
-    subprocess.run(["g++", "-shared", "-fopenmp", str(compiled), "-o", str(library)], check=True)
-    fast = ctypes.CDLL(str(library))
-    for name, arguments in kernels._ARGUMENTS.items():
-        getattr(fast, name).argtypes = arguments
     expected = answers(kernels.library())
-    for name, answer in answers(fast).items():
+    for name, answer in answers(as_jittor_compiles(tmp_path)).items():
         np.testing.assert_allclose(answer, expected[name], rtol=1e-5, atol=1e-4, err_msg=name)
 
 
