@@ -244,6 +244,31 @@ def test_rating_with_a_threshold_and_the_best_alone(tmp_path, shapes, weights):
         assert [entry["score"] for entry in found] == pytest.approx([0.9] * 6)
 
 
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        ("100,300", "not three numbers"),
+        ("a,b,c", "not three numbers"),
+        ("-1,10,100", "not three numbers"),
+        ("0,10,100", "ascend from 1"),
+        ("100,100,1000", "ascend from 1"),
+        ("1000,300,100", "ascend from 1"),
+        ("1,10,50", "100 has to be among them"),
+    ],
+)
+def test_limits_of_detections_that_cannot_be(words, line):
+    with pytest.raises(UserError, match=f"--max-dets: .*{line}"):
+        read("evaluate", f"--max-dets={words}")
+
+
+def test_rating_by_mmdetections_limits(tmp_path, shapes, weights):
+    _, figures = rate(shapes, weights, tmp_path, "--max-dets", "100,300,1000")
+    for name in ("box", "mask"):
+        assert {"AR100", "AR300", "AR1000"} < figures[name].keys() and len(figures[name]) == 12
+    logged = (tmp_path / "evaluation.log").read_text()
+    assert logged.count("maxDets=1000 ]") == 2 * 9 and logged.count("maxDets=100 ]") == 2 * 2
+
+
 def test_benchmark_tells_the_speed_and_what_is_timed(tmp_path, shapes, weights, capsys):
     words = ["--data", shapes, "--trained_model", weights, "--benchmark", "--max_images=5", "--output", tmp_path / "o"]
     evaluate.main(FINDING, ["yolact_tiny", *map(str, words)])
