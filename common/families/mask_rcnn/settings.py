@@ -161,6 +161,11 @@ class MaskRcnnSettings(Settings):
         return self.augmentation.empty_images
 
     @property
+    def smallest_trained_side(self) -> int:
+        """How many pixels high and wide an image has to be to be trained on, by what the annotations tell."""
+        return self.rules.smallest_image_side or 0
+
+    @property
     def reads_upright(self) -> bool:
         """Whether images are turned as their EXIF data says; else they are taken as they are stored."""
         return self.rules.reads_upright
