@@ -32,6 +32,7 @@ yolact_tiny --data datasets/shapes --weights runs/tiny/weights.safetensors detec
 yolact_base --data datasets/coco --split test --weights yolact_base_54_800000.pth --results-only --output results
 --data datasets/coco --trained_model=yolact_base_54_800000.pth --output_coco_json
 --config-file e2e_mask_rcnn_R_50_FPN_1x.yaml --ckpt model_final.pth TEST.IMS_PER_BATCH 1
+cascade_mask_rcnn_swin_t --data datasets/coco --weights swin_t.safetensors --max-dets 100,300,1000
 pose2seg --data data --weights last.pkl --coco --OCHuman
 pose2seg --data datasets/coco --weights last.pkl --keypoints person_keypoints_results.json
 """
