@@ -27,19 +27,25 @@ def settings_from(values: dict[str, Any], origin: str) -> Settings:
         return family_named(family).settings.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
-        key = _dotted(first["loc"], values)
+        key = _dotted(first["loc"], values, first["type"] == "missing")
         if not key:  # of the settings as a whole
             raise UserError(f"{origin}: {first['ctx']['error']}") from None
         if first["type"] == "extra_forbidden":
             raise UserError(f"{origin}: unknown key {key}") from None
+        if first["type"] == "value_error" and isinstance(first.get("input"), dict):  # of a section as a whole
+            raise UserError(f"{origin}: {key}: {first['ctx']['error']}") from None
         raise UserError(f"{origin}: {key}: {first['msg']} (got {first.get('input')!r})") from None
 
 
-def _dotted(location: Sequence[str | int], values: Any) -> str:
-    """A key's path as a file spells it: pydantic adds the kind that it took a section for, which no file has."""
+def _dotted(location: Sequence[str | int], values: Any, is_missing: bool) -> str:
+    """A key's path as a file spells it: pydantic adds the kind that it took a section for, which no file has.
+
+    is_missing: the last key is one that the file should have, and has not.
+    """
     keys = []
-    for part in location:
-        is_kind = isinstance(values, dict) and part not in values and part != location[-1]
+    for place, part in enumerate(location, start=1):
+        is_last = is_missing and place == len(location)
+        is_kind = isinstance(values, dict) and part not in values and not is_last
         if not is_kind:
             values = values.get(part) if isinstance(values, dict) else values
             keys.append(str(part))

@@ -18,7 +18,8 @@ from common.results import Instances
 from torch_impl.wing import WING
 
 ROOT = Path(__file__).parents[1]
-PAGES = ("README.md", "docs/gpu.md", "docs/mask_rcnn.md", "docs/originals.md", "docs/point_rend.md", "docs/pose2seg.md")
+NAMES = ("cascade_mask_rcnn", "gpu", "mask_rcnn", "originals", "point_rend", "pose2seg")
+PAGES = ("README.md", *(f"docs/{name}.md" for name in NAMES))
 
 
 def blocks(page, language=""):
@@ -43,6 +44,11 @@ def test_a_command_is_understood(module, words, tmp_path, monkeypatch):
     Path("configs/e2e_mask_rcnn_R_50_FPN_1x.yaml").write_text(
         "MODEL: {MASK_ON: True}\nDATASETS: {TRAIN: [coco_2017_train], TEST: [coco_2017_val]}\n"
     )
+    for page in PAGES:
+        for block in blocks(page, "yaml"):
+            name = re.match(r"# (\S+\.yaml)\n", block)
+            if name:
+                Path(name[1]).write_text(block)
     wing, _, command = module.rpartition(".")
     if wing == "torch_impl":
         arguments = importlib.import_module(f"common.commands.{command}")._parser(WING).read(words)

@@ -12,6 +12,8 @@ _EXAMPLES = """examples:
   python -m weights_convert yolact_base.safetensors back/yolact_base_54_800000.pth --to yolact
   python -m weights_convert e2e_mask_rcnn_R_50_FPN_1x.pkl mask_rcnn_r50_fpn.safetensors
   python -m weights_convert mask_rcnn_r50_fpn.safetensors back/model_final.pth --to maskrcnn_benchmark
+  python -m weights_convert cascade_mask_rcnn_swin_tiny_patch4_window7.pth swin_t.safetensors
+  python -m weights_convert swin_t.safetensors back/epoch_36.pth --to swin_detection
   python -m weights_convert last.pkl pose2seg.safetensors
   python -m weights_convert pose2seg.safetensors back/last.pkl --to pose2seg
   python -m weights_convert R-50.pkl backbone.safetensors --model mask_rcnn_r50_fpn

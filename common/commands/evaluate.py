@@ -1,5 +1,6 @@
 """`python -m X_impl.evaluate`: COCO's AP of a trained model on a data set."""
 
+import argparse
 import math
 from argparse import Namespace
 from collections.abc import Sequence
@@ -20,6 +21,7 @@ from common.wing import Wing, open_model
 
 if TYPE_CHECKING:
     from common.data.coco import CocoDataset
+    from common.evaluation.coco import Limits
     from common.families.prompts import PromptFile
     from common.results import Figures, Rating, ResultKind, Results
 
@@ -30,6 +32,7 @@ yolact_tiny --data datasets/shapes --weights runs/tiny/weights.safetensors detec
 yolact_base --data datasets/coco --split test --weights yolact_base_54_800000.pth --results-only --output results
 --data datasets/coco --trained_model=yolact_base_54_800000.pth --output_coco_json
 --config-file e2e_mask_rcnn_R_50_FPN_1x.yaml --ckpt model_final.pth TEST.IMS_PER_BATCH 1
+cascade_mask_rcnn_swin_t --data datasets/coco --weights swin_t.safetensors --max-dets 100,300,1000
 pose2seg --data data --weights last.pkl --coco --OCHuman
 pose2seg --data datasets/coco --weights last.pkl --keypoints person_keypoints_results.json
 """
@@ -106,7 +109,7 @@ def _rating(parser: Parser, arguments: Namespace, kind: "ResultKind", dataset: "
         return None
     if dataset.annotation_count == 0 and not dataset.faults:
         parser.error(f"{dataset.annotations}: there are no annotations to evaluate against; give --results-only")
-    return kind.rating(dataset, by_reference=arguments.pycocotools, boundaries=arguments.boundary)
+    return kind.rating(dataset, arguments.pycocotools, arguments.boundary, arguments.max_dets)
 
 
 def _open_prompts(arguments: Namespace, settings: Settings, datasets: Sequence["CocoDataset"]) -> "PromptFile | None":
@@ -258,6 +261,13 @@ def _parser(wing: Wing) -> Parser:
         "--no-image-check", action="store_true", help="do not decode every image once before the first one is predicted"
     )
     add("--pycocotools", action="store_true", help="rate by pycocotools itself: the same figures, slower")
+    add(
+        "--max-dets",
+        type=_limits,
+        metavar="A,B,C",
+        help="how many detections of an image and a class count: recall is rated with each, and all else but AP, which"
+        " takes 100, with C (default 1,10,100; mmdetection's are 100,300,1000)",
+    )
     add("--boundary", action="store_true", help="rate the boundaries of the masks, too: boundary AP")
     parser.add_prompts()
     parser.add_protocols()
@@ -277,6 +287,20 @@ def _parser(wing: Wing) -> Parser:
     parser.set_defaults(test_sets=())
     parser.add_originals()
     return parser
+
+
+def _limits(text: str) -> "Limits":
+    from common.evaluation.coco import check_limits
+
+    words = text.split(",")
+    if len(words) != 3 or not all(word.strip().isdecimal() for word in words):
+        raise argparse.ArgumentTypeError(f"{text!r} is not three numbers, such as 100,300,1000")
+    first, second, last = map(int, words)
+    try:
+        check_limits((first, second, last))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text}: {error}") from None
+    return first, second, last
 
 
 def _image_count(text: str) -> int | None:

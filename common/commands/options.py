@@ -42,13 +42,15 @@ class Also:
 class Argument:
     """An option whose value, or bare presence where `type` is None, changes arguments of ours by their names.
 
-    Under `overrides` stand settings to change, each key.path=value.
+    Under `overrides` stand settings to change, each key.path=value. With `many` the option takes all words up to the
+    next option, and `change` is given their list.
     """
 
     names: tuple[str, ...]
     help: str
     change: Callable[[Any], Mapping[str, Any]]
     type: Callable[[str], Any] | None = str
+    many: bool = False
 
 
 @dataclass(frozen=True)
@@ -147,7 +149,8 @@ def _add(parser: argparse.ArgumentParser, group: Any, option: Option, names: tup
     elif isinstance(option, Switch):
         group.add_argument(*names, action="store_const", const=True, help=" ".join(option.overrides), **given)
     elif isinstance(option, Argument) and option.type is not None:
-        group.add_argument(*names, type=option.type, metavar="VALUE", help=option.help, **given)
+        count = {"nargs": "+"} if option.many else {}
+        group.add_argument(*names, type=option.type, metavar="VALUE", help=option.help, **count, **given)
     elif isinstance(option, Argument):
         group.add_argument(*names, action="store_const", const=True, help=option.help, **given)
     elif isinstance(option, Silent) and option.takes_value:

@@ -59,10 +59,11 @@ class Parser(argparse.ArgumentParser):
         file of an original stands for a model, for overrides and for options that are not given.
         """
         argv, config = self._read_config(sys.argv[1:] if argv is None else argv)
+        argv = originals.named_words(self._command, argv)
         if self._command == "train":
             argv = originals.resumed_words(argv)
         assumed = originals.assumed_arguments(argv)
-        self._take_for_granted({name: value for name, value in assumed.items() if name == "data"})
+        self._take_for_granted({name: value for name, value in assumed.items() if name != "model"})
         arguments = self.parse_intermixed_args(argv)
         overrides = self._name_words(arguments, config)
         arguments.overrides = [

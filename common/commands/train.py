@@ -112,15 +112,10 @@ def _run(
 
 def _check_data(learner: Any, settings: Settings, dataset: "CocoDataset", arguments: Namespace) -> "Report":
     """The report on what of a data set can be trained on; a data set without any such image is refused."""
-    from common.data.check import check
+    from common.data.check import check, rules_of
 
-    report = check(
-        dataset,
-        images=not arguments.no_image_check,
-        empty_images=settings.trains_on_empty_images,
-        upright=settings.reads_upright,
-        broken_images=partial(_broken_images, learner),
-    )
+    images, find_broken = not arguments.no_image_check, partial(_broken_images, learner)
+    report = check(dataset, images=images, broken_images=find_broken, **rules_of(settings))
     if len(report.usable) == 0:
         raise UserError(f"{dataset.annotations}: there is no image to train on")
     return report

@@ -174,6 +174,11 @@ class Settings(Section):
         return False
 
     @property
+    def smallest_trained_side(self) -> int:
+        """How many pixels high and wide an image has to be to be trained on, by what the annotations tell."""
+        return 0
+
+    @property
     def rates_empty_images(self) -> bool:
         """Whether images without annotations are evaluated on."""
         return True

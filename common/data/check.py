@@ -11,16 +11,18 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
-from common.config import AnnotationFile
+from common.config import AnnotationFile, Settings
 from common.data import segmentations
 from common.data.coco import CocoDataset, clip_boxes, has_area, locate
 from common.data.faults import Fault, collect
 from common.errors import UserError, run_command
 from common.families import families_by_kind
+from common.models import load_settings
 
 _BORDER_TOLERANCE = 1.0  # pixels by which rounding may push a box over the border
 _IMAGES_PER_BLOCK = 256
@@ -54,6 +56,7 @@ def check(
     empty_images: bool = False,
     upright: bool = True,
     broken_images: FindBroken | None = None,
+    smallest_side: int = 0,
 ) -> Report:
     """Checks all annotations of a data set and reads every image.
 
@@ -61,7 +64,7 @@ def check(
     minute for COCO's 860,001, and check single annotations; empty_images: whether images without an object are trained
     on; upright: whether images are turned as their EXIF data says, which matters where the annotations do not tell an
     image's size; broken_images: finds the images that cannot be read, where several processes share this work
-    (default: `find_broken`).
+    (default: `find_broken`); smallest_side: images with a shorter side, in pixels, are not trained on.
     """
     missing = dataset.missing_images()
     faults = [("images whose file is missing, not trained on", dataset.image_ids[missing].tolist())]
@@ -72,12 +75,24 @@ def check(
     without = np.setdiff1d(np.arange(len(dataset)), with_objects)
     outcome = "trained on as such" if empty_images else "not trained on"
     faults.append((f"images without an object, {outcome}", dataset.image_ids[without].tolist()))
-    usable = np.setdiff1d(np.arange(len(dataset)) if empty_images else with_objects, missing)
+    small = dataset.small_images(smallest_side)
+    sides = f"images with a side of less than {smallest_side} pixels, not trained on"
+    faults.append((sides, dataset.image_ids[small].tolist()))
+    usable = np.setdiff1d(np.arange(len(dataset)) if empty_images else with_objects, np.union1d(missing, small))
     if images:
         broken = (broken_images or find_broken)(dataset, np.setdiff1d(np.arange(len(dataset)), missing))
         faults.append(("images that cannot be read, not to be trained on", list(broken.values())))
         usable = np.setdiff1d(usable, list(broken))
     return Report(dataset, dataset.faults + collect(faults), usable)
+
+
+def rules_of(settings: Settings) -> dict[str, Any]:
+    """What `check` asks for of a model: which images it trains on, and how it reads them."""
+    return {
+        "empty_images": settings.trains_on_empty_images,
+        "upright": settings.reads_upright,
+        "smallest_side": settings.smallest_trained_side,
+    }
 
 
 def require_images(dataset: CocoDataset, positions: np.ndarray, broken_images: FindBroken | None = None) -> None:
@@ -204,12 +219,15 @@ def main() -> None:
     parser.add_argument("root", type=Path, metavar="ROOT", help="the folder with annotations and images")
     parser.add_argument("--split", choices=("train", "val"), help="only this one (default: each that is there)")
     parser.add_argument("--kind", choices=sorted(kinds), default="instances")
+    parser.add_argument("--model", help="say what this model trains on, which may be more or less than others do")
     parser.add_argument("--no-images", action="store_true", help="do not decode the images, which takes the most time")
     arguments = parser.parse_args()
     splits = (arguments.split,) if arguments.split else ("train", "val")
+    settings = load_settings(arguments.model) if arguments.model else None
+    files = settings or kinds[arguments.kind].settings
     usable = True
-    for dataset in _open_splits(arguments.root, splits, arguments.kind, kinds[arguments.kind].settings.data_files):
-        report = check(dataset, images=not arguments.no_images)
+    for dataset in _open_splits(arguments.root, splits, files.data_kind, files.data_files):
+        report = check(dataset, images=not arguments.no_images, **(rules_of(settings) if settings else {}))
         print(report, flush=True)
         usable = usable and len(report.usable) > 0
     if not usable:

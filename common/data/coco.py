@@ -272,6 +272,11 @@ class CocoDataset:
         numbers = self.columns["first_annotation"]
         return np.argsort(numbers, kind="stable")[np.count_nonzero(numbers < 0) :]
 
+    def small_images(self, side: int) -> np.ndarray:
+        """Returns the positions (K,) of the images of which the file tells a height or a width of less than `side`."""
+        sizes = self.image_sizes()
+        return np.flatnonzero((sizes.min(axis=1) < side) & (sizes > 0).all(axis=1))
+
     def missing_images(self) -> np.ndarray:
         """Returns the positions (K,) of the images whose file does not exist."""
         # Listing each folder once is faster than asking for every file.

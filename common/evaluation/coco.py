@@ -19,33 +19,50 @@ from common.packages import import_package
 Shape = Literal["box", "mask", "boundary"]
 
 _COCO_NAMES = {"box": "bbox", "mask": "segm", "boundary": "boundary"}
-# The twelve numbers of COCOeval.stats, in its order: IoU, area, detections an image.
-_STATISTICS = {
-    "AP": ("0.50:0.95", "all", 100),
-    "AP50": ("0.50", "all", 100),
-    "AP75": ("0.75", "all", 100),
-    "APs": ("0.50:0.95", "small", 100),
-    "APm": ("0.50:0.95", "medium", 100),
-    "APl": ("0.50:0.95", "large", 100),
-    "AR1": ("0.50:0.95", "all", 1),
-    "AR10": ("0.50:0.95", "all", 10),
-    "AR100": ("0.50:0.95", "all", 100),
-    "ARs": ("0.50:0.95", "small", 100),
-    "ARm": ("0.50:0.95", "medium", 100),
-    "ARl": ("0.50:0.95", "large", 100),
-}
+# How many detections of an image and a class count, at most: recall is rated with each of these, and all else but AP
+# with the last one.
+Limits = tuple[int, int, int]
+LIMITS: Limits = (1, 10, 100)
+# With so many AP is rated, whatever the limits are.
+_AP_LIMIT = 100
 
 
-def full_name(shape: Shape, figure: str) -> str:
+def check_limits(limits: Limits) -> None:
+    """Raises a `ValueError` where pycocotools could not rate by these limits."""
+    if not 0 < limits[0] < limits[1] < limits[2]:
+        raise ValueError("they have to ascend from 1 or more")
+    if _AP_LIMIT not in limits:
+        raise ValueError(f"{_AP_LIMIT} has to be among them, with which AP is rated")
+
+
+def _statistics(limits: Limits) -> dict[str, tuple[str, str, int]]:
+    """The twelve numbers of COCOeval.stats, in its order: IoU, area, detections an image."""
+    last = limits[-1]
+    return {
+        "AP": ("0.50:0.95", "all", _AP_LIMIT),
+        "AP50": ("0.50", "all", last),
+        "AP75": ("0.75", "all", last),
+        "APs": ("0.50:0.95", "small", last),
+        "APm": ("0.50:0.95", "medium", last),
+        "APl": ("0.50:0.95", "large", last),
+        **{f"AR{limit}": ("0.50:0.95", "all", limit) for limit in limits},
+        "ARs": ("0.50:0.95", "small", last),
+        "ARm": ("0.50:0.95", "medium", last),
+        "ARl": ("0.50:0.95", "large", last),
+    }
+
+
+def full_name(shape: Shape, figure: str, limits: Limits = LIMITS) -> str:
     """A figure in full: "AP" of masks is `mask AP (COCO segm, IoU 0.50:0.95, area all, 100 detections)`."""
-    iou, area, count = _STATISTICS[figure]
+    iou, area, count = _statistics(limits)[figure]
     return f"{shape} {figure[:2]} (COCO {_COCO_NAMES[shape]}, IoU {iou}, area {area}, {count} detections)"
 
 
 def lines(figures: dict[str, float], shape: Shape) -> list[str]:
     """A line for each figure, with its full name."""
+    limits = _limits_of(figures)
     return [
-        f"{full_name(shape, figure)} {'no objects of this kind' if np.isnan(value) else f'{value:.1f}'}"
+        f"{full_name(shape, figure, limits)} {'no objects of this kind' if np.isnan(value) else f'{value:.1f}'}"
         for figure, value in figures.items()
     ]
 
@@ -53,23 +70,30 @@ def lines(figures: dict[str, float], shape: Shape) -> list[str]:
 def summary(figures: dict[str, float], shape: Shape) -> list[str]:
     """The figures in the very words in which pycocotools prints them, with -1 where there is nothing to find."""
     words = {"AP": "Average Precision  (AP)", "AR": "Average Recall     (AR)"}
+    statistics = _statistics(_limits_of(figures))
     found = [f"{_COCO_NAMES[shape]}:"]
     for figure, value in figures.items():
-        iou, area, count = _STATISTICS[figure]
+        iou, area, count = statistics[figure]
         share = -1.0 if np.isnan(value) else value / 100
         found.append(f" {words[figure[:2]]} @[ IoU={iou:<9} | area={area:>6s} | maxDets={count:>3d} ] = {share:0.3f}")
     return found
+
+
+def _limits_of(figures: dict[str, float]) -> Limits:
+    """The limits that figures were rated by, which the names of the recalls tell."""
+    return tuple(int(name[2:]) for name in figures if name.startswith("AR") and name[2:].isdecimal())
 
 
 class CocoAP:
     """Rates the entries of COCO results files against a data set's annotations.
 
     The annotations are those that training reads: records that are left out there are left out here, too.
-    by_pycocotools: pycocotools computes the figures, else faster-coco-eval, which alone has boundaries.
+    by_pycocotools: pycocotools computes the figures, else faster-coco-eval, which alone has boundaries. limits: of the
+    detections, pycocotools' `maxDets`.
     """
 
-    def __init__(self, dataset: CocoDataset, by_pycocotools: bool = False):
-        self._origin = str(dataset.annotations)
+    def __init__(self, dataset: CocoDataset, by_pycocotools: bool = False, limits: Limits = LIMITS):
+        self._origin, self._limits = str(dataset.annotations), limits
         self._coco, self._evaluation = COCO, COCOeval
         if not by_pycocotools:
             faster = import_package("faster_coco_eval", "faster-coco-eval", "rating results")
@@ -90,12 +114,16 @@ class CocoAP:
             raise UserError(f"{self._origin}: no image {min(unknown)}, for which there are results")
         with contextlib.redirect_stdout(io.StringIO()):
             evaluation = self._evaluation(self._truth, self._found(results), _COCO_NAMES[shape])
+            evaluation.params.maxDets = list(self._limits)
             evaluation.evaluate()
             evaluation.accumulate()
             evaluation.summarize()
-        # -1 stands for "nothing to find" in both libraries.
-        percent = [float("nan") if value < 0 else 100.0 * float(value) for value in evaluation.stats[:12]]
-        return dict(zip(_STATISTICS, percent, strict=True))
+        # -1 stands for "nothing to find" in both libraries, of which the fast one rates AP with the last limit.
+        precision = evaluation.eval["precision"][:, :, :, 0, self._limits.index(_AP_LIMIT)]
+        rated = precision[precision > -1]
+        numbers = [rated.mean() if rated.size else -1.0, *evaluation.stats[1:12]]
+        percent = [float("nan") if value < 0 else 100.0 * float(value) for value in numbers]
+        return dict(zip(_statistics(self._limits), percent, strict=True))
 
     def _found(self, results: list[dict[str, Any]]) -> Any:
         """The results of the data set's categories, as the tools take them."""

@@ -156,9 +156,15 @@ class InstanceKind:
             raise UserError(f"{path}: not a list of COCO results")
         return entries
 
-    def rating(self, dataset: CocoDataset, by_reference: bool = False, boundaries: bool = False) -> Rating:
+    def rating(
+        self,
+        dataset: CocoDataset,
+        by_reference: bool = False,
+        boundaries: bool = False,
+        limits: coco.Limits | None = None,
+    ) -> Rating:
         """A function that computes COCO's twelve figures of each of `rated`, and on request of masks' boundaries."""
-        truth = CocoAP(dataset, by_pycocotools=by_reference)
+        truth = CocoAP(dataset, by_pycocotools=by_reference, limits=limits or coco.LIMITS)
 
         def rate(results: Results) -> Figures:
             entries = results | ({"boundary": results["mask"]} if boundaries else {})

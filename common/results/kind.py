@@ -134,11 +134,18 @@ class ResultKind(Protocol):
         """The entries of a results file."""
         ...
 
-    def rating(self, dataset: "CocoDataset", by_reference: bool = False, boundaries: bool = False) -> Rating:
+    def rating(
+        self,
+        dataset: "CocoDataset",
+        by_reference: bool = False,
+        boundaries: bool = False,
+        limits: tuple[int, int, int] | None = None,
+    ) -> Rating:
         """A function that rates results against a data set's annotations.
 
         by_reference: the implementation that defines the figures computes them, where there is a faster one.
-        boundaries: the boundaries of masks are rated, too.
+        boundaries: the boundaries of masks are rated, too. limits: how many results of an image and a class count,
+        where not as usual.
         """
         ...
 

@@ -322,6 +322,15 @@ def test_jittered_and_pasted_samples_hang_on_their_key_alone(tmp_path):
         assert box.tolist() == [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
 
 
+def test_modelscope_s_variant_trains_on_jittered_squares_for_50_epochs(tmp_path):
+    settings = load_settings("cascade_mask_rcnn_swin_b_modelscope", ["num_classes=2"])
+    augmentation, schedule = settings.augmentation, settings.schedule
+    assert augmentation.jitter == RcnnJitter(smallest=0.1, largest=2, size=1024) and augmentation.copy_paste == 1
+    assert augmentation.crop is None and schedule.iterations == 50 * 7330 and schedule.batch_size == 16
+    samples = Training(data_set(tmp_path, [annotation(1, 1), annotation(2, 2)], ((60, 80), (90, 70))), settings)
+    assert samples(0, stream(0, 0, "x"))["image"].shape == (3, 1024, 1024)
+
+
 def test_steps_move_bitmaps_as_they_would_whole_ones():
     rng = np.random.default_rng(3)
     for _ in range(60):

@@ -89,6 +89,33 @@ def test_the_last_stage_of_a_resnet_alone_is_a_box_head():
 
 
 @pytest.mark.parametrize(
+    ("override", "line"),
+    [
+        ("network.backbone.heads=[3,5,12,24]", r"network\.backbone: heads: 3 heads cannot share 32 channels equally$"),
+        ("network.backbone.window=0", r"network\.backbone\.window: .*greater than 0 \(got 0\)$"),
+        ("network.backbone.depths=[2,2]", r"network\.backbone\.depths\.2: Field required"),
+        ("network.backbone.depth=3", r"unknown key network\.backbone\.depth$"),
+        ("network.backbone={kind: darknet}", r"network\.drop_path: it is for the branches of a swin"),
+        ("network.drop_path=1", r"network\.drop_path: .*less than 1"),
+        ("network.channels=0", r"network\.channels: .*greater than 0"),
+        ("stages=[]", r"stages: .*at least 1"),
+        ("stages=[{positive_iou: 0.5}]", r"stages\.0\.region_weights: Field required"),
+        (
+            "stages=[{positive_iou: 0.5, region_weights: [1, 1, 1, 0]}]",
+            r"stages\.0\.region_weights\.3: .*greater than 0",
+        ),
+        (
+            "augmentation.crop={short_sides: [9], sides: [3, 2]}",
+            r"augmentation\.crop: sides: the shortest comes first$",
+        ),
+    ],
+)
+def test_what_no_cascade_with_a_swin_can_be(override, line):
+    with pytest.raises(UserError, match=line):
+        load_settings("cascade_mask_rcnn_tiny", [override])
+
+
+@pytest.mark.parametrize(
     "override",
     [
         "preprocessing.short_side=0",

@@ -274,6 +274,17 @@ def test_mask_rcnns_of_mmdetection(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("stages", "line"), [(2, r"left over: roi_head\.(bbox|mask)_head\.2"), (4, r"missing: .*_head\.3")]
+)
+def test_a_file_of_another_number_of_stages(tmp_path, stages, line):
+    settings = small("cascade_mask_rcnn_swin_t")
+    write_pth(tmp_path / "epoch_36.pth", draw(settings, "swin_detection"), "state_dict")
+    each = ", ".join(["{positive_iou: 0.5, region_weights: [10, 10, 5, 5]}"] * stages)
+    with pytest.raises(UserError, match=rf"epoch_36\.pth: does not fit cascade_mask_rcnn_swin_t: {line}"):
+        open_weights(tmp_path / "epoch_36.pth", small("cascade_mask_rcnn_swin_t", f"stages=[{each}]"))
+
+
+@pytest.mark.parametrize(
     ("model", "epochs", "falls", "drop_path", "warmup"),
     [
         ("cascade_mask_rcnn_swin_t", 36, (27, 33), 0.2, 500),

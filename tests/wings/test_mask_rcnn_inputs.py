@@ -1,9 +1,11 @@
-"""Mask R-CNN where the network proposes nothing at all, and where what it is given does not fit."""
+"""Two-stage models where the network proposes nothing, and where what it is given is odd or does not fit."""
 
 import numpy as np
 import pytest
 
 from common.errors import UserError
+from common.families.mask_rcnn import samples
+from common.models import initial_weights, load_settings
 from tests.goldens import golden
 from tests.wings.golden_learner import golden_learner
 
@@ -35,6 +37,21 @@ def test_boxes_stay_in_the_image_without_its_padding(wing):
     for name in ("proposals", "det_boxes"):
         assert len(found[name]) and (found[name] >= 0).all()
         assert (found[name] <= [width - 1, height - 1, width - 1, height - 1]).all()
+
+
+def test_a_cascade_takes_images_of_any_shape(wing):
+    """Down to a pixel a side, and smaller than a Swin's windows; in one batch, where each is padded to the largest."""
+    settings = load_settings("cascade_mask_rcnn_tiny", ["preprocessing.short_side=20", "preprocessing.long_side=70"])
+    network = wing("learner").Learner(settings, "cpu")
+    network.load_weights(initial_weights(network.shapes(), settings, 0))
+    sizes = [(1, 1), (1, 90), (90, 1), (5, 3), (7, 60), (64, 96)]
+    rng = np.random.default_rng(0)
+    images = [rng.integers(0, 256, (*size, 3), dtype=np.uint8) for size in sizes]
+    batch = samples.join([samples.prepare(image, settings) for image in images], settings)
+    for found, (height, width) in zip(network.predict(batch), sizes, strict=True):
+        assert found.image_size == (height, width) and found.masks.shape == (len(found), height, width)
+        assert np.isfinite(found.scores).all() and (found.boxes >= 0).all()
+        assert (found.boxes <= [width, height, width, height]).all()
 
 
 @pytest.mark.parametrize(

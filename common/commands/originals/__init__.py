@@ -37,12 +37,17 @@ def _nothing(_: Any) -> tuple:
     return ()
 
 
+def _alike(_: str, words: Sequence[str]) -> list[str]:
+    return list(words)
+
+
 @dataclass(frozen=True)
 class Original:
     """The commands of an original implementation, as far as ours understand their words.
 
     name: what the original is called.
     options: of each command of ours, the options that the original's command for the same purpose has.
+    words: one of our commands and its words -> the words in which what the original tells by its place has an option.
     assumed: a command's words -> pairs of the arguments that they imply and their values; `model` may be among them.
     settled: a command's arguments -> the overrides that several options stand for together; they come after all others.
     results_files: where its evaluation writes results, by what they are of; `--output_coco_json` writes there.
@@ -51,6 +56,7 @@ class Original:
 
     name: str
     options: Mapping[str, Sequence[Option]] = field(default_factory=dict)
+    words: Callable[[str, Sequence[str]], list[str]] = _alike
     assumed: Callable[[Sequence[str]], Sequence[tuple[str, Any]]] = _nothing
     settled: Callable[[Namespace], Sequence[str]] = _nothing
     results_files: Mapping[str, Path] = field(default_factory=dict)
@@ -68,6 +74,13 @@ def options_for(command: str) -> dict[str, Sequence[Option]]:
     """The options of each original that has a command like this one, by its name."""
     found = {original.name: original.options.get(command, ()) for original in all_originals()}
     return {name: options for name, options in found.items() if options}
+
+
+def named_words(command: str, words: Sequence[str]) -> list[str]:
+    """A command's words with options before those that an original tells by their places."""
+    for original in all_originals():
+        words = original.words(command, words)
+    return list(words)
 
 
 def assumed_arguments(words: Sequence[str]) -> dict[str, Any]:

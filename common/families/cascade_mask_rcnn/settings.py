@@ -1,12 +1,12 @@
 """The settings of Cascade Mask R-CNN: those of Mask R-CNN, and its stages."""
 
 from dataclasses import replace
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import Field, PositiveInt, PrivateAttr, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, PrivateAttr, model_validator
 
 from common.config import Section
-from common.families.mask_rcnn.conventions import Convention, Weights
+from common.families.mask_rcnn.conventions import Convention
 from common.families.mask_rcnn.settings import MaskRcnnNetwork, MaskRcnnSettings, RcnnLosses
 
 
@@ -21,7 +21,7 @@ class CascadeStage(Section):
     """One run of the second stage."""
 
     positive_iou: float = Field(ge=0, le=1)  # from this overlap on a region is of an object
-    region_weights: Weights  # of the box coder
+    region_weights: tuple[PositiveFloat, PositiveFloat, PositiveFloat, PositiveFloat]  # of the box coder
     loss_weight: float = Field(1.0, ge=0)
 
 
@@ -62,6 +62,10 @@ class CascadeSettings(MaskRcnnSettings):
                 what = "objects" if name == "masks" else "regions"
                 terms[f"{name}{number}"] = f"of {what} in stage {number}", weight * stage.loss_weight
         return terms
+
+    def numerics(self) -> dict[str, Any]:
+        """The settings that Mask R-CNN's numbers depend on, and the box coders of the stages."""
+        return super().numerics() | {"stages.region_weights": [list(stage.region_weights) for stage in self.stages]}
 
     @model_validator(mode="after")
     def _has_a_pyramid(self) -> Self:

@@ -42,14 +42,10 @@ class Training:
             takes_all = settings.augmentation.empty_images
             wanted = np.arange(len(dataset)) if takes_all else dataset.positions_with_objects()
             positions = np.setdiff1d(wanted, dataset.missing_images())
-        sizes = dataset.image_sizes()[positions]
-        if settings.rules.smallest_image_side is not None:
-            # Zeros where the file does not tell a size.
-            large = (sizes.min(axis=1) >= settings.rules.smallest_image_side) | (sizes == 0).any(axis=1)
-            positions, sizes = positions[large], sizes[large]
-        self.positions = positions
-        if not len(positions):
+        self.positions = positions[~np.isin(positions, dataset.small_images(settings.smallest_trained_side))]
+        if not len(self.positions):
             raise UserError(f"{dataset.annotations}: no image to train on")
+        sizes = dataset.image_sizes()[self.positions]
         # Batches hold either wide or high images, since both together would be padded to a square; canvases are alike.
         is_high = sizes[:, 0] >= sizes[:, 1]
         are_alike = settings.rules.size_rule == "canvas" or settings.augmentation.jitter is not None

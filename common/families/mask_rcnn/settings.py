@@ -83,11 +83,11 @@ class RpnSettings(Section):
 class MaskRcnnNetwork(Section):
     backbone: BackboneSettings
     fpn: bool = True  # without: C4, one map of stride 16, and a ResNet's last stage is the box head
-    channels: int = 256  # of the feature pyramid and the mask head
-    box_channels: int = 1024  # of the two layers of a pyramid's box head
-    box_size: int = 7  # cells of a pooled region, a side
-    mask_size: int = 14  # the same for the mask head; C4's takes what comes out of the box head
-    sampling_ratio: int = 2
+    channels: PositiveInt = 256  # of the feature pyramid and the mask head
+    box_channels: PositiveInt = 1024  # of the two layers of a pyramid's box head
+    box_size: PositiveInt = 7  # cells of a pooled region, a side
+    mask_size: PositiveInt = 14  # the same for the mask head; C4's takes what comes out of the box head
+    sampling_ratio: int = Field(2, ge=0)
     aligned: bool = False  # RoIAlign with the half-pixel shift
     # How the pyramid's coarser maps are enlarged; corners: bilinear, between the cells' upper left corners.
     top_down: Literal["nearest", "corners"] = "nearest"
@@ -159,6 +159,11 @@ class MaskRcnnSettings(Settings):
     def trains_on_empty_images(self) -> bool:
         """Whether images without an object are trained on."""
         return self.augmentation.empty_images
+
+    @property
+    def smallest_trained_side(self) -> int:
+        """How many pixels high and wide an image has to be to be trained on, by what the annotations tell."""
+        return self.rules.smallest_image_side or 0
 
     @property
     def reads_upright(self) -> bool:

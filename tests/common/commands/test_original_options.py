@@ -169,6 +169,77 @@ def test_predictions_inputs_as_detectron2_names_them():
     assert (found.video, settings.preprocessing.short_side) == ("x.mp4", 300)
 
 
+def test_mmdetections_commands():
+    name = "cascade_mask_rcnn_swin_tiny_patch4_window7_mstrain_480-800_giou_4conv1f_adamw_1x_coco"
+    options = "model.pretrained=swin.pth model.backbone.use_checkpoint=True optimizer.lr=5e-5"
+    words = f"{name} --cfg-options {options} --work-dir o --no-validate --seed 3 --gpus 1 --launcher pytorch --data d"
+    arguments = train._parser(WING).read(words.split())
+    assert (arguments.weights, arguments.output, arguments.seed) == (Path("swin.pth"), Path("o"), 3)
+    assert arguments.skip_test
+    settings = load_settings(arguments.model, arguments.overrides)
+    assert (settings.model, settings.schedule.learning_rate) == ("cascade_mask_rcnn_swin_t_1x", 5e-5)
+    words = (
+        f"{name} cascade.pth --eval bbox segm --data d --format-only --cfg-options model.test_cfg.rcnn.score_thr=0.1"
+    )
+    arguments = evaluate._parser(WING).read(words.split())
+    assert (arguments.weights, arguments.max_dets) == (Path("cascade.pth"), (100, 300, 1000))
+    assert arguments.results_only and arguments.data == Path("d")
+    assert load_settings(arguments.model, arguments.overrides).detection.score_threshold == 0.1
+    assert read("evaluate", "--eval", "bbox", "--max-dets=1,10,100")[0].max_dets == (1, 10, 100)
+    assert read("evaluate")[0].max_dets is None
+    found, _ = read("evaluate", "--eval-options", "jsonfile_prefix=out/r", "classwise=False")
+    assert (found.bbox_det_file, found.mask_det_file) == (Path("out/r.bbox.json"), Path("out/r.segm.json"))
+    arguments = predict._parser(WING).read(f"a.jpg {name} w.pth --score-thr 0.4 --out-file found.png".split())
+    assert (arguments.model, arguments.input, arguments.weights) == (name, "a.jpg", Path("w.pth"))
+    assert (arguments.score_threshold, arguments.output) == (0.4, Path("found.png"))
+    arguments = predict._parser(WING).read(f"{name} w.pth --camera-id 1 --out film.mp4".split())
+    assert (arguments.weights, arguments.video, arguments.input) == (Path("w.pth"), "1", None)
+
+
+@pytest.mark.parametrize(
+    ("words", "path", "value"),
+    [
+        ("optimizer.type=AdamW", "schedule.optimizer", "adamw"),
+        ("optim_wrapper.optimizer.weight_decay=0.1", "schedule.weight_decay", 0.1),
+        ("lr_config.warmup_iters=1000", "schedule.warmup_iterations", 1000),
+        ("evaluation.interval=2", "schedule.evaluate_epochs", 2),
+        ("model.backbone.drop_path_rate=0.3", "network.drop_path", 0.3),
+        ("model.backbone.depths=[1,1,3,1]", "network.backbone.depths", (1, 1, 3, 1)),
+        ("model.backbone.num_heads=1,2,4,4 model.test_cfg.rpn.nms_pre=50", "network.backbone.heads", (1, 2, 4, 4)),
+        ("model.backbone.num_heads=1,2,4,4 model.test_cfg.rpn.nms_pre=50", "rpn.inference.before_nms", 50),
+    ],
+)
+def test_keys_of_mmdetections_configuration(words, path, value):
+    read_words = ["cascade_mask_rcnn_tiny", "--data=d", "--output=o", "--cfg-options", *words.split()]
+    arguments = train._parser(WING).read(read_words)
+    settings = load_settings(arguments.model, arguments.overrides)
+    for name in path.split("."):
+        settings = getattr(settings, name)
+    assert settings == value
+
+
+@pytest.mark.parametrize(
+    ("command", "words", "line"),
+    [
+        ("train", "--cfg-options data.samples_per_gpu=4", "data.samples_per_gpu: a batch is counted over all"),
+        ("train", "--cfg-options runner.max_epochs=4", "runner.max_epochs: training is counted in steps"),
+        ("train", "--cfg-options optimiser.lr=4", "optimiser.lr: .*; known there is optimizer.lr"),
+        ("train", "--cfg-options lr", "'lr' is not KEY=VALUE"),
+        ("train", "--resume-from epoch_3.pth", "--resume-from: a run goes on by --resume"),
+        ("train", "--gpus 8", "--gpus: one process a device is started by torchrun"),
+        ("train", "--gpu-ids 0 1", "--gpu-ids: cards are chosen by CUDA_VISIBLE_DEVICES"),
+        ("train", "--launcher slurm", "--launcher: one process a device"),
+        ("evaluate", "--eval bbox proposal", "--eval: proposal is not rated"),
+        ("evaluate", "--eval-options classwise=True", "--eval-options: classwise: the figures are those of all"),
+        ("evaluate", "--eval-options proposal_nums=(1,2,100)", "--max-dets 1,2,100"),
+        ("evaluate", "--out results.pkl", "--out: results are written as COCO's JSON"),
+    ],
+)
+def test_lines_that_answer_mmdetections_options(command, words, line):
+    with pytest.raises(UserError, match=line):
+        read(command, *words.split())
+
+
 def test_pose2segs_command_names_neither_model_nor_data():
     found = evaluate._parser(WING).read(["--weights", "last.pkl", "--coco", "--OCHuman"])
     assert (found.model, found.data) == ("pose2seg", Path("data"))
@@ -242,6 +313,31 @@ def test_rating_with_a_threshold_and_the_best_alone(tmp_path, shapes, weights):
     for words in ("--score_threshold=0.5", "--top_k=1"):
         found, _ = rate(shapes, weights, tmp_path, words)
         assert [entry["score"] for entry in found] == pytest.approx([0.9] * 6)
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        ("100,300", "not three numbers"),
+        ("a,b,c", "not three numbers"),
+        ("-1,10,100", "not three numbers"),
+        ("0,10,100", "ascend from 1"),
+        ("100,100,1000", "ascend from 1"),
+        ("1000,300,100", "ascend from 1"),
+        ("1,10,50", "100 has to be among them"),
+    ],
+)
+def test_limits_of_detections_that_cannot_be(words, line):
+    with pytest.raises(UserError, match=f"--max-dets: .*{line}"):
+        read("evaluate", f"--max-dets={words}")
+
+
+def test_rating_by_mmdetections_limits(tmp_path, shapes, weights):
+    _, figures = rate(shapes, weights, tmp_path, "--max-dets", "100,300,1000")
+    for name in ("box", "mask"):
+        assert {"AR100", "AR300", "AR1000"} < figures[name].keys() and len(figures[name]) == 12
+    logged = (tmp_path / "evaluation.log").read_text()
+    assert logged.count("maxDets=1000 ]") == 2 * 9 and logged.count("maxDets=100 ]") == 2 * 2
 
 
 def test_benchmark_tells_the_speed_and_what_is_timed(tmp_path, shapes, weights, capsys):

@@ -9,9 +9,10 @@ import cv2
 import numpy as np
 import pytest
 
-from common.data.check import check
+from common.data.check import check, rules_of
 from common.data.coco import resolve
 from common.data.shapes import write_shapes
+from common.families.mask_rcnn import samples as mask_rcnn_samples
 from common.families.yolact.samples import Training
 from common.models import load_settings
 from tests.common.data.coco_files import HEIGHT, WIDTH, annotation, image, write
@@ -134,6 +135,26 @@ def test_images_are_named_by_what_is_wrong_with_them(tmp_path):
     assert check(resolve(root, "train"), images=False).usable.tolist() == [0, 2, 3, 4, 5]
     trained = Training(resolve(root, "train"), load_settings("yolact_tiny", ["num_classes=2"]))
     assert trained.positions.tolist() == [0, 2, 3, 4, 5]
+
+
+def test_images_that_are_too_small_for_a_model_are_named(tmp_path):
+    sizes = [(31, 40), (32, 32), (40, 31), (0, 0), (30, 40)]
+    images = [image(row, height=height, width=width) for row, (height, width) in enumerate(sizes, start=1)]
+    root = write(tmp_path, images, [annotation(row, row) for row in range(1, 5)])
+    settings = load_settings("cascade_mask_rcnn_tiny", ["num_classes=2"])
+    data = resolve(root, "train")
+    report = check(data, images=False, **rules_of(settings))
+    assert [str(fault) for fault in report.faults] == [
+        "1 images without an object, not trained on (5)",
+        "3 images with a side of less than 32 pixels, not trained on (1, 3, 5)",
+    ]
+    # An image whose size the file does not tell is not too small.
+    assert report.usable.tolist() == [1, 3] == mask_rcnn_samples.Training(data, settings).positions.tolist()
+    assert check(data, images=False).usable.tolist() == [0, 1, 2, 3]
+    with_empty = check(data, images=False, **rules_of(load_settings("mask_rcnn_tiny", ["num_classes=2"])))
+    assert with_empty.usable.tolist() == [0, 1, 2, 3, 4] and len(with_empty.faults) == 1
+    printed = command(root, "--model", "cascade_mask_rcnn_tiny", "--no-images").stdout
+    assert "2 images to train on" in printed and "less than 32 pixels" in printed
 
 
 def test_only_a_few_of_many_are_named(tmp_path):

@@ -33,8 +33,8 @@ def write(path, annotations, images=(1,)):
     return path
 
 
-def rater(path, by_pycocotools=False):
-    return CocoAP(CocoDataset(path, path.parent), by_pycocotools)
+def rater(path, by_pycocotools=False, **options):
+    return CocoAP(CocoDataset(path, path.parent), by_pycocotools, **options)
 
 
 def annotation(number, image_id, category, box, **more):
@@ -108,7 +108,43 @@ def test_the_log_has_the_words_of_pycocotools(tmp_path, capsys):
     rated.summarize()
     printed = capsys.readouterr().out.splitlines()
     assert len(printed) == 12 and summary(figures, "mask") == ["segm:", *printed]
-    assert summary({"APl": float("nan")}, "box")[1].endswith(" = -1.000")
+    assert summary(figures | {"APl": float("nan")}, "box")[6].endswith(" = -1.000")
+
+
+@pytest.mark.parametrize("shape", ["box", "mask"])
+@pytest.mark.parametrize("limits", [(100, 300, 1000), (2, 100, 110)])
+def test_other_limits_are_pycocotools_max_dets(tmp_path, capsys, limits, shape):
+    """The best 105 of each class are nowhere, so that what is rated with more than 100 finds more."""
+    annotations, found = random_case(1)
+    for image, each in found.items():
+        nowhere = np.repeat(np.arange(3), 105)
+        count = len(nowhere)
+        found[image] = Instances(
+            SIZE,
+            np.concatenate([np.tile(np.float32([0, 0, 2, 2]), (count, 1)), each.boxes]),
+            np.concatenate([np.full(count, 0.95, np.float32), each.scores]),
+            np.concatenate([nowhere, each.labels]),
+            np.concatenate([np.tile(box_mask(0, 0, 2, 2), (count, 1, 1)), each.masks]),
+        )
+    path, results = write(tmp_path / "a.json", annotations, range(1, 13)), results_of(found, shape)
+    figures = rater(path, limits=limits).rate(results, shape)
+    by_pycocotools = rater(path, by_pycocotools=True, limits=limits)
+    own = COCOeval(by_pycocotools._truth, by_pycocotools._found(results), {"box": "bbox", "mask": "segm"}[shape])
+    own.params.maxDets = list(limits)
+    own.evaluate()
+    own.accumulate()
+    capsys.readouterr()
+    own.summarize()
+    printed = capsys.readouterr().out.splitlines()
+    assert summary(figures, shape)[1:] == printed
+    np.testing.assert_allclose(list(figures.values()), 100 * own.stats, atol=1e-9)
+    assert by_pycocotools.rate(results, shape) == pytest.approx(figures, abs=1e-9)
+    assert list(figures)[6:9] == [f"AR{limit}" for limit in limits]
+    named = [f"{limit} detections" for limit in (100, *[limits[2]] * 5, *limits, *[limits[2]] * 3)]
+    assert all(name in line for name, line in zip(named, lines(figures, shape), strict=True))
+    usual = rater(path).rate(results, shape)
+    assert figures["AP"] == pytest.approx(usual["AP"], abs=1e-9)
+    assert usual["AP50"] == 0 < figures["AP50"]
 
 
 def test_figures_of_a_case_worked_by_hand(tmp_path):

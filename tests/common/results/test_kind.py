@@ -64,7 +64,7 @@ class BrightnessKind:
     def read_entries(self, path):
         return json.loads(path.read_text())
 
-    def rating(self, dataset, by_reference=False, boundaries=False):
+    def rating(self, dataset, by_reference=False, boundaries=False, limits=None):
         return lambda results: {"light": {"mean": 100 * float(np.mean([entry["light"] for entry in results["light"]]))}}
 
     def lines(self, figures):
