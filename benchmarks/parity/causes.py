@@ -34,6 +34,27 @@ CAUSES = {
     "FrozenBatchNorm": {
         "": "an epsilon that is added on one side only, or statistics that moved nevertheless",
     },
+    "SyncBatchNorm": {
+        "": "the epsilon, or statistics: stale, of the batch, or of rows that only fill it up",
+    },
+    "LayerNorm": {
+        "": "the epsilon, 1e-5 in some and 1e-6 in others, or a norm over other axes than the channels",
+        "scale by channel": "the weight: left out, or another norm's",
+        "shift by channel": "the bias: left out, or another norm's",
+        "scale and shift by channel": "the weight and the bias: left out, or another norm's",
+    },
+    "WindowAttention": {
+        "": "the projections, or in shifted windows their mask; the input of its `proj` tells them apart",
+    },
+    "PatchMerging": {
+        "": "the order of the four corners, or a map of an odd side, which zeros fill up",
+    },
+    "PatchEmbed": {
+        "border": "the padding up to a multiple of the patch, below and to the right",
+    },
+    "Mlp": {
+        "": "the GELU: exact (erf) or its approximation by tanh",
+    },
     "Conv": {
         "scale by channel": "a norm folded into the kernel with another epsilon or stale statistics",
         "shift by channel": "the bias: missing, added twice, or another's",
@@ -114,8 +135,17 @@ CAUSES = {
     },
 }
 
-# The same by the last part of a name, of what is no module.
+_ATTENTION = (
+    "the scale of the queries, the table of relative positions (i - j or j - i), or the mask of shifted windows"
+)
+_GELU = "the GELU: exact (erf) or its approximation by tanh"
+_CORNERS = "the order of the four corners: the rows change before the columns; or a map of an odd side"
+
+# The same by the last part of a name or the last two, of what is no module.
 NAMED = {
+    "attn.proj": {"": _ATTENTION, "noise": _ATTENTION, "channels permuted": "heads that are joined in another order"},
+    "mlp.fc2": {"": _GELU, "noise": _GELU},
+    "downsample.norm": {"": _CORNERS, "noise": _CORNERS, "channels permuted": _CORNERS},
     "running_var": {
         "scale": "the biased variance for the unbiased, or the norm's momentum read the other way",
         "": "the norm's momentum read the other way, a biased variance, or a statistic never updated",
@@ -150,10 +180,11 @@ NAMED = {
 def usual_cause(pattern: str, kind: str, name: str) -> str:
     """One line: what usually causes this pattern, in this place if that is known; else what is usual for the place."""
     by_class, by_name = _all_causes()
-    last = name.rsplit(".", 1)[-1].split("@", 1)[0]  # running_var of backbone.bn1.running_var, trunk of head.trunk@2
+    parts = name.split("@", 1)[0].split(".")  # running_var of backbone.bn1.running_var, trunk of head.trunk@2
+    names = (name, ".".join(parts[-2:]), parts[-1])
     # A class may be another's by name: BatchNorm's causes serve BatchNorm2d, and FrozenBatchNorm after its own.
     kinds = sorted((known for known in by_class if known and known in kind), key=len, reverse=True)
-    named = by_name.get(name, by_name.get(last, {})) if kind.islower() else {}
+    named = next((by_name[known] for known in names if known in by_name), {}) if kind.islower() else {}
     tables = [named, *(by_class[known] for known in kinds), by_class[""]]
     key = pattern if any(pattern in table for table in tables) else ""
     return "usually " + next(table[key] for table in tables if key in table)

@@ -90,6 +90,7 @@ def pattern(reference: np.ndarray, other: np.ndarray) -> Pattern:
         _by_channel,
         _border,
         _moved,
+        _channels_last,
     ):
         if (found := explanation(pair)) is not None:
             return found
@@ -175,10 +176,8 @@ def _scale_or_shift(pair: _Pair) -> Pattern | None:
 def _permuted(pair: _Pair) -> Pattern | None:
     axes = pair.reference.ndim
     for axis in (*_channel_axes(pair.reference), 0) if axes >= 2 else ():
-        reference, other = _rows(pair.reference, axis), _rows(pair.other, axis)
-        order = _matching(reference, other)
-        if _is_reordered(order) and _energy(other - reference[order]) <= pair.allowed:
-            return Pattern("channels permuted", f"{_order(order)}, {_axes((axis,))}")
+        if (found := _permuted_along(pair, axis)) is not None:
+            return found
     # A picture that was normalised after its colours had changed places is scaled and shifted by channel as well.
     for axis in (1, 0) if axes >= 3 else ():
         if pair.reference.shape[axis] == 3:
@@ -191,6 +190,14 @@ def _permuted(pair: _Pair) -> Pattern | None:
             if best != 0 and left[best] <= min(pair.allowed, left[0] / 2):
                 order = _order(orders[best])
                 return Pattern("channels permuted", f"{order}, {_axes((axis,))}, each then scaled and shifted")
+    return None
+
+
+def _permuted_along(pair: _Pair, axis: int) -> Pattern | None:
+    reference, other = _rows(pair.reference, axis), _rows(pair.other, axis)
+    order = _matching(reference, other)
+    if _is_reordered(order) and _energy(other - reference[order]) <= pair.allowed:
+        return Pattern("channels permuted", f"{_order(order)}, {_axes((axis,))}")
     return None
 
 
@@ -227,8 +234,8 @@ def _scale_and_shift(pair: _Pair) -> Pattern | None:
     return Pattern("scale and shift", f"{scale.item():.6g} times the reference {shift.item():+.6g}")
 
 
-def _by_channel(pair: _Pair) -> Pattern | None:
-    for axis in _channel_axes(pair.reference):
+def _by_channel(pair: _Pair, axes: tuple[int, ...] | None = None) -> Pattern | None:
+    for axis in _channel_axes(pair.reference) if axes is None else axes:
         reference, other = _channels(pair.reference, axis), _channels(pair.other, axis)
         each = reference.shape[0] * reference.shape[2]
         if reference.shape[1] < 2 or each < FEWEST:
@@ -293,6 +300,18 @@ def _moved(pair: _Pair) -> Pattern | None:
         else:
             return Pattern("moved by whole pixels", f"by {down:+d} down and {right:+d} to the right")
     return None
+
+
+def _channels_last(pair: _Pair) -> Pattern | None:
+    """What `_permuted` and `_by_channel` look for, in a map `(N, H, W, C)`.
+
+    It comes last, for the last axis may be a picture's columns: one that is rolled has these in another order, too.
+    """
+    if pair.reference.ndim != 4:
+        return None
+    order = _matching(_rows(pair.reference, 3), _rows(pair.other, 3))
+    is_rolled = order is not None and len(set((order - np.arange(order.size)) % order.size)) == 1
+    return (None if is_rolled else _permuted_along(pair, 3)) or _by_channel(pair, (3,))
 
 
 def _moves() -> Iterator[tuple[int, int]]:

@@ -1,5 +1,6 @@
 """Prepares a case: the data that it needs and no more, and weights where none are given."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -64,8 +65,10 @@ def draw_missing_weights(case: Case, learner_class: type, folder: Path) -> None:
     learner = learner_class(case.settings, "cpu", training=True)
     weights = initial_weights(learner.shapes(), case.settings, case.seed)
     for name, weight in weights.items():
-        if weight.ndim > 1 and not weight.any():  # offsets of zero: a deformable convolution would sample at its kinks
-            weights[name] = 0.01 * stream(case.seed, 0, f"weight {name}").standard_normal(weight.shape, np.float32)
+        deviation = _other_deviation(name, weight)
+        if deviation is not None:
+            drawn = stream(case.seed, 0, f"weight {name}").standard_normal(weight.shape, np.float32)
+            weights[name] = np.float32(deviation) * drawn
     learner.load_weights(weights)
     filling = _Filling(weights, case.seed)
     stages = learner.trace(case.inputs(), filling)
@@ -80,6 +83,17 @@ def draw_missing_weights(case: Case, learner_class: type, folder: Path) -> None:
         numerics=case.settings.numerics(),
     )
     weight_files.save(folder / WEIGHTS, weights, card)
+
+
+def _other_deviation(name: str, weight: np.ndarray) -> float | None:
+    """The deviation with which a fresh weight is drawn anew; None for one that stays as training starts with it."""
+    # The logits of fresh attention are nearly 0: it is the mean of a window's tokens, whatever and wherever they are.
+    if name.endswith(".relative_position_bias_table"):
+        return 0.5
+    if name.endswith(".attn.qkv.weight"):
+        return 0.4 / math.sqrt(weight.shape[1])
+    # Offsets of zero: a deformable convolution would sample at its kinks.
+    return 0.01 if weight.ndim > 1 and not weight.any() else None
 
 
 class _Filling:
@@ -105,6 +119,8 @@ class _Filling:
         given = self._inputs.pop()
         if kind in NORMS:
             return self._fill_norm(path, given)
+        if kind == "LayerNorm":
+            return self._fill_layer_norm(path, value)
         bias = self._weights.get(f"{path}.bias")
         return value if bias is None or bias.any() else self._fill_bias(path, value)
 
@@ -126,6 +142,14 @@ class _Filling:
         )
         settled = (array - mean) / np.sqrt(variance) * scale + shift
         return xp.asarray(settled.astype(np.float32), given)
+
+    def _fill_layer_norm(self, path: str, value: Array) -> Array:
+        """Draws the scale and the shift of a layer norm whose output (..., C) had none; gives it with these."""
+        xp, channels = namespace(value), value.shape[-1]
+        scale = self._uniform(f"{path}.weight", channels, 0.7, 1.1)
+        shift = self._uniform(f"{path}.bias", channels, -0.2, 0.2)
+        self.drawn |= {f"{path}.weight": scale, f"{path}.bias": shift}
+        return xp.asarray(xp.to_numpy(value) * scale + shift, value)
 
     def _fill_bias(self, path: str, value: Array) -> Array:
         """Draws the bias of a layer whose output (N, C, ...) or (N, ..., C) had none; gives it with the bias."""

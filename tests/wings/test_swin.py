@@ -116,3 +116,19 @@ def test_gradients_of_a_cascade_mask_rcnn_reach_all_but_the_branches_left_out(wi
     branch = ("backbone.layer2.blocks.0.norm2.", "backbone.layer2.blocks.0.mlp.")
     assert {name for name, each in seen.items() if not each.any()} == {name for name in seen if name.startswith(branch)}
     assert any(name.startswith(branch) for name in seen)
+
+
+def test_each_stage_of_a_cascade_goes_on_with_the_boxes_that_are_chosen(wing):
+    settings = load_settings("cascade_mask_rcnn_swin_t", TINY)
+    learner = wing("learner").Learner(settings, "cpu", training=True)
+    learner.load_weights({name: golden.weight(name, shape) for name, shape in learner.shapes().items()})
+    scales = np.ones((2, 2 * settings.network.backbone.blocks), np.float32)
+    batch, names = training_batch(settings, (0, 1)) | {"branch_scales": scales}, []
+
+    def choose(name, own):
+        names.append(name)
+        return [each.select(np.arange(0)) for each in own] if name == "proposals3" else own
+
+    (own, _), (chosen, _) = learner.gradients(batch), learner.gradients(batch, choose=choose)
+    assert names == ["proposals", "proposals2", "proposals3"]
+    assert {name for name in own if chosen[name] != pytest.approx(own[name])} == {"classes3", "boxes3", "masks3"}

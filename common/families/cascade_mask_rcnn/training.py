@@ -12,13 +12,34 @@ from common.families.mask_rcnn.heads import join_rois
 from common.families.mask_rcnn.proposals import Proposals
 from common.families.mask_rcnn.sampling import Regions
 from common.families.mask_rcnn.training import Batch, Share, Terms
+from common.training.choices import Choose, choose_own
+from common.training.ranks import SumOverRanks, sum_of_one
 
 # The regions of a stage, image after image, and its box head's features of them.
 Run = tuple[list[Regions], Array]
 
 
+def compute_losses(
+    network: Network, batch: Batch, choose: Choose = choose_own, sum_over_ranks: SumOverRanks = sum_of_one
+) -> Terms:
+    """The terms objectness and rpn_boxes and, of each stage N, classesN, boxesN and masksN.
+
+    See `common.families.mask_rcnn.training.compute_losses`. Each stage from the second on goes on with the boxes,
+    `proposalsN`, that `choose` gives for those that the stage before has made: an overlap that is rounded otherwise
+    would make an object of a region.
+    """
+    return training.compute_losses(
+        network, batch, choose, sum_over_ranks, partial(train_boxes, choose=choose), train_masks
+    )
+
+
 def train_boxes(
-    network: Network, maps: list[Array], proposals: list[Proposals], batch: Batch, share: Share
+    network: Network,
+    maps: list[Array],
+    proposals: list[Proposals],
+    batch: Batch,
+    share: Share,
+    choose: Choose = choose_own,
 ) -> tuple[Terms, list[Run], None]:
     """Runs the box heads one after the other, each on regions sampled among what the one before made of its own.
 
@@ -41,7 +62,7 @@ def train_boxes(
         runs.append((sampled, outputs["box_features"]))
         if number < len(stages):
             moved = namespace(rois).to_numpy(refine(stage, rois, logits, deltas, labels, sizes))
-            proposals = _without_objects(sampled, moved)
+            proposals = choose(f"proposals{number + 1}", _without_objects(sampled, moved))
     return terms, runs, None
 
 
@@ -54,9 +75,6 @@ def train_masks(
         term = training.train_masks(stage, maps, sampled, features, batch, share)["masks"]
         terms[f"masks{number}"] = term * stage.settings.stages[number - 1].loss_weight
     return terms
-
-
-compute_losses = partial(training.compute_losses, train_boxes=train_boxes, train_masks=train_masks)
 
 
 def _arrange(sampled: list[Regions], batch: Batch, like: Array) -> dict[str, Array]:

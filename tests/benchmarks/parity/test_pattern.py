@@ -12,6 +12,7 @@ KERNEL = RNG.normal(size=(6, 4, 3, 3)).astype(np.float32)
 BOXES = RNG.uniform(0, 500, size=(40, 4)).astype(np.float32)
 POSITIVE = np.maximum(FEATURES, 0)
 BY_CHANNEL = np.linspace(0.5, 2.0, 8, dtype=np.float32)[:, None, None]
+LAST = FEATURES.transpose(0, 2, 3, 1)  # (N, H, W, C)
 
 
 def zero_border(array: np.ndarray, top: int, bottom: int, left: int, right: int) -> np.ndarray:
@@ -41,6 +42,9 @@ PLANTED = [
     ("flipped", FEATURES, FEATURES[..., ::-1], "axis 3"),
     ("channels permuted", FEATURES, FEATURES[:, [1, 0, *range(2, 8)]], "[1, 0, 2, 3, 4, 5, 6, 7]"),
     ("channels permuted", FEATURES[:, :3], FEATURES[:, 2::-1], "[2, 1, 0]"),
+    ("channels permuted", LAST, LAST[..., [1, 0, *range(2, 8)]], "[1, 0, 2, 3, 4, 5, 6, 7] of the reference's, axis 3"),
+    ("scale by channel", LAST, LAST * BY_CHANNEL.reshape(-1), "axis 3"),
+    ("shift by channel", LAST, LAST + BY_CHANNEL.reshape(-1), "axis 3"),
     ("channels permuted", BOXES, BOXES[:, [1, 0, 3, 2]], "[1, 0, 3, 2] of the reference's, axis 1"),
     ("channels permuted", BOXES, BOXES[::-1], "40 of 40 in another place, 0 is the reference's 39, axis 0"),
     ("border", FEATURES, zero_border(FEATURES, 1, 1, 1, 1), "within 1 pixels of the border (top, bottom, left, right)"),
@@ -172,6 +176,19 @@ def test_every_pattern_has_a_line_and_every_cause_a_pattern():
     [
         ("scale by channel", "BatchNorm2d", "backbone.bn1", "variance"),
         ("noise", "FrozenBatchNorm", "backbone.bn1", "one side"),
+        ("noise", "SyncBatchNorm", "box_heads.0.bn1", "fill it up"),
+        ("scale by channel", "SyncBatchNorm", "box_heads.0.bn1", "variance"),
+        ("noise", "LayerNorm", "backbone.norm1", "epsilon"),
+        ("shift by channel", "LayerNorm", "backbone.norm1", "bias"),
+        ("noise", "WindowAttention", "backbone.layer1.blocks.0.attn", "mask"),
+        ("noise", "Mlp", "backbone.layer1.blocks.0.mlp", "erf"),
+        ("noise", "PatchMerging", "backbone.layer2.downsample", "corners"),
+        ("noise", "input", "input of backbone.layer1.blocks.0.attn.proj", "relative positions"),
+        ("noise", "input", "input of backbone.layer1.blocks.0.mlp.fc2", "erf"),
+        ("channels permuted", "input", "input of backbone.layer2.downsample.norm@2", "rows change before"),
+        ("noise", "input", "input of box_heads.1", "coder's weights"),
+        ("noise", "choice", "proposals2.boxes", "the stage before"),
+        ("shift by channel", "stage", "rois_s2", "+1"),
         ("border", "DeformConv", "backbone.layer2.0.conv2", "beyond the picture"),
         ("noise", "DeformConv", "backbone.layer2.0.conv2", "offsets"),
         ("border", "Conv", "backbone.conv1", "padding"),
