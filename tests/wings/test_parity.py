@@ -61,7 +61,7 @@ def pytest_generate_tests(metafunc):
     """Plants all faults in the wings that are compared with the reference, and a few in the reference's own."""
     if "fault" in metafunc.fixturenames:
         is_reference = metafunc.config.getoption("--framework") == "torch"
-        planted = [entry for entry in FAULTS if entry[1] in parity_faults.FAULTS] if is_reference else FAULTS
+        planted = FAULTS[: len(parity_faults.FAULTS)] if is_reference else FAULTS
         names = [name for _, name, _ in planted]
         metafunc.parametrize(("model", "fault"), [entry[::2] for entry in planted], ids=names)
 
