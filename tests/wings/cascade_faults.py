@@ -49,39 +49,26 @@ def transposed_positions(wing, patch, framework):
     patch.setattr(wing("swin"), "_positions", positions)
 
 
-def _before_attention(wing, patch, framework, change):
-    """Has change(queries with what follows them in their array, how many are queries, a head's size) attended to."""
+def no_scale(wing, patch, framework):
+    """Leaves out the division of queries by the root of a head's size."""
     module, name, parts = ATTENTION[framework]
     right = getattr(getattr(wing("swin"), module), name)
 
     def attend(given, other, *others, **options):
         queries = given.shape[-1] // parts
         size = queries // (1 if framework == "torch" else other.shape[0])
-        return right(change(given, queries, size), other, *others, **options)
-
-    patch.setattr(getattr(wing("swin"), module), name, attend)
-
-
-def no_scale(wing, patch, framework):
-    """Leaves out the division of queries by the root of a head's size."""
-
-    def enlarge(given, queries, size):
         factors = np.ones(given.shape[-1], np.float32)
         factors[:queries] = math.sqrt(size)
-        return given * namespace(given).asarray(factors, like=given)
+        return right(given * namespace(given).asarray(factors, like=given), other, *others, **options)
 
-    _before_attention(wing, patch, framework, enlarge)
+    patch.setattr(getattr(wing("swin"), module), name, attend)
 
 
 def larger_gradient_of_attention(wing, patch, framework):
-    module, name, _ = ATTENTION[framework]
-    right = getattr(getattr(wing("swin"), module), name)
+    def attend(self, x, kinds, original):
+        return original(self, x + 0.02 * (x - namespace(x).stop_gradient(x)), kinds)
 
-    def attend(*given, **options):
-        found = right(*given, **options)
-        return found + 0.02 * (found - namespace(found).stop_gradient(found))
-
-    patch.setattr(getattr(wing("swin"), module), name, attend)
+    wrap(patch, wing("swin").WindowAttention, CALL[framework], attend)
 
 
 def tanh_gelu(wing, patch, framework):
