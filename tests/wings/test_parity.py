@@ -58,12 +58,16 @@ FAULTS += [(CASCADE, name, fault) for name, fault in cascade_faults.FAULTS.items
 
 
 def pytest_generate_tests(metafunc):
-    """Plants all faults in the wings that are compared with the reference, and a few in the reference's own."""
+    """Gives the wings that are compared with the reference all models and faults, and its own those of one family."""
+    is_reference = metafunc.config.getoption("--framework") == "torch"
     if "fault" in metafunc.fixturenames:
-        is_reference = metafunc.config.getoption("--framework") == "torch"
         planted = FAULTS[: len(parity_faults.FAULTS)] if is_reference else FAULTS
         names = [name for _, name, _ in planted]
         metafunc.parametrize(("model", "fault"), [entry[::2] for entry in planted], ids=names)
+    elif "model" in metafunc.fixturenames:
+        models = MODELS if metafunc.function is test_every_gate_passes_and_could_fail else OF_EACH_FAMILY
+        models = {"still": STILL} if is_reference else models
+        metafunc.parametrize("model", models.values(), ids=models)
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +105,6 @@ def run_gates(folder, wing, gates):
     return compare(folder, wing("learner").Learner, gates, Progress())
 
 
-@pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
 def test_every_gate_passes_and_could_fail(reference, wing, model):
     run = run_gates(reference(model), wing, list(GATES))
     assert not run.failures(), run.first()
@@ -118,11 +121,6 @@ def test_every_gate_passes_and_could_fail(reference, wing, model):
     assert set(run.sensitivity) == set(GATES)
 
 
-@pytest.mark.parametrize(
-    "model",
-    [STILL, TWO_STAGES, PERSONS, POINTS, CASCADE],
-    ids=["one stage", "two stages", "persons", "points", "cascade"],
-)
 def test_every_array_of_the_weights_moves_an_output(reference, wing, model):
     """A module whose arrays of one kind are 1 % larger fails gate 1, whichever module and kind."""
     folder = reference(model)
