@@ -74,8 +74,15 @@ def refine(stage: Stage, rois: Array, logits: Array, deltas: Array, labels: Arra
     chosen = xp.broadcast_to(own[:, None, None], (count, 1, 4))
     moves = xp.take_along_axis(xp.reshape(deltas, (count, classes, 4)), chosen, 1)[:, 0]
     boxes = stage.settings.rules.decode_regions(moves, rois[:, 1:])
+    return cut_to_images(boxes, rois, sizes)
+
+
+def cut_to_images(boxes: Array, rois: Array, sizes: Sizes) -> Array:
+    """Boxes (K, ..., 4) of the regions (K, 5), each cut to its region's image; sizes: the images' (height, width)."""
+    xp = namespace(boxes)
     edges = xp.asarray(np.float32([[width, height, width, height] for height, width in sizes]), like=boxes)
     limits = xp.take(edges, xp.astype(rois[:, 0], "int32"))
+    limits = xp.reshape(limits, (limits.shape[0], *[1] * (boxes.ndim - 2), 4))
     return xp.maximum(xp.minimum(boxes, limits), 0.0)
 
 

@@ -8,6 +8,7 @@ from common.array import Array, namespace
 from common.families.cascade_mask_rcnn.heads import (
     Network,
     Sizes,
+    cut_to_images,
     find_boxes,
     find_masks,
     mean,
@@ -51,15 +52,8 @@ def run_heads(network: Network, maps: list[Array], rois: Array, sizes: Sizes) ->
     logits = masks["mask_logits"]
     return found | {
         "class_scores": xp.softmax(mean([run["class_logits"] for run in runs]), 1),
-        "boxes": _cut(boxes, rois, sizes),
+        "boxes": cut_to_images(boxes, rois, sizes),
         "mask_pooled": masks["mask_pooled"],
         **{f"mask_logits_s{number}": each for number, each in enumerate(logits)},
         "mask_scores": mean([xp.sigmoid(each) for each in logits]),
     }
-
-
-def _cut(boxes: Array, rois: Array, sizes: Sizes) -> Array:
-    """Boxes (K, C, 4) cut to the images of their regions (K, 5)."""
-    xp = namespace(boxes)
-    edges = xp.asarray(np.float32([[width, height, width, height] for height, width in sizes]), like=boxes)
-    return xp.maximum(xp.minimum(boxes, xp.take(edges, xp.astype(rois[:, 0], "int32"))[:, None]), 0.0)
