@@ -28,7 +28,7 @@ def run_stages(network: Network, image: Array, inputs: dict[str, np.ndarray]) ->
     """
     sizes = [tuple(image.shape[2:])] * image.shape[0]
     if "image_size" in inputs:
-        sizes = [tuple(size) for size in inputs["image_size"].reshape(-1, 2).astype(int).tolist()]
+        sizes = stages.check_sizes(inputs["image_size"], image.shape[0])
     heads = partial(run_heads, sizes=sizes)
     return stages.run_stages(network, image, inputs, heads, find_boxes, find_masks)
 

@@ -49,7 +49,7 @@ def run_stages(
         rois = _check_rois(inputs["rois"], image.shape[0])
         stages |= run_heads(network, maps, namespace(image).asarray(rois, like=image))
     if "image_size" in inputs:
-        sizes = _check_sizes(inputs["image_size"], image.shape[0])
+        sizes = check_sizes(inputs["image_size"], image.shape[0])
         logits, deltas = ([outputs[f"rpn_{kind}_{name}"] for name in names] for kind in ("logits", "deltas"))
         rpn = settings.rpn
         proposals = propose(logits, deltas, anchors, sizes, settings.rules, rpn, rpn.inference)
@@ -74,7 +74,7 @@ def _check_rois(rois: np.ndarray, images: int) -> np.ndarray:
     return rois.astype(np.float32)
 
 
-def _check_sizes(image_size: np.ndarray, images: int) -> list[tuple[int, int]]:
+def check_sizes(image_size: np.ndarray, images: int) -> list[tuple[int, int]]:
     """The (height, width) of each of so many images, if so many are given."""
     if image_size.size != 2 * images:
         raise UserError(f"image_size has the shape {image_size.shape}, not ({images}, 2): height, width of each image")
