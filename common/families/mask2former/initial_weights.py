@@ -1,0 +1,4 @@
+"""The weights that Mask2Former starts from."""
+
+def initial_weight(name, shapes, settings, seed):
+    raise NotImplementedError

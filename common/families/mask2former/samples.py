@@ -1,0 +1,1 @@
+"""Makes the samples of Mask2Former."""
