@@ -19,7 +19,6 @@ from common.families.mask2former.positions import (
 from common.families.mask2former.settings import Mask2FormerNetwork, Mask2FormerSettings
 from common.families.mask2former.stages import Note, note_nothing
 from mindspore_impl import ops
-from mindspore_impl._deform import ms_deform_attn
 from mindspore_impl.backbones import build_backbone
 from mindspore_impl.layers import Conv, Embedding, GroupNorm, LayerNorm, Linear, MultiHeadAttention
 
@@ -62,7 +61,7 @@ class DeformableAttention(nn.Cell):
         locations = _references(sizes) + offsets * _cells(sizes)
         weights = F.softmax(weights, -1).reshape(images, tokens, heads, levels, points)
         value = self.value_proj(x).reshape(images, tokens, heads, channels // heads)
-        return self.output_proj(ms_deform_attn(value, sizes, locations, weights))
+        return self.output_proj(ops.ms_deform_attn(value, sizes, locations, weights))
 
 
 class EncoderLayer(nn.Cell):

@@ -15,6 +15,7 @@ from tests.goldens import (
     data_kinds,
     golden,
     mask2former_kinds,
+    ms_deform_attn_kind,
     point_rend_kinds,
     pose_kinds,
     pose_network_kinds,
@@ -37,6 +38,7 @@ KINDS: dict[str, Callable[[Path, str, str, ModuleType, Array, Path], Answers]] =
     "yolact_maskiou": yolact_kinds.detect,
     "yolact_loss": yolact_kinds.loss,
     "roi_align": roi_align_kind.roi_align,
+    "ms_deform_attn": ms_deform_attn_kind.ms_deform_attn,
     "mask_rcnn_forward": rcnn_kinds.forward,
     "rpn_proposals": rcnn_kinds.proposals,
     "roi_heads_inference": rcnn_kinds.detections,
@@ -129,7 +131,7 @@ def measure(case: Path, framework: str, device: str, xp: ModuleType, like: Array
 
 
 def _is_gradient(name: str) -> bool:
-    return name.startswith("grad.") or "_grad" in name
+    return name.startswith("grad.") or "_grad" in name or ".grad_" in name
 
 
 def _bits_apart(answer: np.ndarray, reference: np.ndarray) -> float:
