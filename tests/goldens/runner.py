@@ -14,6 +14,7 @@ from common.array import Array
 from tests.goldens import (
     data_kinds,
     golden,
+    mask2former_loss_kind,
     point_rend_kinds,
     pose_kinds,
     pose_network_kinds,
@@ -45,6 +46,7 @@ KINDS: dict[str, Callable[[Path, str, str, ModuleType, Array, Path], Answers]] =
     "point_rend_loss": point_rend_kinds.loss,
     "swin_backbone": swin_kinds.backbone,
     "cascade_mask_rcnn_forward": swin_kinds.forward,
+    "mask2former_loss": mask2former_loss_kind.loss,
     "box_results": results_kinds.boxes,
     "pose2seg_align": pose_kinds.align,
     "pose2seg_skeleton": pose_kinds.skeleton,
@@ -125,7 +127,7 @@ def measure(case: Path, framework: str, device: str, xp: ModuleType, like: Array
 
 
 def _is_gradient(name: str) -> bool:
-    return name.startswith("grad.") or "_grad" in name
+    return name.startswith("grad.") or "_grad" in name or ".grad_" in name
 
 
 def _bits_apart(answer: np.ndarray, reference: np.ndarray) -> float:
