@@ -164,6 +164,40 @@ class LayerNorm(nn.LayerNorm):
         super().__init__(channels)
 
 
+class GroupNorm(nn.GroupNorm):
+    """Group norm over 32 groups of channels: (N, C, H, W) -> (N, C, H, W), with an epsilon of 1e-5."""
+
+    def __init__(self, channels: int):
+        super().__init__(32, channels)
+
+
+class Embedding(nn.Module):
+    """Learned rows: weight (count, C)."""
+
+    def __init__(self, count: int, channels: int):
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(count, channels))
+
+
+class MultiHeadAttention(nn.Module):
+    """Attention in several heads between queries and the keys of values; in_proj has the rows of all three."""
+
+    def __init__(self, channels: int, heads: int):
+        super().__init__()
+        self.heads = heads
+        self.in_proj = Linear(channels, 3 * channels)
+        self.out_proj = Linear(channels, channels)
+
+    def forward(self, queries: Tensor, keys: Tensor, values: Tensor, hidden: Tensor | None = None) -> Tensor:
+        """(N, Q, C), (N, T, C) twice -> (N, Q, C); hidden (N, Q, T): which keys a query does not see, never all."""
+        projections = zip(self.in_proj.weight.chunk(3), self.in_proj.bias.chunk(3), strict=True)
+        projected = [F.linear(x, *each) for x, each in zip((queries, keys, values), projections, strict=True)]
+        q, k, v = (x.unflatten(2, (self.heads, -1)).transpose(1, 2) for x in projected)
+        seen = None if hidden is None else ~hidden[:, None]
+        x = F.scaled_dot_product_attention(q, k, v, attn_mask=seen)
+        return self.out_proj(x.transpose(1, 2).flatten(2))
+
+
 def conv_norm(conv: Conv | DeformConv, norm: BatchNorm, x: Tensor) -> Tensor:
     """Gives norm(conv(x)); a norm that stands still is folded into the convolution's weight and bias."""
     if not (norm.standing_still and _folding):

@@ -214,7 +214,12 @@ def _fitting(arrays: Weights, source: Format) -> list[str]:
 
 
 def _only_fitting(arrays: Weights, source: Format, path: Path) -> str:
+    """The model that the arrays fit; of several, the one that has as many classes by itself."""
     fitting = _different(_fitting(arrays, source))
+    if len(fitting) > 1:
+        settings = {name: load_settings(name) for name in fitting}
+        own = [name for name, each in settings.items() if _with_classes_of(arrays, source, each) == each]
+        fitting = own if len(own) == 1 else fitting
     if len(fitting) != 1:
         which = f"could be {', '.join(fitting)}" if fitting else "fits no model"
         raise UserError(f"{path}: {which}; say which with --model")

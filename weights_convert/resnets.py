@@ -25,6 +25,14 @@ class ResNetNames(NamedTuple):
     counters: bool = False
 
 
+DETECTRON2 = ResNetNames(
+    norms=("conv1.norm", "conv2.norm", "conv3.norm"),
+    shortcut="shortcut",
+    shortcut_norm="shortcut.norm",
+    shortcut_first=True,
+)
+
+
 def stage_channels(settings: ResNetSettings) -> list[int]:
     """The numbers of channels of the four stages' outputs, C2 to C5."""
     return [settings.width * 4 * 2**stage for stage in range(4)]

@@ -6,6 +6,8 @@ from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from common.config import BackboneSettings, FreeSizePreprocessing, Section, Settings
 
+_GROUPS = 32  # of channels, in a group norm
+
 
 class Mask2FormerNetwork(Section):
     backbone: BackboneSettings
@@ -26,7 +28,9 @@ class Mask2FormerNetwork(Section):
         return self.frozen_norm
 
     @model_validator(mode="after")
-    def _heads_share_the_channels(self) -> Self:
+    def _groups_and_heads_share_the_channels(self) -> Self:
+        if self.channels % _GROUPS:
+            raise ValueError(f"channels: {self.channels} is no multiple of the {_GROUPS} groups of the norms")
         if self.channels % self.heads:
             raise ValueError(f"heads: {self.heads} heads cannot share {self.channels} channels equally")
         return self

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from common.config import Settings
 from common.families.mask_rcnn.settings import MaskRcnnSettings
 from weights_convert import swins
 from weights_convert.families import FamilyWeights, Layout, family_of
@@ -49,11 +50,19 @@ def class_heads(settings: MaskRcnnSettings) -> dict[str, ClassRows]:
 
 
 def read_backbone(source: Mapping[str, np.ndarray], settings: MaskRcnnSettings, origin: str) -> Weights:
-    """A ResNet's canonical arrays of ImageNet weights under torchvision's names; the classifier (fc) is left out.
+    """A ResNet's canonical arrays of ImageNet weights under torchvision's names.
 
     torchvision's fixed norms have an epsilon of 1e-5 when it trains from ImageNet, and of 0 with its published weights,
     as its variant here does: the result's running variances contain that epsilon.
     """
+    weights = read_resnet(source, settings, origin)
+    if settings.convention == "torchvision" and settings.network.backbone.norm_eps == 0:
+        weights |= {name: x + _TORCHVISION_EPS for name, x in weights.items() if name.endswith(".running_var")}
+    return weights
+
+
+def read_resnet(source: Mapping[str, np.ndarray], settings: Settings, origin: str) -> Weights:
+    """The arrays of any family's ResNet of ImageNet weights; the classifier (fc) is left out."""
     source = {name: array for name, array in without_counters(source).items() if not name.startswith("fc.")}
     family = family_of(settings)
     shapes = {
@@ -61,10 +70,7 @@ def read_backbone(source: Mapping[str, np.ndarray], settings: MaskRcnnSettings, 
     }
     wanted = {_plain_name(name): shape for name, shape in shapes.items()}
     check(source, wanted, settings.model, f"{origin} as a backbone")
-    weights = {name: source[_plain_name(name)] for name in shapes}
-    if settings.convention == "torchvision" and settings.network.backbone.norm_eps == 0:
-        weights |= {name: x + _TORCHVISION_EPS for name, x in weights.items() if name.endswith(".running_var")}
-    return weights
+    return {name: source[_plain_name(name)] for name in shapes}
 
 
 def _plain_name(name: str) -> str:

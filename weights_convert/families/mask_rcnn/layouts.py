@@ -7,17 +7,11 @@ from common.families.mask_rcnn.settings import MaskRcnnSettings
 from weights_convert.caffe2_names import to_blobs
 from weights_convert.families.mask_rcnn import parts
 from weights_convert.mindspore_names import entries_to_mindspore
-from weights_convert.resnets import ResNetNames, stage, stem
+from weights_convert.resnets import DETECTRON2, ResNetNames, stage, stem
 from weights_convert.state_dicts import Entry
 
 _BENCHMARK = ResNetNames(shortcut_first=True)
 _TORCHVISION = ResNetNames()
-_DETECTRON2 = ResNetNames(
-    norms=("conv1.norm", "conv2.norm", "conv3.norm"),
-    shortcut="shortcut",
-    shortcut_norm="shortcut.norm",
-    shortcut_first=True,
-)
 _MINDSPORE = ResNetNames(shortcut="conv_down_sample", shortcut_norm="bn_down_sample")
 _CAFFE2 = ResNetNames(
     convolutions=("branch2a", "branch2b", "branch2c"),
@@ -91,9 +85,9 @@ def detectron2_boxes(settings: MaskRcnnSettings) -> Iterator[Entry]:
         yield from parts.output(f"backbone.fpn_output{level + 2}", level, settings)
     body, rpn = "backbone.bottom_up", "proposal_generator.rpn_head"
     backbone = settings.network.backbone
-    yield from stem(f"{body}.stem.conv1", f"{body}.stem.conv1.norm", backbone, _DETECTRON2)
+    yield from stem(f"{body}.stem.conv1", f"{body}.stem.conv1.norm", backbone, DETECTRON2)
     for number in range(1, 5):
-        yield from stage(f"{body}.res{number + 1}", f"backbone.layer{number}", number, backbone, _DETECTRON2)
+        yield from stage(f"{body}.res{number + 1}", f"backbone.layer{number}", number, backbone, DETECTRON2)
     yield from parts.rpn(f"{rpn}.conv", f"{rpn}.objectness_logits", f"{rpn}.anchor_deltas", settings)
     yield from parts.fully_connected("roi_heads.box_head.fc1", "roi_heads.box_head.fc2", settings)
     predictor = "roi_heads.box_predictor"
