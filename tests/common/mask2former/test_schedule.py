@@ -6,6 +6,7 @@ import pytest
 
 from common.models import load_settings
 from common.training.schedules import learning_rate, rate_and_decay
+from weights_convert import family_of
 
 # Kinds of modules, and what their parameters are called.
 PARAMETERS = {
@@ -75,6 +76,9 @@ def original_rule(module, kind):
 def test_every_parameter_has_the_original_s_rate_and_decay(model):
     settings = load_settings(model)
     seen = Counter()
+    expected = {name for name in family_of(settings).canonical_shapes(settings) if ".running_" not in name}
+    names = [f"{module}.{parameter}" for module, kind in modules_of(settings).items() for parameter in PARAMETERS[kind]]
+    assert sorted(names) == sorted(expected)
     for module, kind in modules_of(settings).items():
         for parameter in PARAMETERS[kind]:
             name = f"{module}.{parameter}"
