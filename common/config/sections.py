@@ -62,6 +62,7 @@ class Schedule(Section):
     momentum: float = 0.9
     weight_decay: float = 0.0
     bias_rate: float = 1.0  # the biases' rate, as a multiple of the others'
+    backbone_rate: float = 1.0  # the backbone's rate, likewise
     bias_decay: bool = True  # whether weight_decay takes hold of biases, too
     norm_decay: bool = True  # whether it takes hold of the scale and shift of norms
     undecayed: tuple[str, ...] = ()  # it takes no hold of parameters whose names have any of these in them

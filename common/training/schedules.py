@@ -7,8 +7,8 @@ from collections.abc import Collection
 
 from common.config import Schedule
 
-# Matches the canonical names of norms' parameters: in a backbone's stem and blocks, in its shortcuts, and in a Swin.
-_NORM_PARAMETER = re.compile(r"(^|\.)(bn\d|norm\d?|\d+\.downsample\.1)\.(weight|bias)$")
+# Matches canonical names of norms' parameters: in a backbone's stem and blocks, in its shortcuts, and in transformers.
+_NORM_PARAMETER = re.compile(r"(^|\.)(bn\d|(\w+_)?norm\d?|\d+\.downsample\.1)\.(weight|bias)$")
 
 
 def learning_rate(schedule: Schedule, step: int) -> float:
@@ -22,7 +22,9 @@ def rate_and_decay(schedule: Schedule, name: str) -> tuple[float, float]:
     is_bias = name.endswith("bias")
     is_decayed = (schedule.bias_decay or not is_bias) and (schedule.norm_decay or not _NORM_PARAMETER.search(name))
     is_decayed &= not any(part in name for part in schedule.undecayed)
-    return schedule.bias_rate if is_bias else 1.0, schedule.weight_decay if is_decayed else 0.0
+    rate = schedule.bias_rate if is_bias else 1.0
+    rate *= schedule.backbone_rate if name.startswith("backbone.") else 1.0
+    return rate, schedule.weight_decay if is_decayed else 0.0
 
 
 def is_evaluated(schedule: Schedule, step: int, images: int) -> bool:

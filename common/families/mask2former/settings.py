@@ -38,12 +38,22 @@ class Mask2FormerNetwork(Section):
 
 class Mask2FormerLosses(Section):
     points: PositiveInt = 12544  # at which a mask is compared
-    oversampling: PositiveFloat = 3.0  # of so many times as many random points the unsurest are taken
+    oversampling: float = Field(3.0, ge=1)  # of so many times as many random points the unsurest are taken
     importance: float = Field(0.75, ge=0, le=1)  # the share of the points that are the unsurest; the rest is random
     class_weight: float = Field(2.0, ge=0)
     mask_weight: float = Field(5.0, ge=0)
     dice_weight: float = Field(5.0, ge=0)
     no_object_weight: float = Field(0.1, ge=0)  # of a query without an object in the classes' term
+
+    @property
+    def candidates(self) -> int:
+        """How many points of a mask are drawn, of which the unsurest are taken."""
+        return int(self.points * self.oversampling)
+
+    @property
+    def unsure(self) -> int:
+        """How many of the candidates are taken; the other points are drawn without a choice."""
+        return int(self.points * self.importance)
 
 
 class Mask2FormerAugmentation(Section):

@@ -14,8 +14,9 @@ from common.array import Array, namespace
 from common.families.mask_rcnn.detection import Detections
 from common.families.mask_rcnn.heads import FILLER_BOX, RegionMasks, fill_up, join_rois
 from common.families.mask_rcnn.losses import select_class
-from common.families.point_rend.points import grid_points, read_map, read_masks, to_image
+from common.families.point_rend.points import grid_points, read_map, to_image
 from common.families.point_rend.settings import PointRendSettings
+from common.points import read_masks
 from common.upsampling import double_from_corners
 
 

@@ -59,12 +59,6 @@ def read_map(feature: Array, points: Array, counts: Sequence[int]) -> Array:
     return xp.concatenate(read)
 
 
-def read_masks(masks: Array, points: Array) -> Array:
-    """Reads masks (K, C, m, m) of regions at these regions' points (K, P, 2) -> (K, C, P)."""
-    xp = namespace(masks)
-    return xp.grid_sample(masks, 2.0 * points[:, :, None] - 1.0)[..., 0]
-
-
 def read_outlines(outlines: Sequence[Outline], points: np.ndarray) -> np.ndarray:
     """Reads the bitmap of each outline at points (K, P, 2) in pixels of the image, bilinearly -> (K, P) in 0..1.
 

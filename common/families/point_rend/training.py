@@ -14,8 +14,9 @@ from common.families.mask_rcnn.outlines import Outline, outlines_by_image
 from common.families.mask_rcnn.sampling import Regions
 from common.families.mask_rcnn.targets import make_mask_targets
 from common.families.point_rend.heads import Network, run_coarse, run_points
-from common.families.point_rend.points import draw_points, read_masks, read_outlines, to_image
+from common.families.point_rend.points import draw_points, read_outlines, to_image
 from common.families.point_rend.settings import PointRendSettings
+from common.points import read_masks
 from common.training.choices import Choose, choose_own
 from common.training.ranks import SumOverRanks, sum_of_one
 
