@@ -51,9 +51,9 @@ def main() -> None:
 
 def measure(model: str, root: Path, batches: int) -> dict[int, float]:
     """The number of workers -> how many samples of a model they make ready in a second."""
-    chosen = load_settings(model)
-    dataset = resolve(root, "train", chosen.data_kind, chosen.data_files)
-    settings = load_settings(model, [f"num_classes={len(dataset.class_names)}"])
+    settings = load_settings(model)
+    dataset = resolve(root, "train", settings.data_kind, settings.data_files)
+    settings = settings.with_classes(len(dataset.class_names), int(dataset.is_thing.sum()))
     return {workers: images_per_second(dataset, settings, workers, batches) for workers in WORKERS}
 
 
