@@ -14,6 +14,7 @@ from common.array import Array
 from tests.goldens import (
     data_kinds,
     golden,
+    mask2former_data_kinds,
     point_rend_kinds,
     pose_kinds,
     pose_network_kinds,
@@ -53,6 +54,7 @@ KINDS: dict[str, Callable[[Path, str, str, ModuleType, Array, Path], Answers]] =
     "yolact_augmentation": data_kinds.yolact_augmentation,
     "resized_sizes": data_kinds.resized_sizes,
     "swin_augmentation": swin_data_kinds.augmentation,
+    "mask2former_augmentation": mask2former_data_kinds.augmentation,
 }
 
 # NumPy, the contract's reference, has neither networks nor gradients.
@@ -67,7 +69,7 @@ _OF_NETWORKS = (
     "cascade_mask_rcnn_forward",
 )
 # What is made before an array reaches a framework.
-_OF_NUMPY_ALONE = ("yolact_augmentation", "swin_augmentation", "resized_sizes")
+_OF_NUMPY_ALONE = ("yolact_augmentation", "swin_augmentation", "mask2former_augmentation", "resized_sizes")
 # Where a case's own tolerance is one that its reference does not keep.
 _LOOSER = {"pose2seg_loss": pose_network_kinds.LOOSER}
 
