@@ -178,6 +178,11 @@ class Settings(Section):
         """Files of this kind that are looked for before those that are called as COCO's."""
         return self.data_kinds[self.data_kind]
 
+    @property
+    def is_thing(self) -> tuple[bool, ...]:
+        """Whether each class is a thing, whose objects are told apart."""
+        return (True,) * self.num_classes
+
     def with_classes(self, classes: int, things: int | None = None) -> Self:
         """The same settings for another number of classes, of which so many are things where that is known."""
         return self.model_copy(update={"num_classes": classes})

@@ -89,6 +89,10 @@ class Mask2FormerSettings(Settings):
         return self.task
 
     @property
+    def is_thing(self) -> tuple[bool, ...]:
+        return (True,) * self.things + (False,) * (self.num_classes - self.things)
+
+    @property
     def trains_on_empty_images(self) -> bool:
         """An image whose segments are known to be none teaches as much; detectron2 filters instances alone."""
         return self.task == "panoptic"
