@@ -36,10 +36,9 @@ def main() -> None:
     parser.add_argument("--output", type=Path, help="write the figures here as JSON")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        # Images as large as COCO's.
-        root = arguments.data or write_shapes(Path(folder), images=64, seed=0, size=(480, 640))
         found = {}
         for model in arguments.models or default_models():
+            root = arguments.data or _made_up(Path(folder), load_settings(model))
             found[model] = rates = measure(model, root, arguments.batches)
             for workers, rate in rates.items():
                 title = f"{model}, {workers} worker{'s'[: workers - 1]}"
@@ -49,11 +48,17 @@ def main() -> None:
             path.write_text(json.dumps(found, indent=1))
 
 
+def _made_up(folder: Path, settings: Settings) -> Path:
+    """A synthetic set with annotations for a model and images as large as COCO's, written once for all such models."""
+    stuff = settings.data_kind == "panoptic"
+    return write_shapes(folder / ("stuff" if stuff else "plain"), images=64, seed=0, size=(480, 640), stuff=stuff)
+
+
 def measure(model: str, root: Path, batches: int) -> dict[int, float]:
     """The number of workers -> how many samples of a model they make ready in a second."""
-    chosen = load_settings(model)
-    dataset = resolve(root, "train", chosen.data_kind, chosen.data_files)
-    settings = load_settings(model, [f"num_classes={len(dataset.class_names)}"])
+    settings = load_settings(model)
+    dataset = resolve(root, "train", settings.data_kind, settings.data_files)
+    settings = settings.with_classes(len(dataset.class_names), int(dataset.is_thing.sum()))
     return {workers: images_per_second(dataset, settings, workers, batches) for workers in WORKERS}
 
 

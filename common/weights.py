@@ -156,7 +156,8 @@ def with_card(settings: Settings, card: Card, origin: str, overrides: Sequence[s
     paths = [override.partition("=")[0] for override in overrides if override.startswith("preprocessing.")]
     keys = [path.partition(".")[2] for path in paths]
     preprocessing = card.preprocessing.model_copy(update={key: getattr(settings.preprocessing, key) for key in keys})
-    settings = settings.model_copy(update={"num_classes": len(card.classes), "preprocessing": preprocessing})
+    settings = settings.with_classes(len(card.classes), (card.numerics or {}).get("things"))
+    settings = settings.model_copy(update={"preprocessing": preprocessing})
     check_card(card, settings, origin, overrides)
     return settings
 

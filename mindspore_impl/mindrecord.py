@@ -19,6 +19,7 @@ from common.data.coco import CocoDataset
 from common.data.packed import (
     CONTENTS,
     MISSING,
+    PACKED_KINDS,
     TRAINING,
     VALIDATION,
     annotation_text,
@@ -49,8 +50,8 @@ _UNFINISHED = "unfinished"  # the folder in OUT of the shard that is being writt
 def main(argv: Sequence[str] | None = None) -> None:
     arguments = _parser().parse_args(argv)
     family, source, out = families_by_kind()[arguments.kind], Folder(arguments.root), arguments.out
-    datasets = {TRAINING: source.training(family)}
-    others = source.validation(family, lambda why: print(f"nothing to rate on: {why}"))
+    datasets = {TRAINING: source.training(family, arguments.kind)}
+    others = source.validation(family, arguments.kind, lambda why: print(f"nothing to rate on: {why}"))
     datasets |= {name or VALIDATION: dataset for name, dataset in others.items()}
     parts = _open_parts(datasets)
     contents = {
@@ -306,9 +307,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("out", type=Path, metavar="OUT", help="folder to write")
     parser.add_argument(
         "--kind",
-        choices=sorted(families_by_kind()),
+        choices=PACKED_KINDS,
         default="instances",
-        help="which annotations: instances (default), or person_keypoints for Pose2Seg",
+        help="which annotations: instances (default), or person_keypoints for Pose2Seg; no panoptic ones",
     )
     return parser
 

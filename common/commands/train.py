@@ -23,7 +23,7 @@ from common.weights import Card
 from common.wing import Wing
 
 if TYPE_CHECKING:
-    from common.data.check import Report
+    from common.data.check import Findings, Report
     from common.data.coco import CocoDataset
     from common.data.sources import DataSource
     from common.results import Results
@@ -52,7 +52,7 @@ def main(wing: Wing, argv: Sequence[str] | None = None) -> None:
     if arguments.log_folder and not arguments.resume:
         check_new(arguments.log_folder)
     source = Folder(arguments.data) if isinstance(arguments.data, Path) else arguments.data
-    dataset = source.training(family_of(chosen))
+    dataset = source.training(family_of(chosen), chosen.data_kind)
     settings = _fit_settings(chosen, arguments, dataset)
     learner = wing.load_learner()(settings, arguments.device, training=True)
     say = print if learner.rank == 0 else _silent
@@ -114,21 +114,21 @@ def _check_data(learner: Any, settings: Settings, dataset: "CocoDataset", argume
     """The report on what of a data set can be trained on; a data set without any such image is refused."""
     from common.data.check import check, rules_of
 
-    images, find_broken = not arguments.no_image_check, partial(_broken_images, learner)
-    report = check(dataset, images=images, broken_images=find_broken, **rules_of(settings))
+    inspect = partial(_inspect_images, learner)
+    report = check(dataset, images=not arguments.no_image_check, inspect=inspect, **rules_of(settings))
     if len(report.usable) == 0:
         raise UserError(f"{dataset.annotations}: there is no image to train on")
     return report
 
 
-def _broken_images(learner: Any, dataset: "CocoDataset", positions: np.ndarray) -> dict[int, str]:
-    """Finds the images that cannot be read: position -> reason. Each rank decodes a share of the positions (K,)."""
-    from common.data.check import find_broken
+def _inspect_images(learner: Any, dataset: "CocoDataset", positions: np.ndarray) -> "dict[int, Findings]":
+    """What `check.inspect_images` finds, of which each rank reads a share of the positions (K,)."""
+    from common.data.check import inspect_images
     from common.training.ranks import gather_values, take_share
 
-    found = find_broken(dataset, take_share(learner, positions))
-    parts = gather_values(learner, [[int(position), why] for position, why in found.items()])
-    return dict(sorted((position, why) for part in parts for position, why in part))
+    found = inspect_images(dataset, take_share(learner, positions))
+    parts = gather_values(learner, [[int(position), findings] for position, findings in found.items()])
+    return dict(sorted((position, findings) for part in parts for position, findings in part))
 
 
 def _silent(*_: Any, **__: Any) -> None:
@@ -145,7 +145,8 @@ def _fit_settings(settings: Settings, arguments: Namespace, dataset: "CocoDatase
         schedule = with_batch_size(schedule, arguments.batch_size, given - {"batch_size"})
     if arguments.iterations:
         schedule = schedule.model_copy(update={"iterations": arguments.iterations})
-    return settings.model_copy(update={"schedule": schedule, "num_classes": len(dataset.class_names)})
+    fitting = settings.with_classes(len(dataset.class_names), int(dataset.is_thing.sum()))
+    return fitting.model_copy(update={"schedule": schedule})
 
 
 @dataclass
@@ -226,15 +227,16 @@ def _evaluation(
     from common.data.choosing import choose_images
     from common.evaluation.inference import evaluated_positions
 
-    kind = family_of(settings).results(settings)
-    datasets = source.validation(family_of(settings), lambda why: say(f"no evaluation: {why}"))
+    family = family_of(settings)
+    kind = family.results(settings)
+    datasets = source.validation(family, settings.data_kind, lambda why: say(f"no evaluation: {why}"))
     if arguments.validation_size:
         datasets = {name: choose_images(each, arguments.validation_size) for name, each in datasets.items()}
     for dataset in datasets.values():
         names = (trained_on.class_names, dataset.class_names)
         check_class_names(*names, str(trained_on.annotations), str(dataset.annotations))
         if not arguments.no_image_check:
-            require_images(dataset, evaluated_positions(dataset, settings), partial(_broken_images, learner))
+            require_images(dataset, evaluated_positions(dataset, settings), partial(_inspect_images, learner))
     ratings = {name: kind.rating(dataset) for name, dataset in datasets.items() if learner.rank == 0}
 
     def evaluate() -> dict[str, float]:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, model_validator
 
 # The annotation files of a data set that a family reads, in COCO's words.
-DataKind = Literal["instances", "person_keypoints"]
+DataKind = Literal["instances", "person_keypoints", "panoptic"]
 
 
 @dataclass(frozen=True)
@@ -154,9 +154,9 @@ BackboneSettings = Annotated[
 class Settings(Section):
     """The settings that every family has; a family's own class adds its sections and its own answers."""
 
-    data_kind: ClassVar[DataKind] = "instances"
-    # Files of this kind that are looked for before those that are called as COCO's.
-    data_files: ClassVar[tuple[AnnotationFile, ...]] = ()
+    # The kinds of annotations that the family's models read, the usual one first, and of each kind the files that are
+    # looked for before those that are called as COCO's.
+    data_kinds: ClassVar[dict[DataKind, tuple[AnnotationFile, ...]]] = {"instances": ()}
     # The keys of the network's section that training alone reads.
     training_keys: ClassVar[tuple[str, ...]] = ("frozen_norm",)
 
@@ -168,6 +168,25 @@ class Settings(Section):
     # Every family narrows these two to its own sections.
     preprocessing: Any
     network: Any
+
+    @property
+    def data_kind(self) -> DataKind:
+        """The kind of annotations that this model reads."""
+        return next(iter(self.data_kinds))
+
+    @property
+    def data_files(self) -> tuple[AnnotationFile, ...]:
+        """Files of this kind that are looked for before those that are called as COCO's."""
+        return self.data_kinds[self.data_kind]
+
+    @property
+    def is_thing(self) -> tuple[bool, ...]:
+        """Whether each class is a thing, whose objects are told apart."""
+        return (True,) * self.num_classes
+
+    def with_classes(self, classes: int, things: int | None = None) -> Self:
+        """The same settings for another number of classes, of which so many are things where that is known."""
+        return self.model_copy(update={"num_classes": classes})
 
     @property
     def trains_on_empty_images(self) -> bool:

@@ -16,10 +16,11 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from common.config import AnnotationFile, Settings
+from common.config import AnnotationFile, DataKind, Settings
 from common.data import segmentations
-from common.data.coco import CocoDataset, clip_boxes, has_area, locate
+from common.data.coco import CocoDataset, clip_boxes, has_area, locate, open_dataset
 from common.data.faults import Fault, collect
+from common.data.panoptic import PanopticDataset
 from common.errors import UserError, run_command
 from common.families import families_by_kind
 from common.models import load_settings
@@ -28,8 +29,11 @@ _BORDER_TOLERANCE = 1.0  # pixels by which rounding may push a box over the bord
 _IMAGES_PER_BLOCK = 256
 _MOST_NAMED = 10  # broken images in one line
 
-# Takes a data set and positions (K,); returns, for each image there that cannot be read, its position and the reason.
-FindBroken = Callable[[CocoDataset, np.ndarray], dict[int, str]]
+# What is found in reading one image: pairs of a fault and the name of what has it.
+Findings = list[tuple[str, str]]
+# Takes a data set and positions (K,); returns the findings in the images there, by position; none where there are none.
+Inspect = Callable[[CocoDataset, np.ndarray], dict[int, Findings]]
+BROKEN = "images that cannot be read, not to be trained on"
 
 
 @dataclass
@@ -55,7 +59,7 @@ def check(
     masks: bool = True,
     empty_images: bool = False,
     upright: bool = True,
-    broken_images: FindBroken | None = None,
+    inspect: Inspect | None = None,
     smallest_side: int = 0,
 ) -> Report:
     """Checks all annotations of a data set and reads every image.
@@ -63,13 +67,16 @@ def check(
     images: whether to decode the images, which takes most of the time; masks: whether to read the masks, about half a
     minute for COCO's 860,001, and check single annotations; empty_images: whether images without an object are trained
     on; upright: whether images are turned as their EXIF data says, which matters where the annotations do not tell an
-    image's size; broken_images: finds the images that cannot be read, where several processes share this work
-    (default: `find_broken`); smallest_side: images with a shorter side, in pixels, are not trained on.
+    image's size; inspect: reads the images, where several processes share this work (default: `inspect_images`);
+    smallest_side: images with a shorter side, in pixels, are not trained on.
     """
     missing = dataset.missing_images()
     faults = [("images whose file is missing, not trained on", dataset.image_ids[missing].tolist())]
     with_objects = dataset.positions_with_objects()
-    if masks:
+    if isinstance(dataset, PanopticDataset):
+        faults += _check_segments(dataset)
+        missing = np.union1d(missing, dataset.untrainable())
+    elif masks:
         annotation_faults, with_objects = _check_annotations(dataset, upright)
         faults += annotation_faults
     without = np.setdiff1d(np.arange(len(dataset)), with_objects)
@@ -80,9 +87,12 @@ def check(
     faults.append((sides, dataset.image_ids[small].tolist()))
     usable = np.setdiff1d(np.arange(len(dataset)) if empty_images else with_objects, np.union1d(missing, small))
     if images:
-        broken = (broken_images or find_broken)(dataset, np.setdiff1d(np.arange(len(dataset)), missing))
-        faults.append(("images that cannot be read, not to be trained on", list(broken.values())))
-        usable = np.setdiff1d(usable, list(broken))
+        found = (inspect or inspect_images)(dataset, np.setdiff1d(np.arange(len(dataset)), missing))
+        named: dict[str, list[str]] = {}
+        for fault, name in (each for findings in found.values() for each in findings):
+            named.setdefault(fault, []).append(name)
+        faults += named.items()
+        usable = np.setdiff1d(usable, list(_broken(found)))
     return Report(dataset, dataset.faults + collect(faults), usable)
 
 
@@ -95,15 +105,33 @@ def rules_of(settings: Settings) -> dict[str, Any]:
     }
 
 
-def require_images(dataset: CocoDataset, positions: np.ndarray, broken_images: FindBroken | None = None) -> None:
+def require_images(dataset: CocoDataset, positions: np.ndarray, inspect: Inspect | None = None) -> None:
     """Refuses a data set if an image at one of `positions` (K,) cannot be read, and names those images.
 
-    broken_images: as in `check`.
+    inspect: as in `check`.
     """
-    broken = list((broken_images or find_broken)(dataset, positions).values())
+    broken = list(_broken((inspect or inspect_images)(dataset, positions)).values())
     if broken:
         named = "; ".join(broken[:_MOST_NAMED]) + ("; ..." if len(broken) > _MOST_NAMED else "")
         raise UserError(f"{dataset.annotations}: {len(broken)} of {len(positions)} images cannot be read: {named}")
+
+
+def _broken(found: dict[int, Findings]) -> dict[int, str]:
+    """Of what `inspect_images` finds the images that cannot be read: position -> reason."""
+    return {place: name for place, findings in found.items() for fault, name in findings if fault == BROKEN}
+
+
+def _check_segments(dataset: PanopticDataset) -> list[tuple[str, list]]:
+    """The faults of a panoptic data set's annotations that show before a PNG is read."""
+    bare = np.flatnonzero(dataset.columns["first_annotation"] < 0)
+    crowd = np.flatnonzero(dataset.columns["crowd"])
+    owner = np.searchsorted(dataset.columns["first"], crowd, side="right") - 1
+    missing = [f"image {dataset.image_ids[place]} ({dataset.map_path(place)})" for place in dataset.missing_maps()]
+    return [
+        ("images without an annotation of their segments, not trained on", dataset.image_ids[bare].tolist()),
+        ("images whose PNG of segments is missing, not trained on", missing),
+        ("images with a crowd, no target but not held against a prediction", np.unique(dataset.image_ids[owner])),
+    ]
 
 
 def _check_annotations(dataset: CocoDataset, upright: bool) -> tuple[list[tuple[str, list]], np.ndarray]:
@@ -165,33 +193,33 @@ def _read_size(dataset: CocoDataset, position: int, upright: bool) -> tuple[int,
         return None
 
 
-def find_broken(dataset: CocoDataset, positions: np.ndarray) -> dict[int, str]:
+def inspect_images(dataset: CocoDataset, positions: np.ndarray) -> dict[int, Findings]:
     """Finds the images at `positions` (K,) that cannot be decoded or have another size than the annotations say.
 
-    Returns the reason by the image's position.
+    Of a panoptic data set it reads the segments' PNGs, too.
     """
 
-    def find_reason(position: int) -> str | None:
+    def inspect(position: int) -> Findings:
         try:
-            dataset.image(position)
+            size = dataset.image(position).shape[:2]
+            return list(dataset.map_faults(position, size)) if isinstance(dataset, PanopticDataset) else []
         except UserError as error:
-            return str(error)
-        return None
+            return [(BROKEN, str(error))]
 
-    broken = {}
+    found = {}
     bar = tqdm(total=len(positions), desc="reading images", unit="image", disable=None)
     # Decoding releases Python's lock, so threads can share the work. Blocks let Ctrl-C take effect soon.
     with bar, ThreadPoolExecutor(os.cpu_count()) as pool:
         for begin in range(0, len(positions), _IMAGES_PER_BLOCK):
             block = positions[begin : begin + _IMAGES_PER_BLOCK].tolist()
-            reasons = zip(block, pool.map(find_reason, block), strict=True)
-            broken |= {position: reason for position, reason in reasons if reason is not None}
+            results = zip(block, pool.map(inspect, block), strict=True)
+            found |= {position: findings for position, findings in results if findings}
             bar.update(len(block))
-    return broken
+    return found
 
 
 def _open_splits(
-    root: Path, splits: tuple[str, ...], kind: str, published: tuple[AnnotationFile, ...]
+    root: Path, splits: tuple[str, ...], kind: DataKind, published: tuple[AnnotationFile, ...]
 ) -> Iterator[CocoDataset]:
     """Opens the splits that exist, each annotation file once; it is an error if none exists."""
     seen, first_error = set(), None
@@ -203,7 +231,7 @@ def _open_splits(
             continue
         if annotations not in seen:
             seen.add(annotations)
-            yield CocoDataset(annotations, images)
+            yield open_dataset(annotations, images, kind)
     if not seen:
         raise first_error
 
@@ -224,9 +252,10 @@ def main() -> None:
     arguments = parser.parse_args()
     splits = (arguments.split,) if arguments.split else ("train", "val")
     settings = load_settings(arguments.model) if arguments.model else None
-    files = settings or kinds[arguments.kind].settings
+    kind = settings.data_kind if settings else arguments.kind
+    published = kinds[kind].settings.data_kinds[kind]
     usable = True
-    for dataset in _open_splits(arguments.root, splits, files.data_kind, files.data_files):
+    for dataset in _open_splits(arguments.root, splits, kind, published):
         report = check(dataset, images=not arguments.no_images, **(rules_of(settings) if settings else {}))
         print(report, flush=True)
         usable = usable and len(report.usable) > 0

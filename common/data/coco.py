@@ -122,6 +122,11 @@ class CocoDataset:
         return self.columns["image_id"]
 
     @property
+    def is_thing(self) -> np.ndarray:
+        """Which classes are things, whose objects are told apart: (C,) bool."""
+        return np.ones(len(self.class_names), bool)
+
+    @property
     def annotation_count(self) -> int:
         return len(self.columns["label"])
 
@@ -355,7 +360,16 @@ def resolve(
     root: str | os.PathLike, split: Split, kind: DataKind = "instances", published: Sequence[AnnotationFile] = ()
 ) -> CocoDataset:
     """Opens the data set of a split under `root`, in any of the layouts that `locate` knows."""
-    return CocoDataset(*locate(root, split, kind, published))
+    return open_dataset(*locate(root, split, kind, published), kind)
+
+
+def open_dataset(annotations: Path, images: Path, kind: DataKind) -> CocoDataset:
+    """Opens an annotation file of a kind with a folder of images, as `locate` finds them."""
+    if kind == "panoptic":
+        from common.data.panoptic import PanopticDataset  # which builds on this module
+
+        return PanopticDataset(annotations, images)
+    return CocoDataset(annotations, images)
 
 
 def locate(
@@ -389,4 +403,6 @@ def locate(
                 raise UserError(f"{root}: {annotations} is there, but no folder of images ({', '.join(folders)})")
             return root / annotations, folder
     looked_for = ", ".join(layout.path.format(split=split) for layout in layouts)
-    raise UserError(f"{root}: no annotations of the split {split}; looked for {looked_for}")
+    others = sorted(path.name for path in (root / "annotations").glob(f"*_{split}*.json"))
+    there = f"; there are those of another kind: {', '.join(others)}" if others else ""
+    raise UserError(f"{root}: no annotations of the split {split}; looked for {looked_for}{there}")

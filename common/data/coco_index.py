@@ -16,21 +16,21 @@ from common.data.faults import Fault, collect
 from common.errors import UserError
 from common.files import existing_file
 
-_Id = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+Id = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 _Side = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
 
 
-class _Image(msgspec.Struct):
-    id: _Id
+class Image(msgspec.Struct):
+    id: Id
     file_name: str
     height: _Side = 0  # 0 where the file does not tell it
     width: _Side = 0
 
 
 class _Annotation(msgspec.Struct):
-    id: _Id
-    image_id: _Id
-    category_id: _Id
+    id: Id
+    image_id: Id
+    category_id: Id
     bbox: tuple[float, float, float, float]
     iscrowd: bool | int = False
     ignore: bool | int | None = False
@@ -40,7 +40,7 @@ class _Annotation(msgspec.Struct):
 
 
 class _Category(msgspec.Struct):
-    id: _Id
+    id: Id
     name: str = ""
     keypoints: list[str] = []
 
@@ -51,7 +51,7 @@ class _File(msgspec.Struct):
     annotations: list[msgspec.Raw] = []
 
 
-_Record = TypeVar("_Record", _Image, _Category)
+_Record = TypeVar("_Record", bound=msgspec.Struct)
 
 
 @dataclass
@@ -78,14 +78,15 @@ class Index:
 def read_index(path: Path) -> Index:
     """Reads an annotation file; a faulty record is left out and named in `faults`, a file in another format refused."""
     text = map_file(path)
-    whole = _decode_file(path, text)
+    whole = decode_file(path, text)
     faults: list[tuple[str, list]] = []
-    images = _decode_records(whole.images, _Image, "images", faults)
-    categories = _decode_records(whole.categories, _Category, "categories", faults)
-    if not images:
-        raise UserError(f"{path}: no usable image is listed{_describe_first(faults)}")
-    if not categories:
-        raise UserError(f"{path}: no usable category is listed{_describe_first(faults)}")
+    images = decode_records(whole.images, Image, "images", faults)
+    categories = decode_records(whole.categories, _Category, "categories", faults)
+    require_records(path, images, categories, faults)
+    if is_panoptic(whole.annotations):
+        raise UserError(
+            f"{path}: these are panoptic annotations, each of a whole image, where those of objects are needed"
+        )
     categories.sort(key=lambda category: category.id)
     columns = _decode_annotations(whole.annotations, text, faults)
     del whole
@@ -95,13 +96,7 @@ def read_index(path: Path) -> Index:
     category_ids = [category.id for category in categories]
     columns = _link_annotations(columns, image_ids, np.array(category_ids, np.int64), faults)
     keypoint_label = next((label for label, category in enumerate(categories) if category.keypoints), None)
-    names = [image.file_name.encode() for image in images]
-    columns |= {
-        "image_id": image_ids,
-        "image_size": np.array([(image.height, image.width) for image in images], np.int32),
-        "names": np.frombuffer(b"".join(names), np.uint8),
-        "name_end": np.cumsum([len(name) for name in names]),
-    }
+    columns |= image_columns(images)
     return Index(
         columns=columns,
         category_ids=category_ids,
@@ -121,7 +116,8 @@ def map_file(path: Path) -> mmap.mmap:
             raise UserError(f"{path}: the file is empty") from None
 
 
-def _decode_file(path: Path, text: mmap.mmap) -> _File:
+def decode_file(path: Path, text: mmap.mmap) -> _File:
+    """Takes a file's text apart into its records, which stay text."""
     try:
         return msgspec.json.decode(text, type=_File)
     except msgspec.ValidationError as error:
@@ -130,12 +126,38 @@ def _decode_file(path: Path, text: mmap.mmap) -> _File:
         raise UserError(f"{path}: not valid JSON: {error}") from None
 
 
+def require_records(path: Path, images: list, categories: list, faults: list[tuple[str, list]]) -> None:
+    """Refuses a file without an image or a category that can be used."""
+    for what, records in (("image", images), ("category", categories)):
+        if not records:
+            raise UserError(f"{path}: no usable {what} is listed{_describe_first(faults)}")
+
+
+def is_panoptic(texts: list[msgspec.Raw]) -> bool:
+    """Whether the first of the annotations is one of COCO's panoptic ones, of a whole image."""
+    try:
+        return bool(texts) and "segments_info" in msgspec.json.decode(texts[0])
+    except (msgspec.DecodeError, UnicodeDecodeError, TypeError):
+        return False
+
+
+def image_columns(images: list[Image]) -> dict[str, np.ndarray]:
+    """The columns of an `Index` that the images' own records give."""
+    names = [image.file_name.encode() for image in images]
+    return {
+        "image_id": np.array([image.id for image in images], np.int64),
+        "image_size": np.array([(image.height, image.width) for image in images], np.int32),
+        "names": np.frombuffer(b"".join(names), np.uint8),
+        "name_end": np.cumsum([len(name) for name in names]),
+    }
+
+
 def _describe_first(faults: list[tuple[str, list]]) -> str:
     first = collect(faults)[:1]
     return f": {first[0]}" if first else ""
 
 
-def _decode_records(
+def decode_records(
     texts: list[msgspec.Raw], kind: type[_Record], plural: str, faults: list[tuple[str, list]]
 ) -> list[_Record]:
     """Decodes records and adds the faulty ones to `faults`; of records with the same id only the first is kept."""
@@ -146,7 +168,7 @@ def _decode_records(
         try:
             record = decoder.decode(text)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            malformed.append(_describe_malformed(text, position, error))
+            malformed.append(describe_malformed(text, position, error))
             continue
         if record.id in records:
             repeated.append(record.id)
@@ -157,10 +179,13 @@ def _decode_records(
     return list(records.values())
 
 
-def _describe_malformed(text: msgspec.Raw, position: int, error: Exception) -> str:
-    """Says what is wrong with a record, which is named by its id or, without one, by its number in the file."""
+def describe_malformed(text: msgspec.Raw, position: int, error: Exception, key: str = "id") -> str:
+    """Says what is wrong with a record, which is named by its id or, without one, by its number in the file.
+
+    key: under which the id stands.
+    """
     try:
-        name = f"id {msgspec.json.decode(text)['id']}"
+        name = f"{key.replace('_', ' ')} {msgspec.json.decode(text)[key]}"
     except (msgspec.DecodeError, UnicodeDecodeError, TypeError, KeyError):
         name = f"number {position + 1}"
     return f"{name}: {error}"
@@ -174,7 +199,7 @@ def _decode_annotations(
     texts: parts of the file's bytes `whole`. Malformed records are left out and added to `faults`.
     """
     decoder = msgspec.json.Decoder(_Annotation)
-    start = _address_of(whole)
+    start = address_of(whole)
     # These are packed arrays: as Python objects the numbers of COCO's 860,001 annotations would take over a gigabyte.
     numbers, boxes, areas, spans = array("q"), array("d"), array("d"), array("q")
     malformed = []
@@ -182,7 +207,7 @@ def _decode_annotations(
         try:
             record = decoder.decode(text)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            malformed.append(_describe_malformed(text, position, error))
+            malformed.append(describe_malformed(text, position, error))
             continue
         ignored = bool(record.ignore) or (record.area is not None and not record.area > 0)
         numbers.extend((record.id, record.image_id, record.category_id, bool(record.iscrowd), ignored))
@@ -190,7 +215,7 @@ def _decode_annotations(
         areas.append(np.nan if record.area is None else record.area)
         for part in (record.segmentation, record.keypoints):
             length = len(memoryview(part))
-            begin = _address_of(part) - start if length else 0
+            begin = address_of(part) - start if length else 0
             spans.extend((begin, begin + length))
     faults.append(("annotations whose record is not as COCO's, left out", malformed))
     table = np.array(numbers, np.int64).reshape(-1, 5)
@@ -208,7 +233,7 @@ def _decode_annotations(
     }
 
 
-def _address_of(buffer: msgspec.Raw | mmap.mmap) -> int:
+def address_of(buffer: msgspec.Raw | mmap.mmap) -> int:
     """Returns the address in memory of the buffer's first byte."""
     return np.frombuffer(buffer, np.uint8).__array_interface__["data"][0]
 
@@ -222,8 +247,8 @@ def _link_annotations(
     left out and added to `faults`.
     """
     ids = columns["annotation_id"]
-    image, image_known = _find_positions(columns.pop("image"), image_ids)
-    label, label_known = _find_positions(columns.pop("category"), category_ids)
+    image, image_known = find_positions(columns.pop("image"), image_ids)
+    label, label_known = find_positions(columns.pop("category"), category_ids)
     repeated = np.ones(len(ids), bool)
     repeated[np.unique(ids, return_index=True)[1]] = False
     with np.errstate(over="ignore"):
@@ -243,7 +268,7 @@ def _link_annotations(
     return linked
 
 
-def _find_positions(values: np.ndarray, among: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def find_positions(values: np.ndarray, among: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Finds the position of each of `values` (N,) in `among` (M,), and whether it is there, (N,) bool."""
     order = np.argsort(among, kind="stable")
     rank = np.minimum(np.searchsorted(among[order], values), len(among) - 1)

@@ -15,6 +15,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
+from common.config import DataKind
 from common.data.coco import CocoDataset
 from common.data.coco_index import Index
 from common.data.faults import Fault
@@ -23,6 +24,7 @@ from common.families import Family
 from common.files import atomic_path, existing_file
 
 CONTENTS = "record.json"  # written last: a folder without it is not whole
+PACKED_KINDS: tuple[DataKind, ...] = ("instances", "person_keypoints")  # panoptic ones have images of their own
 MISSING = -1  # as begin and end of an image whose file was not there
 TRAINING, VALIDATION = "train", "val"  # parts of every folder; others are called as the family's layout calls them
 
@@ -151,8 +153,12 @@ class PackedSource:
     def name(self) -> str:
         return self._contents()["data"]
 
-    def training(self, family: Family) -> CocoDataset:
-        contents, kind = self._contents(), family.settings.data_kind
+    def training(self, family: Family, kind: DataKind) -> CocoDataset:
+        contents = self._contents()
+        if kind not in PACKED_KINDS:
+            raise UserError(
+                f"{self.folder}: no record holds {kind} annotations: train on their own folder, with --data"
+            )
         if contents["kind"] != kind:
             raise UserError(
                 f"{self.folder} was made with --kind {contents['kind']}, while models that find {family.finds} are"
@@ -160,7 +166,7 @@ class PackedSource:
             )
         return self._open(contents, TRAINING)
 
-    def validation(self, family: Family, say: Callable[[str], None]) -> dict[str, CocoDataset]:
+    def validation(self, family: Family, kind: DataKind, say: Callable[[str], None]) -> dict[str, CocoDataset]:
         contents = self._contents()
         names = [name for name in contents["parts"] if name != TRAINING]
         if VALIDATION not in names:

@@ -19,6 +19,7 @@ import numpy as np
 
 from common.config import Settings
 from common.data.coco import CocoDataset
+from common.data.transforms import pad_images
 from common.errors import UserError
 
 
@@ -47,6 +48,16 @@ class ImageInference:
 
     def describe(self, index: int) -> str:
         return f"image {self.dataset.image_ids[index]}"
+
+
+def join(samples: list[dict[str, np.ndarray]], settings: Settings) -> dict[str, np.ndarray]:
+    """Joins samples for prediction whose images have sizes of their own: the `join` of families of such images.
+
+    Images are padded to one size; `image_size` (N, 2) is theirs without the padding.
+    """
+    image, sizes = pad_images([sample["image"] for sample in samples], settings.preprocessing.pad_multiple)
+    others = {name: np.stack([sample[name] for sample in samples]) for name in samples[0] if name != "image"}
+    return {"image": image, "image_size": sizes} | others
 
 
 def require_same_class_count(dataset: CocoDataset, settings: Settings) -> None:

@@ -4,7 +4,8 @@
 
 writes OUT/annotations/{instances,person_keypoints}_{train,val}.json and the images in OUT/train and OUT/val. The
 same arguments give the same bytes. With --persons the images hold persons alone, of any colour, many of them in front
-of another.
+of another. With --stuff the same objects stand on sky and grass, and OUT/annotations has panoptic_{train,val}.json,
+too, with the PNGs in panoptic_{train,val}.
 """
 
 import argparse
@@ -21,6 +22,8 @@ from pycocotools import mask as rle
 from tqdm import tqdm
 
 from common.data import figures
+from common.data.ground import STUFF, Ground
+from common.data.panoptic import write_ids
 from common.errors import UserError, run_command
 
 
@@ -73,18 +76,20 @@ def write_shapes(
     size: tuple[int, int] = (128, 160),
     val_images: int | None = None,
     persons: bool = False,
+    stuff: bool = False,
 ) -> Path:
     """Writes the set into the folder `out`, whole or not at all; the same set from before is left as it is.
 
     images: how many the training split has; val_images: how many the validation split has, by default a fifth of that;
-    size: an image's (height, width); persons: whether the set holds persons alone, who hide each other.
+    size: an image's (height, width); persons: whether the set holds persons alone, who hide each other; stuff:
+    whether the ground has classes, and the set panoptic annotations.
     """
     out = Path(out)
     counts = {"train": images, "val": max(1, images // 5) if val_images is None else val_images}
     if min(counts.values()) < 1 or min(size) < 32:
         raise UserError("a synthetic set needs at least one image a split and 32 pixels a side")
     info = {"description": "synthetic shapes", "version": "1", "seed": seed, "size": list(size), "images": counts}
-    info |= {"persons": True} if persons else {}
+    info |= {name: True for name, is_so in (("persons", persons), ("stuff", stuff)) if is_so}
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         if _read_info(out) == info:
             return out
@@ -109,13 +114,16 @@ def _read_info(out: Path) -> dict | None:
 
 
 def _write_split(out: Path, split: str, count: int, seed: int, size: tuple[int, int], info: dict) -> None:
-    """Writes the images and the two annotation files of one split."""
+    """Writes the images and the annotation files of one split."""
     folder = out / split
     folder.mkdir(parents=True)
-    records, instances, persons = [], [], []
+    records, instances, persons, panoptic = [], [], [], []
     for position in tqdm(range(count), desc=f"shapes {split}", unit="image", disable=None):
         rng = np.random.default_rng([seed, _SPLITS.index(split), position])
-        image, placed = render(size, rng, "persons" in info)
+        # The ground has a stream of its own: the objects are the same with and without it.
+        ground_rng = np.random.default_rng([seed, _SPLITS.index(split), position, 1])
+        ground = Ground.draw(size, ground_rng) if "stuff" in info else None
+        image, placed = render(size, rng, "persons" in info, ground)
         image_id = _FIRST_ID[split] + position
         name = f"{image_id:012d}.png"
         if not cv2.imwrite(str(folder / name), image[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 3]):
@@ -126,17 +134,33 @@ def _write_split(out: Path, split: str, count: int, seed: int, size: tuple[int, 
             instances.append(annotation)
             if annotation["category_id"] == PERSON.identity:
                 persons.append(annotation | keypoints)
+        if ground:
+            segments = _write_segments(out / f"annotations/panoptic_{split}" / name, ground, placed)
+            panoptic.append({"image_id": image_id, "file_name": name, "segments_info": segments})
     plain = [{"id": each.identity, "name": each.name, "supercategory": "shape"} for each in CATEGORIES]
     skeleton = {"keypoints": figures.KEYPOINT_NAMES, "skeleton": figures.SKELETON}
     contents = {"instances": (plain, instances), "person_keypoints": ([plain[0] | skeleton], persons)}
+    if "stuff" in info:
+        things = [each | {"isthing": 1} for each in plain]
+        stuff = [{"id": each.identity, "name": each.name, "supercategory": "ground", "isthing": 0} for each in STUFF]
+        contents["panoptic"] = ([*things, *stuff], panoptic)
     (out / "annotations").mkdir(exist_ok=True)
     for kind, (categories, annotations) in contents.items():
         whole = {"info": info, "images": records, "annotations": annotations, "categories": categories}
         (out / f"annotations/{kind}_{split}.json").write_text(json.dumps(whole, separators=(",", ":")))
 
 
+def _write_segments(path: Path, ground: Ground, placed: list[_PlacedObject]) -> list[dict]:
+    """Writes an image's panoptic PNG; returns its segments as COCO lists them."""
+    visible = zip(placed, _find_visible(placed), strict=True)
+    ids, segments = ground.segments([(each.category.identity, mask, each.crowd) for each, mask in visible])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_ids(path, ids)
+    return segments
+
+
 def render(
-    size: tuple[int, int], rng: np.random.Generator, persons: bool = False
+    size: tuple[int, int], rng: np.random.Generator, persons: bool = False, ground: Ground | None = None
 ) -> tuple[np.ndarray, list[_PlacedObject]]:
     """Draws an image (H, W, 3) uint8 RGB of `size` (H, W), and returns it with its objects, from back to front."""
     placed: list[_PlacedObject] = []
@@ -148,6 +172,8 @@ def render(
             if new is not None:
                 placed.append(new)
     image = _draw_background(size, rng)
+    if ground:
+        ground.paint(image)
     for each in placed:
         _paint(image, each, rng)
     image += rng.normal(0.0, 4.0, image.shape)
@@ -309,12 +335,14 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="equal seeds give equal bytes (default 0)")
     parser.add_argument("--size", default="160x128", metavar="WxH", help="of an image (default 160x128)")
     parser.add_argument("--persons", action="store_true", help="persons alone, many of them in front of another")
+    parser.add_argument("--stuff", action="store_true", help="sky and grass below the objects; panoptic annotations")
     arguments = parser.parse_args()
     width, cross, height = arguments.size.partition("x")
     if not (cross and width.isdecimal() and height.isdecimal()):
         raise UserError(f"--size {arguments.size}: expected WIDTHxHEIGHT, for instance 160x128")
     size = int(height), int(width)
-    out = write_shapes(arguments.out, arguments.images, arguments.seed, size, arguments.val_images, arguments.persons)
+    forms = arguments.persons, arguments.stuff
+    out = write_shapes(arguments.out, arguments.images, arguments.seed, size, arguments.val_images, *forms)
     print(f"synthetic set in {out}")
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from common.config import DataKind
 from common.data.coco import CocoDataset, resolve
 from common.errors import UserError
 from common.families import Family
@@ -19,10 +20,10 @@ class DataSource(Protocol):
     @property
     def name(self) -> str: ...
 
-    def training(self, family: Family) -> CocoDataset:
-        """Opens the data set that models of a family are trained on."""
+    def training(self, family: Family, kind: DataKind) -> CocoDataset:
+        """Opens the data set of this kind of annotations that models of a family are trained on."""
 
-    def validation(self, family: Family, say: Callable[[str], None]) -> dict[str, CocoDataset]:
+    def validation(self, family: Family, kind: DataKind, say: Callable[[str], None]) -> dict[str, CocoDataset]:
         """Opens the data sets to rate on, by name; that of the data set to train on has the name "".
 
         Where there is no such one, `say` is told why.
@@ -39,26 +40,21 @@ class Folder:
     def name(self) -> str:
         return self.path.resolve().name
 
-    def training(self, family: Family) -> CocoDataset:
-        return resolve(self._root(family), "train", *_files(family))
+    def training(self, family: Family, kind: DataKind) -> CocoDataset:
+        return resolve(self._root(family), "train", kind, family.settings.data_kinds[kind])
 
-    def validation(self, family: Family, say: Callable[[str], None]) -> dict[str, CocoDataset]:
-        found = {}
+    def validation(self, family: Family, kind: DataKind, say: Callable[[str], None]) -> dict[str, CocoDataset]:
+        found, published = {}, family.settings.data_kinds[kind]
         try:
-            found[""] = resolve(self._root(family), "val", *_files(family))
+            found[""] = resolve(self._root(family), "val", kind, published)
         except UserError as error:
             say(str(error))
         layout = family.data_layout
         for part in layout.also_rated if layout else ():
             if (self.path / part.folder).is_dir():
-                found[part.name] = resolve(self.path / part.folder, part.split, *_files(family))
+                found[part.name] = resolve(self.path / part.folder, part.split, kind, published)
         return found
 
     def _root(self, family: Family) -> Path:
         """The folder to train on."""
         return family.data_layout.root(self.path) if family.data_layout else self.path
-
-
-def _files(family: Family) -> tuple:
-    """The kind of a family's annotations, and the names under which files of it are published."""
-    return family.settings.data_kind, family.settings.data_files

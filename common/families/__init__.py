@@ -123,7 +123,7 @@ def family_records() -> tuple[Family, ...]:
 
 def families_by_kind() -> dict[str, Family]:
     """A family of each kind of annotations, which are the same for all families of it."""
-    return {family.settings.data_kind: family for family in family_records()}
+    return {kind: family for family in family_records() for kind in family.settings.data_kinds}
 
 
 def known_config_files() -> tuple[ConfigFiles, ...]:

@@ -5,6 +5,7 @@ frameworks leave out the same ones.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -28,3 +29,13 @@ def draw_branch_scales(seeds: Sequence[int], rate: float, blocks: int) -> np.nda
     numbers = _BRANCHES + np.arange(len(rates))
     drawn = np.stack([hash_numbers(int(seed), numbers) for seed in seeds]) / 2.0**64
     return np.where(drawn < rates, 0.0, 1 / (1 - rates)).astype(np.float32)
+
+
+def draw_branches(seeds: Sequence[int], network: Any) -> dict[str, np.ndarray]:
+    """The entry `branch_scales` (N, 2 * blocks) of a batch, where the backbone leaves branches out in training.
+
+    network: the section of settings with `backbone` and `drop_path`.
+    """
+    if not network.drop_path:
+        return {}
+    return {"branch_scales": draw_branch_scales(seeds, network.drop_path, network.backbone.blocks)}

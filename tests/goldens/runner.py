@@ -17,6 +17,7 @@ from tests.goldens import (
     mask2former_kinds,
     ms_deform_attn_kind,
     mask2former_loss_kind,
+    mask2former_data_kinds,
     point_rend_kinds,
     pose_kinds,
     pose_network_kinds,
@@ -59,6 +60,7 @@ KINDS: dict[str, Callable[[Path, str, str, ModuleType, Array, Path], Answers]] =
     "yolact_augmentation": data_kinds.yolact_augmentation,
     "resized_sizes": data_kinds.resized_sizes,
     "swin_augmentation": swin_data_kinds.augmentation,
+    "mask2former_augmentation": mask2former_data_kinds.augmentation,
 }
 
 # NumPy, the contract's reference, has neither networks nor gradients.
@@ -74,7 +76,7 @@ _OF_NETWORKS = (
     "mask2former_forward",
 )
 # What is made before an array reaches a framework.
-_OF_NUMPY_ALONE = ("yolact_augmentation", "swin_augmentation", "resized_sizes")
+_OF_NUMPY_ALONE = ("yolact_augmentation", "swin_augmentation", "mask2former_augmentation", "resized_sizes")
 # Where a case's own tolerance is one that its reference does not keep.
 _LOOSER = {"pose2seg_loss": pose_network_kinds.LOOSER}
 

@@ -69,7 +69,7 @@ def test_the_batches_are_the_folders(shapes, tmp_path, model, kind, workers):
     family = family_of(load_settings(model))
     source = PackedSource(convert(shapes, tmp_path / "out", "--kind", kind))
     assert len(list(source.folder.glob("train.mindrecord*.db"))) > 2
-    found, expected = (batches(each.training(family), model, workers) for each in (source, Folder(shapes)))
+    found, expected = (batches(each.training(family, kind), model, workers) for each in (source, Folder(shapes)))
     assert [step for step, _ in found] == [step for step, _ in expected] == [1, 2, 3]
     for (_, one), (_, other) in zip(found, expected, strict=True):
         assert one.keys() == other.keys()
@@ -99,7 +99,7 @@ def faulty(tmp_path) -> tuple[CocoDataset, PackedDataset]:
     (root / "images/6.png").write_bytes(jpeg_to_be_turned(np.full((WIDTH, HEIGHT, 3), 90, np.uint8), 6))
     convert(root, tmp_path / "out")
     family = family_of(load_settings("yolact_tiny"))
-    return Folder(root).training(family), PackedSource(tmp_path / "out").training(family)
+    return tuple(each.training(family, "instances") for each in (Folder(root), PackedSource(tmp_path / "out")))
 
 
 def test_faults_and_oddities_are_the_folders(faulty):
@@ -123,7 +123,7 @@ def test_faults_and_oddities_are_the_folders(faulty):
 
 def test_mindspore_reads_the_record_itself(shapes, tmp_path):
     out = convert(shapes, tmp_path / "out")
-    dataset = Folder(shapes).training(family_of(load_settings("yolact_tiny")))
+    dataset = Folder(shapes).training(family_of(load_settings("yolact_tiny")), "instances")
     whole = json.loads(dataset.annotations.read_text())
     files = [str(path) for path in sorted(out.glob("train.mindrecord*")) if path.suffix != ".db"]
     rows = list(MindDataset(files, shuffle=False).create_dict_iterator(num_epochs=1, output_numpy=True))
@@ -164,7 +164,7 @@ def test_a_stopped_conversion_goes_on(shapes, tmp_path, capsys, how):
     written = {path.name: path.stat().st_mtime_ns for path in out.glob("*.mindrecord*")}
     assert sorted(written) == [f"train.mindrecord00{n}{ending}" for n in (0, 1) for ending in ("", ".db")]
     with pytest.raises(UserError, match="no record that was written to its end"):
-        PackedSource(out).training(family_of(load_settings("yolact_tiny")))
+        PackedSource(out).training(family_of(load_settings("yolact_tiny")), "instances")
     convert(shapes, out)
     assert "of which" in capsys.readouterr().out
     assert all((out / name).stat().st_mtime_ns == moment for name, moment in written.items())

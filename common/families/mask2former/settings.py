@@ -4,7 +4,17 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
-from common.config import BackboneSettings, FreeSizePreprocessing, Section, Settings
+from common.config import (
+    AnnotationFile,
+    BackboneSettings,
+    DataKind,
+    FreeSizePreprocessing,
+    Section,
+    Settings,
+)
+
+# The sample that COCO's panoptic tools come with.
+PANOPTIC_EXAMPLES = AnnotationFile("panoptic_examples.json", ("images",))
 
 _GROUPS = 32  # of channels, in a group norm
 
@@ -72,6 +82,10 @@ class Mask2FormerDetection(Section):
 
 
 class Mask2FormerSettings(Settings):
+    data_kinds: ClassVar[dict[DataKind, tuple[AnnotationFile, ...]]] = {
+        "panoptic": (PANOPTIC_EXAMPLES,),
+        "instances": (),
+    }
     training_keys: ClassVar[tuple[str, ...]] = ("frozen_norm", "drop_path")
 
     family: Literal["mask2former"]
@@ -83,6 +97,27 @@ class Mask2FormerSettings(Settings):
     losses: Mask2FormerLosses = Mask2FormerLosses()
     augmentation: Mask2FormerAugmentation = Mask2FormerAugmentation()
     detection: Mask2FormerDetection = Mask2FormerDetection()
+
+    @property
+    def data_kind(self) -> DataKind:
+        return self.task
+
+    @property
+    def is_thing(self) -> tuple[bool, ...]:
+        return (True,) * self.things + (False,) * (self.num_classes - self.things)
+
+    @property
+    def trains_on_empty_images(self) -> bool:
+        """An image whose segments are known to be none teaches as much; detectron2 filters instances alone."""
+        return self.task == "panoptic"
+
+    def with_classes(self, classes: int, things: int | None = None) -> Self:
+        """The same settings for another number of classes, the first so many of which are things where that is known.
+
+        A model of instances knows things alone.
+        """
+        things = classes if self.task == "instances" else self.things if things is None else things
+        return super().with_classes(classes).model_copy(update={"things": things})
 
     def loss_terms(self) -> dict[str, tuple[str, float]]:
         """Returns the losses by their names, each with a description in words and its weight.
@@ -102,6 +137,14 @@ class Mask2FormerSettings(Settings):
     def numerics(self) -> dict[str, Any]:
         """The settings that every family's numbers depend on, and what the model is for."""
         return super().numerics() | {"task": self.task, "things": self.things}
+
+    @model_validator(mode="after")
+    def _square_needs_no_padding(self) -> Self:
+        if self.augmentation.size % self.preprocessing.pad_multiple:
+            raise ValueError(
+                f"augmentation.size: {self.augmentation.size} is no multiple of {self.preprocessing.pad_multiple}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _things_are_classes(self) -> Self:

@@ -4,10 +4,9 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from PIL import Image
 
 from common.config import FreeSizePreprocessing
-from common.data.transforms import normalise
+from common.data.transforms import fitted_sides, normalise, resize_by_pillow
 from common.families.mask_rcnn.conventions import Convention
 
 
@@ -26,12 +25,7 @@ def resized_size(size: tuple[int, int], short_side: int, long_side: int, rules: 
         half = 0.5 if rules.size_rule == "rounded scale" else 0.0
         height, width = size[0] * scale + half, size[1] * scale + half
     elif rules.size_rule == "both bounds":
-        scale = short_side / short
-        height, width = (short_side if side == short else side * scale for side in size)
-        if max(height, width) > long_side:
-            shrinking = long_side / max(height, width)
-            height, width = height * shrinking, width * shrinking
-        height, width = height + 0.5, width + 0.5
+        height, width = (side + 0.5 for side in fitted_sides(size, short_side, long_side))
     else:
         if long / short * short_side > long_side:
             short_side = max(1, round(long_side * short / long))
@@ -105,8 +99,7 @@ def resize(
         return np.stack([cv2.resize(plane, size[::-1], interpolation=cv2.INTER_LINEAR) for plane in planes])
     if rules.resizer == "OpenCV on bytes":
         return normalise(cv2.resize(image, size[::-1], interpolation=cv2.INTER_LINEAR), preprocessing)
-    resized = Image.fromarray(image).resize(size[::-1], Image.Resampling.BILINEAR)
-    return normalise(np.asarray(resized), preprocessing)
+    return normalise(resize_by_pillow(image, size), preprocessing)
 
 
 def _put_on_canvas(image: np.ndarray, preprocessing: FreeSizePreprocessing) -> np.ndarray:

@@ -3,8 +3,8 @@
 import numpy as np
 
 from common.data.coco import CocoDataset, Objects
-from common.data.samples import ImageInference, require_same_class_count
-from common.data.transforms import maybe, normalise
+from common.data.samples import ImageInference, join, require_same_class_count
+from common.data.transforms import maybe, normalise, pad_images
 from common.errors import UserError
 from common.families.mask_rcnn import views
 from common.families.mask_rcnn.colour_jitter import jitter_colours
@@ -24,8 +24,8 @@ from common.families.mask_rcnn.objects import (
 from common.families.mask_rcnn.outlines import pack_outlines
 from common.families.mask_rcnn.resizing import plan_resizing, resize, resized_size
 from common.families.mask_rcnn.sampling import make_anchor_targets
-from common.families.mask_rcnn.settings import MaskRcnnNetwork, MaskRcnnSettings
-from common.training.drop_path import draw_branch_scales
+from common.families.mask_rcnn.settings import MaskRcnnSettings
+from common.training.drop_path import draw_branches
 
 
 class Training:
@@ -137,7 +137,7 @@ def collate(samples: list[dict], settings: MaskRcnnSettings) -> dict[str, np.nda
     An array whose name begins with host. stays with the processor: regions are sampled, and their masks made, in the
     training step.
     """
-    image, sizes = _pad([sample["image"] for sample in samples], settings.preprocessing.pad_multiple)
+    image, sizes = pad_images([sample["image"] for sample in samples], settings.preprocessing.pad_multiple)
     anchor_targets = [
         make_anchor_targets(sample["boxes"], tuple(size), image.shape[2:], settings, int(sample["seed"]))
         for sample, size in zip(samples, sizes.tolist(), strict=True)
@@ -154,16 +154,8 @@ def collate(samples: list[dict], settings: MaskRcnnSettings) -> dict[str, np.nda
         "host.counts": np.array([len(sample["boxes"]) for sample in samples], np.int32),
         "host.seed": np.stack([sample["seed"] for sample in samples]),
         **pack_outlines([outline for sample in samples for outline in sample["outlines"]]),
-        **_draw_branches(samples, settings.network),
+        **draw_branches([sample["seed"] for sample in samples], settings.network),
     }
-
-
-def _draw_branches(samples: list[dict], network: MaskRcnnNetwork) -> dict[str, np.ndarray]:
-    """The `branch_scales` (N, 2 * blocks) of a batch's images, where the backbone leaves branches out in training."""
-    if not network.drop_path:
-        return {}
-    seeds = [sample["seed"] for sample in samples]
-    return {"branch_scales": draw_branch_scales(seeds, network.drop_path, network.backbone.blocks)}
 
 
 def prepare(image: np.ndarray, settings: MaskRcnnSettings) -> dict[str, np.ndarray]:
@@ -177,27 +169,6 @@ def prepare(image: np.ndarray, settings: MaskRcnnSettings) -> dict[str, np.ndarr
         "image": resize(image, size, preprocessing, settings.rules),
         "original_size": np.array(original, np.int32),
     }
-
-
-def join(samples: list[dict[str, np.ndarray]], settings: MaskRcnnSettings) -> dict[str, np.ndarray]:
-    """Samples for prediction -> a batch: images padded to one size, and `image_size` (N, 2) without the padding."""
-    image, sizes = _pad([sample["image"] for sample in samples], settings.preprocessing.pad_multiple)
-    others = {name: np.stack([sample[name] for sample in samples]) for name in samples[0] if name != "image"}
-    return {"image": image, "image_size": sizes} | others
-
-
-def _pad(images: list[np.ndarray], multiple: int) -> tuple[np.ndarray, np.ndarray]:
-    """Images (3, h, w) -> (N, 3, H, W), zeros to the right and below, and their sizes (N, 2) int32.
-
-    Returns the images (N, 3, H, W), whose sides are multiples of `multiple`, and their sizes without the padding
-    (N, 2) int32.
-    """
-    sizes = np.array([image.shape[1:] for image in images], np.int32)
-    height, width = -(-sizes.max(axis=0) // multiple) * multiple
-    padded = np.zeros((len(images), 3, height, width), np.float32)
-    for image, canvas in zip(images, padded, strict=True):
-        canvas[:, : image.shape[1], : image.shape[2]] = image
-    return padded, sizes
 
 
 class Inference(ImageInference):

@@ -94,7 +94,7 @@ def main() -> None:
     if min(arguments.clusters, arguments.points) < 1:
         raise UserError("--clusters and --points must be at least 1")
     data = arguments.data
-    kind = Pose2SegSettings.data_kind, Pose2SegSettings.data_files
+    (kind,) = Pose2SegSettings.data_kinds.items()
     # The folder of an annotation file stands in for the images', since no image is read.
     dataset = CocoDataset(data, data.parent) if data.is_file() else resolve(data, "train", *kind)
     check_persons(dataset)

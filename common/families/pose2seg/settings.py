@@ -63,8 +63,7 @@ class Pose2SegDetection(Section):
 
 
 class Pose2SegSettings(Settings):
-    data_kind: ClassVar[DataKind] = "person_keypoints"
-    data_files: ClassVar[tuple[AnnotationFile, ...]] = (COCO_PERSONS, OCHUMAN)
+    data_kinds: ClassVar[dict[DataKind, tuple[AnnotationFile, ...]]] = {"person_keypoints": (COCO_PERSONS, OCHUMAN)}
     training_keys: ClassVar[tuple[str, ...]] = ("frozen_norm", "pyramid_gain")
     family: Literal["pose2seg"]
     num_classes: Literal[1] = 1  # persons

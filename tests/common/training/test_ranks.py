@@ -115,9 +115,7 @@ def test_each_image_is_decoded_on_one_rank(tmp_path, monkeypatch):
     assert sorted(decoded) == list(range(7)) and len(expected.usable) == 5
     decoded.clear()
     ranks = Ranks(3)
-    found = ranks.all(
-        lambda learner: check(dataset, broken_images=lambda *given: train._broken_images(learner, *given))
-    )
+    found = ranks.all(lambda learner: check(dataset, inspect=lambda *given: train._inspect_images(learner, *given)))
     assert sorted(decoded) == list(range(7))
     for report in found:
         assert str(report) == str(expected) and np.array_equal(report.usable, expected.usable)
