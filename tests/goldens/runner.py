@@ -14,10 +14,10 @@ from common.array import Array
 from tests.goldens import (
     data_kinds,
     golden,
-    mask2former_kinds,
-    ms_deform_attn_kind,
-    mask2former_loss_kind,
     mask2former_data_kinds,
+    mask2former_kinds,
+    mask2former_loss_kind,
+    ms_deform_attn_kind,
     point_rend_kinds,
     pose_kinds,
     pose_network_kinds,
