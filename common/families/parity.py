@@ -20,6 +20,21 @@ def keep_weights(weights: Arrays, stages: Mapping[str, np.ndarray]) -> Arrays:
     return weights
 
 
+def spread_scores(
+    weights: Arrays, stages: Mapping[str, np.ndarray], spreads: Mapping[str, tuple[str, float]]
+) -> Arrays:
+    """Scales the layers of the scores, so that these have the deviations of `spreads` in the stages' image.
+
+    spreads: by the beginning of the stages' names, the layer that gives them and their deviation.
+    """
+    spread = dict(weights)
+    for stage, (layer, deviation) in spreads.items():
+        found = [values.std() for name, values in stages.items() if name.startswith(stage)]
+        for name in (f"{layer}.weight", f"{layer}.bias"):
+            spread[name] = weights[name] * np.float32(deviation / np.mean(found))
+    return spread
+
+
 @dataclass(frozen=True)
 class Parity:
     """How a family's models are compared; the defaults serve a model that takes an image and chooses nothing.

@@ -4,6 +4,7 @@ from dataclasses import replace
 from functools import partial
 
 from common.families.mask_rcnn import parity
+from common.families.parity import spread_scores
 
 STAGES = 3  # of all models
 # As `common.families.mask_rcnn.parity.SPREADS`, for each stage. Fresh offsets leave a region where it is: an object's
@@ -20,7 +21,7 @@ _REGIONS = {"": _MOVED[""], "noise": f"the pooling, or the regions: {_MOVED['']}
 
 PARITY = replace(
     parity.PARITY,
-    enliven=partial(parity.spread_scores, spreads=SPREADS),
+    enliven=partial(spread_scores, spreads=SPREADS),
     causes_by_name={
         **parity.PARITY.causes_by_name,
         # What the stages behind the first are given.

@@ -3,8 +3,10 @@
 from common.families import Family
 from common.families.mask2former import samples
 from common.families.mask2former.initial_weights import initial_weight
+from common.families.mask2former.parity import PARITY
 from common.families.mask2former.prediction import find_results, results_of
 from common.families.mask2former.settings import Mask2FormerSettings
+from common.families.mask2former.speed import SPEED
 from common.families.mask2former.stages import run_stages
 from common.families.mask2former.training import compute_losses
 
@@ -19,4 +21,6 @@ FAMILY = Family(
     initial_weight=initial_weight,
     finds="segments",
     models=("mask2former_r50",),
+    parity=PARITY,
+    speed=SPEED,
 )

@@ -1,10 +1,11 @@
 """The facts that parity needs to compare Mask R-CNN's models."""
 
 from collections.abc import Mapping
+from functools import partial
 
 import numpy as np
 
-from common.families.parity import Arrays, Parity
+from common.families.parity import Arrays, Parity, spread_scores
 from common.training.randomness import stream
 
 REGIONS, MIN_SIDE = 32, 0.05  # a region's sides are this share of the image's at least
@@ -27,21 +28,9 @@ def _draw_regions(size: tuple[int, int], rng: np.random.Generator) -> np.ndarray
     return np.concatenate([np.zeros((REGIONS, 1)), corners, corners + sides], axis=1).astype(np.float32)
 
 
-def spread_scores(
-    weights: Arrays, stages: Mapping[str, np.ndarray], spreads: Mapping[str, tuple[str, float]] = SPREADS
-) -> Arrays:
-    """Scales the layers of the scores, so that these have the deviations of `spreads` in the stages' image."""
-    spread = dict(weights)
-    for stage, (layer, deviation) in spreads.items():
-        found = [values.std() for name, values in stages.items() if name.startswith(stage)]
-        for name in (f"{layer}.weight", f"{layer}.bias"):
-            spread[name] = weights[name] * np.float32(deviation / np.mean(found))
-    return spread
-
-
 PARITY = Parity(
     stage_inputs=make_stage_inputs,
-    enliven=spread_scores,
+    enliven=partial(spread_scores, spreads=SPREADS),
     row_keys={"proposals": "rows"},
     causes_by_name={
         "number of equal proposals": {

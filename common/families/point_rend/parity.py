@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 
 from common.families.mask_rcnn import parity
-from common.families.parity import Arrays
+from common.families.parity import Arrays, spread_scores
 from common.training.randomness import stream
 
 POINTS = 50  # of a region
@@ -33,7 +33,7 @@ def make_stage_inputs(batch: Mapping[str, np.ndarray], seed: int) -> Arrays:
 PARITY = replace(
     parity.PARITY,
     stage_inputs=make_stage_inputs,
-    enliven=partial(parity.spread_scores, spreads=SPREADS),
+    enliven=partial(spread_scores, spreads=SPREADS),
     row_keys={**parity.PARITY.row_keys, "points": "rows"},
     causes_by_class={
         "CoarseHead": {"": "the grid on which the region is read, or the order in which its features are flattened"},
