@@ -1,7 +1,8 @@
 """The array contract's speed in each framework, as a ratio to the fastest.
 
-Sizes are those of YOLACT at 550 pixels and of Mask R-CNN's second stage. A time is the best of repeated calls after a
-first one, which is listed apart: Jittor compiles in it. Each framework runs in a process of its own, on its CPU.
+Sizes are those of YOLACT at 550 pixels, of Mask R-CNN's second stage and of Mask2Former at 800 x 1088. A time is the
+best of repeated calls after a first one, which is listed apart: Jittor compiles in it. Each framework runs in a process
+of its own, on its CPU.
 """
 
 import argparse
@@ -147,12 +148,28 @@ def _spatial_cases(rng: np.random.Generator) -> dict[str, Case]:
             (small, offset, modulation, weight),
         ),
     }
+    found["ms_deform_attn"] = _deformable_attention(rng)
     # The same with the gradient with respect to the arrays that have one.
-    free = {"resize": 1, "grid_sample": 2, "roi_align": 1, "deform_conv2d": 4}
+    free = {"resize": 1, "grid_sample": 2, "roi_align": 1, "deform_conv2d": 4, "ms_deform_attn": 3}
     for name, count in free.items():
         call, inputs = found[name]
         found[f"value_and_grad of {name}"] = (partial(_gradient, call, count), inputs)
     return found
+
+
+def _deformable_attention(rng: np.random.Generator) -> Case:
+    """Every cell of three maps is a query, which reads about its own place: 8 heads of 32, 4 points a map."""
+    shapes = [(25, 34), (50, 68), (100, 136)]
+    places = [np.stack(np.mgrid[:h, :w][::-1], -1).reshape(-1, 2) + 0.5 for h, w in shapes]
+    places = np.concatenate([place / (w, h) for place, (h, w) in zip(places, shapes, strict=True)])
+    count = len(places)
+    moves = rng.normal(scale=2, size=(1, count, 8, 3, 4, 2)) / np.array(shapes)[:, None, ::-1]
+    attention = rng.dirichlet(np.ones(12), (1, count, 8)).reshape(1, count, 8, 3, 4)
+    arrays = rng.normal(size=(1, count, 8, 32)), places[:, None, None, None] + moves, attention
+    return (
+        lambda xp, value, locations, attention: xp.ms_deform_attn(value, shapes, locations, attention),
+        tuple(array.astype(np.float32) for array in arrays),
+    )
 
 
 def _gradient(call: Callable, count: int, xp: ModuleType, *arrays: Any) -> Any:

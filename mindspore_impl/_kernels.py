@@ -102,10 +102,10 @@ def ms_deform_attn(value: Tensor, shapes: Sequence[tuple[int, int]], locations: 
     """value (N, S, heads, D), locations (N, Q, heads, L, P, 2), attention (N, Q, heads, L, P) -> (N, Q, heads * D)"""
     if locations.size == 0:
         return F.zeros((len(value), locations.shape[1], value.shape[2] * value.shape[3]), dtype=ms.float32)
+    sides = kernels.sides_of_levels(shapes, value.shape[1])
     if _path() is None:
         return _ms_deform_attn(value, shapes, locations, attention)
-    sides = Tensor(kernels.sides_of_levels(shapes, value.shape[1]))
-    return _ms_deform_attn_kernel()(value, locations, attention, sides)
+    return _ms_deform_attn_kernel()(value, locations, attention, Tensor(sides))
 
 
 def gelu(x: Tensor) -> Tensor:

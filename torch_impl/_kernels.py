@@ -90,10 +90,9 @@ def ms_deform_attn(value: Tensor, shapes: Sequence[tuple[int, int]], locations: 
     if value.dtype in _HALVES:
         return ms_deform_attn(value.float(), shapes, locations, attention).to(value.dtype)
     locations, attention = locations.to(value.dtype), attention.to(value.dtype)
-    library = _library(value)
+    sides, library = kernels.sides_of_levels(shapes, value.shape[1]), _library(value)
     if library is not None:
-        sides = torch.from_numpy(kernels.sides_of_levels(shapes, value.shape[1]))
-        return _MsDeformAttn.apply(library, value, sides, locations, attention)
+        return _MsDeformAttn.apply(library, value, torch.from_numpy(sides), locations, attention)
     return _ms_deform_attn(value, shapes, locations, attention)
 
 

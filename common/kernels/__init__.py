@@ -66,13 +66,13 @@ def int64s(*values: int) -> ctypes.Array:
 
 
 def sides_of_levels(shapes: Sequence[tuple[int, int]], cells: int) -> np.ndarray:
-    """(levels, 2) int32, the maps' heights and widths, for ms_deform_attn's kernel, which reads where they say.
+    """(levels, 2) int32, the heights and widths of ms_deform_attn's maps, whose kernel reads where they say.
 
-    So it is an error when they have not `cells` cells together.
+    So it is an error when they do not have `cells` cells together.
     """
     sides = np.array(shapes, np.int32).reshape(-1, 2)
     if sides.prod(1).sum() != cells:
-        raise ValueError(f"maps of {sides.tolist()} cells in a row of {cells}")
+        raise ValueError(f"maps of the shapes {sides.tolist()} do not have {cells} cells together")
     return sides
 
 

@@ -23,12 +23,9 @@ struct MsDeformShape {
     int64_t images, cells, heads, size, queries, levels, points;
     const int32_t* sides;  // (levels, 2): the height and width of each
 
-    // Where the numbers of an image's query and head begin, counted in points.
-    int64_t samples(int64_t n, int64_t query, int64_t head) const {
-        return ((n * queries + query) * heads + head) * levels * points;
-    }
-    // Where such a query's numbers begin in the output.
-    int64_t output(int64_t n, int64_t query, int64_t head) const { return ((n * queries + query) * heads + head) * size; }
+    // Which head of a query it is, of those of all images.
+    int64_t place(int64_t n, int64_t query, int64_t head) const { return (n * queries + query) * heads + head; }
+    int64_t samples() const { return levels * points; }
 };
 
 constexpr int64_t kMsDeformBlock = 256;  // queries that a thread takes on at a time
@@ -65,12 +62,11 @@ struct MsDeformSample {
 };
 
 // One head of one query; `row` is that head's row in an image's first cell, `step` leads to the next cell's, and a
-// corner outside reads `zeros`. With kSize the compiler knows how long a row is.
-template <int64_t kSize>
-void ms_deform_read(const float* row, const float* locations, const float* attention, const MsDeformShape& s,
-                    const float* zeros, float* output) {
-    const int64_t size = kSize ? kSize : s.size, step = s.heads * s.size;
-    std::fill_n(output, size, 0.0f);
+// corner outside reads `zeros`.
+inline void ms_deform_read(const float* row, const float* locations, const float* attention, const MsDeformShape& s,
+                           const float* zeros, float* output) {
+    const int64_t step = s.heads * s.size;
+    std::fill_n(output, s.size, 0.0f);
     MsDeformSample at;
     for (int64_t level = 0; level < s.levels; ++level) {
         const int64_t height = s.sides[2 * level], width = s.sides[2 * level + 1];
@@ -82,7 +78,7 @@ void ms_deform_read(const float* row, const float* locations, const float* atten
                 at.weight[k] *= *attention;
             }
             #pragma omp simd
-            for (int64_t i = 0; i < size; ++i) {
+            for (int64_t i = 0; i < s.size; ++i) {
                 output[i] += at.weight[0] * from[0][i] + at.weight[1] * from[1][i] + at.weight[2] * from[2][i] +
                              at.weight[3] * from[3][i];
             }
@@ -92,11 +88,10 @@ void ms_deform_read(const float* row, const float* locations, const float* atten
 }
 
 // The same backward; what a corner outside is given goes to `waste`.
-template <int64_t kSize>
-void ms_deform_spread(const float* grad_output, const float* row, const float* locations, const float* attention,
-                      const MsDeformShape& s, const float* zeros, float* waste, float* grad_row, float* grad_locations,
-                      float* grad_attention) {
-    const int64_t size = kSize ? kSize : s.size, step = s.heads * s.size;
+inline void ms_deform_spread(const float* grad_output, const float* row, const float* locations, const float* attention,
+                             const MsDeformShape& s, const float* zeros, float* waste, float* grad_row,
+                             float* grad_locations, float* grad_attention) {
+    const int64_t step = s.heads * s.size;
     MsDeformSample at;
     for (int64_t level = 0; level < s.levels; ++level) {
         const int64_t height = s.sides[2 * level], width = s.sides[2 * level + 1];
@@ -112,7 +107,7 @@ void ms_deform_spread(const float* grad_output, const float* row, const float* l
                 }
                 float a = 0, b = 0, c = 0, d = 0;  // the gradient times what each corner reads
                 #pragma omp simd reduction(+ : a, b, c, d)
-                for (int64_t i = 0; i < size; ++i) {
+                for (int64_t i = 0; i < s.size; ++i) {
                     const float gradient = grad_output[i];
                     a += gradient * from[0][i];
                     b += gradient * from[1][i];
@@ -138,7 +133,6 @@ void ms_deform_spread(const float* grad_output, const float* row, const float* l
 
 inline void ms_deform_attn_forward(const float* value, const float* locations, const float* attention,
                                    const MsDeformShape& s, float* output) {
-    const auto read = s.size == 32 ? ms_deform_read<32> : ms_deform_read<0>;
     const std::vector<float> zeros(s.size);
     const int64_t blocks = (s.queries + kMsDeformBlock - 1) / kMsDeformBlock;
     #pragma omp parallel for schedule(static)
@@ -146,8 +140,8 @@ inline void ms_deform_attn_forward(const float* value, const float* locations, c
         const int64_t n = job / blocks / s.heads, head = job / blocks % s.heads, begin = job % blocks * kMsDeformBlock;
         const float* row = value + (n * s.cells * s.heads + head) * s.size;
         for (int64_t query = begin; query < std::min(begin + kMsDeformBlock, s.queries); ++query) {
-            const int64_t at = s.samples(n, query, head);
-            read(row, locations + 2 * at, attention + at, s, zeros.data(), output + s.output(n, query, head));
+            const int64_t place = s.place(n, query, head), at = place * s.samples();
+            ms_deform_read(row, locations + 2 * at, attention + at, s, zeros.data(), output + place * s.size);
         }
     }
 }
@@ -155,7 +149,6 @@ inline void ms_deform_attn_forward(const float* value, const float* locations, c
 inline void ms_deform_attn_backward(const float* grad_output, const float* value, const float* locations,
                                     const float* attention, const MsDeformShape& s, float* grad_value,
                                     float* grad_locations, float* grad_attention) {
-    const auto spread = s.size == 32 ? ms_deform_spread<32> : ms_deform_spread<0>;
     const std::vector<float> zeros(s.size);
     #pragma omp parallel for schedule(dynamic, 1)
     for (int64_t job = 0; job < s.images * s.heads; ++job) {
@@ -164,9 +157,10 @@ inline void ms_deform_attn_backward(const float* grad_output, const float* value
         for (int64_t cell = 0; cell < s.cells; ++cell)
             std::fill_n(grad_value + first + cell * s.heads * s.size, s.size, 0.0f);
         for (int64_t query = 0; query < s.queries; ++query) {
-            const int64_t at = s.samples(n, query, head);
-            spread(grad_output + s.output(n, query, head), value + first, locations + 2 * at, attention + at, s,
-                   zeros.data(), waste.data(), grad_value + first, grad_locations + 2 * at, grad_attention + at);
+            const int64_t place = s.place(n, query, head), at = place * s.samples();
+            ms_deform_spread(grad_output + place * s.size, value + first, locations + 2 * at, attention + at, s,
+                             zeros.data(), waste.data(), grad_value + first, grad_locations + 2 * at,
+                             grad_attention + at);
         }
     }
 }

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from common import kernels, numpy_ops
-from tests.common import test_transformer_kernels
+from tests.common import test_ms_deform_attn, test_transformer_kernels
 from tests.common.kernel_calls import as_jittor_compiles
 
 ROOT = Path(__file__).parents[2]
@@ -132,7 +132,9 @@ def answers(library: ctypes.CDLL) -> dict[str, np.ndarray]:
         "grid's gradient": grad_grid,
         "kept": keep,
         "kept by the reference": np.sort(numpy_ops.nms(boxes, -np.arange(len(boxes)), 0.5)),
-    } | test_transformer_kernels.answers(library)
+        **test_ms_deform_attn.answers(library),
+        **test_transformer_kernels.answers(library),
+    }
 
 
 def test_nms_of_many_boxes():

@@ -5,10 +5,12 @@ import numpy as np
 import pytest
 from mindspore import Tensor, nn
 
-from common import kernels
+from common import kernels, numpy_ops
 from mindspore_impl import _kernels, ops
 from mindspore_impl.layers import DeformConv
+from tests.contract import attention_cases
 from tests.contract.comparing import assert_agrees
+from tests.contract.test_wing_attention import attend
 from tests.contract.test_wing_vision import GRID, IMAGES, deform, deform_arrays, grids, rois
 
 
@@ -32,6 +34,19 @@ def test_deform_conv2d_without_kernels(no_kernels, xp, like, rule):
 def test_grid_sample_without_kernels(no_kernels, xp, like):
     assert_agrees(xp, like, grids, IMAGES, GRID, slack=2e-4)
     assert_agrees(xp, like, grids, IMAGES[1:], GRID, slack=2e-4)
+
+
+def test_ms_deform_attn_without_kernels(no_kernels, xp, like):
+    assert_agrees(xp, like, attend, *attention_cases.arrays(), slack=1e-3)
+
+
+def test_ms_deform_attn_at_exact_places_without_kernels(no_kernels, xp):
+    locations = attention_cases.exact_places()
+    value, _, attention = attention_cases.arrays(images=1, heads=1, queries=locations.shape[1])
+    given = value, locations, attention[..., :1]
+    reference = numpy_ops.ms_deform_attn(given[0], attention_cases.SHAPES, *given[1:])
+    found = ops.ms_deform_attn(Tensor(given[0]), attention_cases.SHAPES, *map(Tensor, given[1:])).asnumpy()
+    np.testing.assert_allclose(found, reference, rtol=1e-5, atol=1e-5)
 
 
 def test_nms_without_kernels(no_kernels, monkeypatch):
@@ -66,5 +81,25 @@ def test_compiled_deformable_layers_have_the_same_gradients(xp):
     for run in (chain.construct, ms.jit(chain.construct)):
         found = ms.value_and_grad(lambda run=run: (run(Tensor(IMAGES)) ** 2).sum(), None, chain.trainable_params())()
         answers.append([found[0].asnumpy(), *[gradient.asnumpy() for gradient in found[1]]])
+    for plain, compiled in zip(*answers, strict=True):
+        np.testing.assert_allclose(compiled, plain, rtol=1e-4, atol=1e-4)
+
+
+class Attention(nn.Cell):
+    """Two attentions, one after the other: the first one's gradients are taken after the second one has run."""
+
+    def construct(self, value, locations, attention):
+        queries = ops.ms_deform_attn(value, attention_cases.SHAPES, locations, attention)
+        again = queries.reshape(value.shape) + value
+        return ops.ms_deform_attn(again, attention_cases.SHAPES, locations, attention)
+
+
+@pytest.mark.compiled
+def test_compiled_deformable_attention_has_the_same_gradients(xp):
+    cell, answers = Attention(), []
+    given = [Tensor(array) for array in attention_cases.arrays(queries=33)]
+    for run in (cell.construct, ms.jit(cell.construct)):
+        value, gradients = ms.value_and_grad(lambda *x, run=run: (run(*x) ** 2).sum(), (0, 1, 2))(*given)
+        answers.append([value.asnumpy(), *[gradient.asnumpy() for gradient in gradients]])
     for plain, compiled in zip(*answers, strict=True):
         np.testing.assert_allclose(compiled, plain, rtol=1e-4, atol=1e-4)

@@ -8,6 +8,7 @@ from benchmarks.speed.made_up import make_batch, make_inputs, make_weights
 from common import kernels
 from common.models import load_settings
 from common.training.schedules import with_batch_size
+from tests.contract import attention_cases
 from tests.contract.stand_in_device import NAME, Held, StandInDevice
 from torch_impl import _kernels, ops
 from torch_impl import learner as learners
@@ -77,6 +78,15 @@ def test_the_device_tells_arrays_apart():
             x.numpy()
 
 
+def test_deformable_attention_keeps_to_its_device():
+    given = [torch.tensor(array) for array in attention_cases.arrays()]
+    expected = ops.ms_deform_attn(given[0], attention_cases.SHAPES, *given[1:])
+    with StandInDevice():
+        found = ops.ms_deform_attn(given[0].to(NAME), attention_cases.SHAPES, *(x.to(NAME) for x in given[1:]))
+        assert isinstance(found, Held)
+    torch.testing.assert_close(found.held, expected, rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=["bfloat16", "float16"])
 @each_family
@@ -100,3 +110,16 @@ def test_regions_keep_their_places_under_autocast(dtype):
     pooled = ops.roi_align(slope.to(dtype), roi, (1, 1), 1.0, 2, True)
     assert pooled.dtype == dtype
     np.testing.assert_allclose(pooled.float().item(), 1.8, atol=0.02)
+
+
+@pytest.mark.parametrize("halved", [(0,), (1,), (2,), (0, 2)], ids=["value", "locations", "attention", "both"])
+def test_deformable_attention_takes_what_autocast_makes(halved):
+    """Some of its arrays in half the bits and others whole: it reads as with all of them whole."""
+    given = [torch.tensor(array) for array in attention_cases.arrays()]
+    for index in halved:
+        given[index] = given[index].bfloat16()
+    found = ops.ms_deform_attn(given[0], attention_cases.SHAPES, *given[1:])
+    whole = [array.float() for array in given]
+    assert found.dtype == given[0].dtype
+    expected = ops.ms_deform_attn(whole[0], attention_cases.SHAPES, *whole[1:])
+    torch.testing.assert_close(found.float(), expected, rtol=1e-2, atol=1e-2)

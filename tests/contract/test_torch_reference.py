@@ -76,6 +76,18 @@ def test_deform_conv2d_without_offsets_is_a_convolution():
         assert_equal(answer, reference)
 
 
+def test_ms_deform_attn_of_slopes_gives_the_places_themselves():
+    """A bilinear reading of x + 100 y finds its own place: in cells, from the middle of each map's first one."""
+    shapes, heads = [(5, 8), (7, 3)], 2
+    planes = [np.add(*np.mgrid[:h, :w] * np.array([100.0, 1.0])[:, None, None]).reshape(-1) for h, w in shapes]
+    value = np.concatenate(planes)[None, :, None, None] * np.arange(1.0, heads + 1)[:, None]
+    locations = RANDOM.uniform(0.2, 0.8, (1, 6, heads, 2, 3, 2))
+    attention = RANDOM.random((1, 6, heads, 2, 3))
+    x, y = np.moveaxis(locations * np.array([[[8, 5]], [[3, 7]]]) - 0.5, -1, 0)
+    reference = ((x + 100 * y) * attention).sum((3, 4)) * np.arange(1.0, heads + 1)
+    np.testing.assert_allclose(numpy_ops.ms_deform_attn(value, shapes, locations, attention), reference, rtol=1e-12)
+
+
 def test_roi_align_of_a_slope_gives_the_bins_centres():
     """Bilinear samples of a plane are the plane itself, and so their mean lies at the middle of the bin."""
     y, x = np.mgrid[:20, :30]

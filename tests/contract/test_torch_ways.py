@@ -1,4 +1,4 @@
-"""PyTorch's three ways to roi_align, nms and deform_conv2d agree: the own kernels, torchvision and plain operations."""
+"""PyTorch's ways to its operators agree: the own kernels, torchvision where it has them, and plain operations."""
 
 from types import SimpleNamespace
 
@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from common import kernels, numpy_ops
+from tests.contract import attention_cases
 from tests.contract.test_wing_vision import IMAGES, ROIS, RULES, deform_arrays
 from torch_impl import _kernels, ops
 
@@ -61,6 +62,44 @@ def test_deform_conv2d_without_kernels(no_kernels, monkeypatch, rule, modulated)
     kernel = gradients(convolve, *given)
     for answer, reference in zip(plain, kernel, strict=True):
         np.testing.assert_allclose(answer, reference, rtol=1e-4, atol=1e-4)
+
+
+def attend(value, locations, attention):
+    return ops.ms_deform_attn(value, attention_cases.SHAPES, locations, attention)
+
+
+def test_ms_deform_attn_without_kernels(no_kernels, monkeypatch):
+    arrays = attention_cases.arrays()
+    plain = gradients(attend, *arrays)
+    monkeypatch.undo()
+    kernel = gradients(attend, *arrays)
+    for answer, reference in zip(plain, kernel, strict=True):
+        np.testing.assert_allclose(answer, reference, rtol=1e-4, atol=1e-4)
+
+
+def test_ms_deform_attn_in_float64():
+    exact = [array.astype(np.float64) for array in attention_cases.arrays(queries=2)]
+    leaves = [torch.tensor(array, requires_grad=True) for array in exact]
+    reference = numpy_ops.ms_deform_attn(exact[0], attention_cases.SHAPES, *exact[1:])
+    np.testing.assert_allclose(attend(*leaves).detach().numpy(), reference, **DOUBLE)
+    torch.autograd.gradcheck(attend, leaves, fast_mode=True)
+
+
+def test_ms_deform_attn_at_exact_places_without_kernels(no_kernels):
+    locations = attention_cases.exact_places()
+    value, _, attention = attention_cases.arrays(images=1, heads=1, queries=locations.shape[1])
+    given = value, locations, attention[..., :1]
+    reference = numpy_ops.ms_deform_attn(given[0], attention_cases.SHAPES, *given[1:])
+    np.testing.assert_allclose(attend(*map(torch.tensor, given)), reference, rtol=1e-5, atol=1e-5)
+
+
+def test_ms_deform_attn_of_nothing_and_of_nowhere_without_kernels(no_kernels):
+    value, locations, attention = map(torch.tensor, attention_cases.arrays())
+    assert attend(value, locations[:, :0], attention[:, :0]).shape == (2, 0, 15)
+    assert attend(value[:0], locations[:0], attention[:0]).shape == (0, 7, 15)
+    kept = attend(value, locations, attention)[0, 1:]
+    locations[0, 0] = torch.nan
+    torch.testing.assert_close(attend(value, locations, attention)[0, 1:], kept)
 
 
 def crowd(count: int = 300) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

@@ -13,9 +13,9 @@ from tests.goldens import golden, runner
 FOLDER = Path(golden.__file__).parent
 WHOLE = "yolact_plus_resnet50"
 CASES = {
-    "torch": ["roi_align", "rpn_proposals", "roi_heads_inference", "mask_rcnn_tiny", WHOLE],
+    "torch": ["roi_align", "ms_deform_attn", "rpn_proposals", "roi_heads_inference", "mask_rcnn_tiny", WHOLE],
     # Its operations compile for a while where a network is among them.
-    "mindspore": ["roi_align", "roi_heads_inference", "swin_tiny_fast"],
+    "mindspore": ["roi_align", "ms_deform_attn", "roi_heads_inference", "swin_tiny_fast"],
     # Its operators are compiled in any case.
     "jittor": [],
 }
