@@ -17,10 +17,12 @@ from common.results.kind import (
     ResultKind,
     Results,
 )
+from common.results.panoptic import PANOPTIC, Panoptic, PanopticKind
 
 __all__ = [
     "ALL_PARTS",
     "INSTANCES",
+    "PANOPTIC",
     "Classes",
     "Comparison",
     "Entry",
@@ -28,6 +30,8 @@ __all__ = [
     "Form",
     "InstanceKind",
     "Instances",
+    "Panoptic",
+    "PanopticKind",
     "Parts",
     "Prediction",
     "Rating",

@@ -1,4 +1,4 @@
-"""Pictures of results: instances drawn onto their image, and their heat maps side by side."""
+"""Pictures of results: instances and segments drawn onto their image, and heat maps side by side."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +12,7 @@ from common.packages import import_package
 
 if TYPE_CHECKING:
     from common.results.instances import Instances
+    from common.results.panoptic import Panoptic
 
 
 @dataclass(frozen=True)
@@ -54,15 +55,56 @@ def draw_instances(
         if parts.boxes:
             scene = sv.BoxAnnotator(thickness=thickness).annotate(scene, detections)
         if parts.names:
-            texts = [
-                f"{class_names[label]} {score:.2f}" if parts.scores else class_names[label]
-                for label, score in zip(instances.labels, instances.scores, strict=True)
-            ]
+            texts = _texts(instances.labels, instances.scores, class_names, parts)
             labels = sv.LabelAnnotator(text_scale=scale, text_thickness=max(thickness // 2, 1), text_padding=2)
             scene = labels.annotate(scene, detections, texts)
         if parts.points and instances.points is not None:
             _draw_points(scene, instances.points)
     return np.ascontiguousarray(scene[:, :, ::-1])
+
+
+def draw_segments(
+    image: np.ndarray, result: "Panoptic", class_names: Sequence[str], parts: Parts = ALL_PARTS
+) -> np.ndarray:
+    """A copy of `image` (H, W, 3) uint8 RGB with its segments in their classes' colours, borders, names and scores.
+
+    Things and stuff are named alike, each in its middle.
+    """
+    sv = require_supervision()
+    scene = np.ascontiguousarray(image[:, :, ::-1])
+    if len(result):
+        masks, size = result.masks(), (image.shape[1], image.shape[0])
+        segments = sv.Detections(
+            xyxy=sv.mask_to_xyxy(masks), mask=masks, confidence=result.scores, class_id=result.labels.astype(int)
+        )
+        if parts.masks:
+            scene = sv.MaskAnnotator(opacity=0.45).annotate(scene, segments)
+            scene[_borders(result.segment_map)] = 255
+        if parts.names:
+            texts = _texts(result.labels, result.scores, class_names, parts)
+            scale, thickness = sv.calculate_optimal_text_scale(size), sv.calculate_optimal_line_thickness(size)
+            middle = sv.Position.CENTER_OF_MASS
+            labels = sv.LabelAnnotator(
+                text_scale=scale, text_thickness=max(thickness // 2, 1), text_padding=2, text_position=middle
+            )
+            scene = labels.annotate(scene, segments, texts)
+    return np.ascontiguousarray(scene[:, :, ::-1])
+
+
+def _texts(labels: np.ndarray, scores: np.ndarray, class_names: Sequence[str], parts: Parts) -> list[str]:
+    """What is written to each object: the name of its class, and its score where that is wanted."""
+    return [
+        f"{class_names[label]} {score:.2f}" if parts.scores else class_names[label]
+        for label, score in zip(labels, scores, strict=True)
+    ]
+
+
+def _borders(segment_map: np.ndarray) -> np.ndarray:
+    """The pixels (H, W) bool whose right or lower neighbour is of another segment."""
+    borders = np.zeros(segment_map.shape, bool)
+    borders[:, :-1] |= segment_map[:, :-1] != segment_map[:, 1:]
+    borders[:-1] |= segment_map[:-1] != segment_map[1:]
+    return borders
 
 
 def _draw_points(scene: np.ndarray, points: np.ndarray) -> None:
