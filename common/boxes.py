@@ -4,6 +4,8 @@ A box is xyxy, its corners, unless a name says otherwise. `offset` is what a sid
 the border, 1 where it is the last pixel inside. See docs/conventions.md.
 """
 
+import numpy as np
+
 from common.array import Array, namespace
 
 
@@ -65,3 +67,13 @@ def with_border(boxes: Array, offset: float) -> Array:
     if offset == 0:
         return boxes
     return namespace(boxes).concatenate([boxes[..., :2], boxes[..., 2:] + offset], axis=-1)
+
+
+def boxes_around(masks: np.ndarray) -> np.ndarray:
+    """The boxes (N, 4) float32 xyxy around the true pixels of masks (N, H, W) bool; zeros for an empty mask."""
+    boxes = np.zeros((len(masks), 4), np.float32)
+    for first, axis in ((0, 1), (1, 2)):
+        seen = masks.any(axis=axis)
+        last = np.where(seen.any(axis=1), seen.shape[1] - seen[:, ::-1].argmax(axis=1), 0)
+        boxes[:, first], boxes[:, first + 2] = seen.argmax(axis=1), last
+    return boxes

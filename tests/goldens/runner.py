@@ -18,6 +18,7 @@ from tests.goldens import (
     mask2former_kinds,
     mask2former_loss_kind,
     ms_deform_attn_kind,
+    panoptic_kinds,
     point_rend_kinds,
     pose_kinds,
     pose_network_kinds,
@@ -61,6 +62,8 @@ KINDS: dict[str, Callable[[Path, str, str, ModuleType, Array, Path], Answers]] =
     "resized_sizes": data_kinds.resized_sizes,
     "swin_augmentation": swin_data_kinds.augmentation,
     "mask2former_augmentation": mask2former_data_kinds.augmentation,
+    "panoptic_inference": panoptic_kinds.inferred,
+    "panoptic_quality": panoptic_kinds.quality,
 }
 
 # NumPy, the contract's reference, has neither networks nor gradients.
@@ -75,8 +78,14 @@ _OF_NETWORKS = (
     "cascade_mask_rcnn_forward",
     "mask2former_forward",
 )
-# What is made before an array reaches a framework.
-_OF_NUMPY_ALONE = ("yolact_augmentation", "swin_augmentation", "mask2former_augmentation", "resized_sizes")
+# What is made before an array reaches a framework, or after it has left it.
+_OF_NUMPY_ALONE = (
+    "yolact_augmentation",
+    "swin_augmentation",
+    "mask2former_augmentation",
+    "resized_sizes",
+    "panoptic_quality",
+)
 # Where a case's own tolerance is one that its reference does not keep.
 _LOOSER = {"pose2seg_loss": pose_network_kinds.LOOSER}
 

@@ -6,6 +6,7 @@ from typing import Protocol
 import numpy as np
 
 from common.array import Array, namespace
+from common.boxes import boxes_around
 from common.errors import UserError
 from common.families.pose2seg.losses import compute_mask_loss
 from common.families.pose2seg.masks import paste
@@ -119,18 +120,8 @@ def _paste_into_images(
         rows = np.flatnonzero((inputs["person_image"] == image) & is_kept)
         masks = paste(foreground[rows], inputs["mask_matrices"][rows], tuple(size), settings.detection.mask_threshold)
         scores, labels = inputs["person_score"][rows], np.zeros(len(rows), np.int64)
-        instances.append(Instances(tuple(size), _bounding_boxes(masks), scores, labels, masks))
+        instances.append(Instances(tuple(size), boxes_around(masks), scores, labels, masks))
     return instances
-
-
-def _bounding_boxes(masks: np.ndarray) -> np.ndarray:
-    """Returns the boxes (P, 4) float32 xyxy around the true pixels of masks (P, H, W); zeros for an empty mask."""
-    boxes = np.zeros((len(masks), 4), np.float32)
-    for first, axis in ((0, 1), (1, 2)):
-        seen = masks.any(axis=axis)
-        last = np.where(seen.any(axis=1), seen.shape[1] - seen[:, ::-1].argmax(axis=1), 0)
-        boxes[:, first], boxes[:, first + 2] = seen.argmax(axis=1), last
-    return boxes
 
 
 def _check_persons(inputs: Mapping[str, np.ndarray], settings: Pose2SegSettings, images: int) -> None:
