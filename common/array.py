@@ -220,6 +220,16 @@ class Operations(Protocol):
         None leaves it; bias (O,) or None.
         """
 
+    def ms_deform_attn(
+        self, value: Array, shapes: Sequence[tuple[int, int]], locations: Array, attention: Array
+    ) -> Array:
+        """Multi-scale deformable attention: each query's weighted sum of what it reads -> (N, queries, heads * D).
+
+        value (N, S, heads, D): the cells of the maps of `shapes` (H, W), one map after the other, each row by row;
+        locations (N, queries, heads, maps, points, 2) as (x, y), from 0 to 1 between the outer edges of a map's border
+        cells; attention (N, queries, heads, maps, points). It reads bilinearly, with zeros outside.
+        """
+
     # Gradient
 
     def stop_gradient(self, x: Array) -> Array:

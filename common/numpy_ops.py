@@ -330,6 +330,21 @@ def deform_conv2d(
     return out if bias is None else out + bias[:, None, None]
 
 
+def ms_deform_attn(
+    value: np.ndarray, shapes: Sequence[tuple[int, int]], locations: np.ndarray, attention: np.ndarray
+) -> np.ndarray:
+    images, _, heads, size = value.shape
+    out = np.zeros((images, locations.shape[1], heads, size), value.dtype)
+    ends = np.cumsum([height * width for height, width in shapes])
+    for level, (height, width) in enumerate(shapes):
+        cells = value[:, ends[level] - height * width : ends[level]].reshape(images, height, width, heads, size)
+        for n, head in np.ndindex(images, heads):
+            x, y = np.moveaxis(locations[n, :, head, level], -1, 0)
+            read = _bilinear(np.moveaxis(cells[n, :, :, head], -1, 0), y * height - 0.5, x * width - 0.5)
+            out[n, :, head] += np.einsum("dqp,qp->qd", read, attention[n, :, head, level])
+    return out.reshape(images, locations.shape[1], heads * size)
+
+
 # Gradient
 
 

@@ -1,4 +1,4 @@
-"""roi_align, nms, deform_conv2d and grid_sample in Jittor: the C++ of common/kernels as code operators."""
+"""Operators of vision and of transformers in Jittor: the C++ of common/kernels as code operators."""
 
 from collections.abc import Sequence
 
@@ -9,8 +9,8 @@ from common import kernels
 from jittor_impl import _code_ops as code_ops
 from jittor_impl._code_ops import Differentiable, call
 
-_ROI_ALIGN, _NMS, _DEFORM_CONV2D, _GRID_SAMPLE = map(
-    kernels.header, ("roi_align", "nms", "deform_conv2d", "grid_sample")
+_ROI_ALIGN, _NMS, _DEFORM_CONV2D, _GRID_SAMPLE, _MS_DEFORM_ATTN = map(
+    kernels.header, ("roi_align", "nms", "deform_conv2d", "grid_sample", "ms_deform_attn")
 )
 
 
@@ -83,6 +83,30 @@ def grid_sample(x: Var, grid: Var, align_corners: bool) -> Var:
         return dx, call(source, [gradient, x, grid], [grid.shape], header=_GRID_SAMPLE, **numbers)[0]
 
     return Differentiable(forward, backward)(x, grid)
+
+
+def ms_deform_attn(value: Var, shapes: Sequence[tuple[int, int]], locations: Var, attention: Var) -> Var:
+    """value (N, S, heads, D), locations (N, Q, heads, L, P, 2), attention (N, Q, heads, L, P) -> (N, Q, heads * D)"""
+    n, cells, heads, size = value.shape
+    queries, levels, points = attention.shape[1], *attention.shape[3:]
+    sides = jt.array(kernels.sides_of_levels(shapes, cells))
+    numbers = {"images": n, "cells": cells, "heads": heads, "size": size}
+    numbers |= {"queries": queries, "levels": levels, "points": points}
+    names = ", ".join(f'(int64_t)data["{name}"]' for name in numbers)
+
+    def forward(value: Var, locations: Var, attention: Var) -> Var:
+        shape = f"triseg::MsDeformShape{{{names}, in3_p}}"
+        source = f"triseg::ms_deform_attn_forward(in0_p, in1_p, in2_p, {shape}, out0_p);"
+        inputs, shapes = [value, locations, attention, sides], [(n, queries, heads * size)]
+        return call(source, inputs, shapes, header=_MS_DEFORM_ATTN, **numbers)[0]
+
+    def backward(gradient: Var, output: Var) -> list[Var]:
+        shape = f"triseg::MsDeformShape{{{names}, in4_p}}"
+        source = f"triseg::ms_deform_attn_backward(in0_p, in1_p, in2_p, in3_p, {shape}, out0_p, out1_p, out2_p);"
+        inputs, shapes = [value, locations, attention], [value.shape, locations.shape, attention.shape]
+        return call(source, [gradient, *inputs, sides], shapes, header=_MS_DEFORM_ATTN, **numbers)
+
+    return Differentiable(forward, backward)(value, locations, attention)
 
 
 def _nms(boxes: Var, classes: Var | None, threshold: float, offset: float) -> Var:

@@ -186,6 +186,55 @@ class LayerNorm(nn.Module):
         return transformer_ops.layer_norm(x, self.weight, self.bias, 1e-5)
 
 
+class GroupNorm(nn.Module):
+    """Group norm over 32 groups of channels: (N, C, H, W) -> (N, C, H, W), with an epsilon of 1e-5."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.weight = jt.ones((channels,))
+        self.bias = jt.zeros((channels,))
+
+    def execute(self, x: Var) -> Var:
+        groups = x.reshape((x.shape[0], 32, -1))
+        centred = groups - groups.mean(2, keepdims=True)
+        normed = centred / jt.sqrt((centred * centred).mean(2, keepdims=True) + 1e-5)
+        return normed.reshape(x.shape) * self.weight.reshape((1, -1, 1, 1)) + self.bias.reshape((1, -1, 1, 1))
+
+
+class Embedding(nn.Module):
+    """Learned rows: weight (count, C)."""
+
+    def __init__(self, count: int, channels: int):
+        super().__init__()
+        self.weight = jt.zeros((count, channels))
+
+
+class MultiHeadAttention(nn.Module):
+    """Attention in several heads between queries and the keys of values; in_proj has the rows of all three."""
+
+    def __init__(self, channels: int, heads: int):
+        super().__init__()
+        self.heads, self.size = heads, channels // heads
+        self.in_proj = Linear(channels, 3 * channels)
+        self.out_proj = Linear(channels, channels)
+
+    def execute(self, queries: Var, keys: Var, values: Var, hidden: Var | None = None) -> Var:
+        """(N, Q, C), (N, T, C) twice -> (N, Q, C); hidden (N, Q, T): which keys a query does not see, never all."""
+        q, k, v = (self._project(x, part) for part, x in enumerate((queries, keys, values)))
+        logits = jt.matmul(q * self.size**-0.5, k.transpose((0, 1, 3, 2)))
+        if hidden is not None:
+            logits = ops.where(hidden.unsqueeze(1), -1e30, logits)
+        x = jt.matmul(ops.softmax(logits, 3), v).transpose((0, 2, 1, 3))
+        return self.out_proj(x.reshape(queries.shape))
+
+    def _project(self, x: Var, part: int) -> Var:
+        """(N, T, C) -> (N, heads, T, size), by the rows of queries, keys or values."""
+        channels = x.shape[2]
+        rows = slice(part * channels, (part + 1) * channels)
+        x = nn.matmul_transpose(x, self.in_proj.weight[rows]) + self.in_proj.bias[rows]
+        return x.reshape((*x.shape[:2], self.heads, self.size)).transpose((0, 2, 1, 3))
+
+
 def conv_norm(conv: Conv | DeformConv, norm: BatchNorm, x: Var) -> Var:
     """Gives norm(conv(x)); a norm that stands still is folded into the convolution's weight and bias."""
     if not (norm.standing_still and _folding):

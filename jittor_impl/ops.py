@@ -248,6 +248,10 @@ def deform_conv2d(
     return kernels.deform_conv2d(x, offset, mask, weight, bias, stride, padding, dilation)
 
 
+def ms_deform_attn(value: Var, shapes: Sequence[tuple[int, int]], locations: Var, attention: Var) -> Var:
+    return kernels.ms_deform_attn(value, shapes, locations, attention)
+
+
 # Gradient
 
 

@@ -1,4 +1,4 @@
-"""roi_align, nms, deform_conv2d, grid_sample, norms, GELU and window attention, each in the fastest way that is right.
+"""Operators of vision and of transformers, and norms, each in the fastest way that is right.
 
 On the CPU that is this project's own kernel: ops.ROIAlign has wrong gradients there and other samples where their
 number adapts, ops.NMSWithMask sorts its answer, ops.deformable_conv2d takes twice as long, ops.grid_sample ten times,
@@ -96,6 +96,16 @@ def grid_sample(x: Tensor, grid: Tensor, align_corners: bool) -> Tensor:
     if _path() is None:
         return _grid_sample(x, grid, align_corners)
     return _grid_sample_kernel()(x, grid, Tensor(np.array([align_corners], np.int32)))
+
+
+def ms_deform_attn(value: Tensor, shapes: Sequence[tuple[int, int]], locations: Tensor, attention: Tensor) -> Tensor:
+    """value (N, S, heads, D), locations (N, Q, heads, L, P, 2), attention (N, Q, heads, L, P) -> (N, Q, heads * D)"""
+    if locations.size == 0:
+        return F.zeros((len(value), locations.shape[1], value.shape[2] * value.shape[3]), dtype=ms.float32)
+    if _path() is None:
+        return _ms_deform_attn(value, shapes, locations, attention)
+    sides = Tensor(kernels.sides_of_levels(shapes, value.shape[1]))
+    return _ms_deform_attn_kernel()(value, locations, attention, sides)
 
 
 def gelu(x: Tensor) -> Tensor:
@@ -223,6 +233,20 @@ class _GridSample(nn.Cell):
         return dx, self.grad_grid(gradient, x, grid, settings), F.zeros_like(settings)
 
 
+class _MsDeformAttn(nn.Cell):
+    def __init__(self):
+        super().__init__()
+        self.attend = _custom("ms_deform_attn", lambda v, x, a, s: (v[0], x[1], v[2] * v[3]), _first)
+        self.grad = _custom("ms_deform_attn_grad", lambda g, v, x, a, s: (v, x, a), lambda g, v, x, a, s: (v, x, a))
+
+    def construct(self, value, locations, attention, sides):
+        return self.attend(value, locations, attention, sides)
+
+    def bprop(self, value, locations, attention, sides, out, gradient):
+        dvalue, dlocations, dattention = self.grad(gradient, value, locations, attention, sides)
+        return dvalue, dlocations, dattention, F.zeros_like(sides)
+
+
 class _Gelu(nn.Cell):
     def __init__(self):
         super().__init__()
@@ -269,6 +293,7 @@ _roi_align_kernel = functools.cache(_RoiAlign)
 _deform_product = functools.cache(_DeformProduct)
 _batch_norm_kernel = functools.cache(_BatchNorm)
 _grid_sample_kernel = functools.cache(_GridSample)
+_ms_deform_attn_kernel = functools.cache(_MsDeformAttn)
 _gelu_kernel = functools.cache(_Gelu)
 _layer_norm_kernel = functools.cache(_LayerNorm)
 _window_attention_kernel = functools.cache(_WindowAttention)
@@ -336,6 +361,22 @@ def _grid_sample(x: Tensor, grid: Tensor, align_corners: bool) -> Tensor:
     x = F.broadcast_to(x, (count, *x.shape[1:]))
     out = F.grid_sample(x, points, align_corners=align_corners)[:, :, 0, : height * width]
     return out.reshape((count, x.shape[1], height, width))
+
+
+def _ms_deform_attn(value: Tensor, shapes: Sequence[tuple[int, int]], locations: Tensor, attention: Tensor) -> Tensor:
+    """value (N, S, heads, D), locations (N, Q, heads, L, P, 2), attention (N, Q, heads, L, P) -> (N, Q, heads * D)"""
+    images, queries, heads, levels, points = attention.shape
+    size = value.shape[3]
+    # Each head of each image is an image to grid_sample, and each query a row of its grid.
+    rows = F.transpose(value, (0, 2, 3, 1)).reshape(images * heads, size, -1)
+    grids = F.transpose(2 * locations - 1, (3, 0, 2, 1, 4, 5)).reshape(levels, images * heads, queries, points, 2)
+    weights = F.transpose(attention, (3, 0, 2, 1, 4)).reshape(levels, images * heads, 1, queries, points)
+    total, start = 0, 0
+    for level, (height, width) in enumerate(shapes):
+        cells = rows[:, :, start : start + height * width].reshape(images * heads, size, height, width)
+        total = total + (_grid_sample(cells, grids[level], False) * weights[level]).sum(3)
+        start += height * width
+    return F.transpose(total.reshape(images, heads * size, queries), (0, 2, 1))
 
 
 def _window_attention(qkv: Tensor, bias: Tensor, masks: Tensor, kinds: Tensor) -> Tensor:

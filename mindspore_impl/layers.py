@@ -168,6 +168,52 @@ class LayerNorm(nn.Cell):
         return _kernels.layer_norm(x, self.weight, self.bias, self._settings)
 
 
+class GroupNorm(nn.Cell):
+    """Group norm over 32 groups of channels: (N, C, H, W) -> (N, C, H, W), with an epsilon of 1e-5."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.weight = Parameter(F.ones((channels,)))
+        self.bias = Parameter(F.zeros((channels,)))
+
+    def construct(self, x: Tensor) -> Tensor:
+        return F.group_norm(x, 32, self.weight, self.bias, 1e-5)
+
+
+class Embedding(nn.Cell):
+    """Learned rows: weight (count, C)."""
+
+    def __init__(self, count: int, channels: int):
+        super().__init__()
+        self.weight = Parameter(F.zeros((count, channels)))
+
+
+class MultiHeadAttention(nn.Cell):
+    """Attention in several heads between queries and the keys of values; in_proj has the rows of all three."""
+
+    def __init__(self, channels: int, heads: int):
+        super().__init__()
+        self.heads, self.size = heads, channels // heads
+        self.in_proj = Linear(channels, 3 * channels)
+        self.out_proj = Linear(channels, channels)
+
+    def construct(self, queries: Tensor, keys: Tensor, values: Tensor, hidden: Tensor | None = None) -> Tensor:
+        """(N, Q, C), (N, T, C) twice -> (N, Q, C); hidden (N, Q, T): which keys a query does not see, never all."""
+        q, k, v = (self._project(x, part) for part, x in enumerate((queries, keys, values)))
+        logits = F.matmul(q * self.size**-0.5, F.transpose(k, (0, 1, 3, 2)))
+        if hidden is not None:
+            logits = F.masked_fill(logits, F.expand_dims(hidden, 1), -np.inf)
+        x = F.transpose(F.matmul(F.softmax(logits, -1), v), (0, 2, 1, 3))
+        return self.out_proj(x.reshape(queries.shape))
+
+    def _project(self, x: Tensor, part: int) -> Tensor:
+        """(N, T, C) -> (N, heads, T, size), by the rows of queries, keys or values."""
+        channels = x.shape[2]
+        rows = slice(part * channels, (part + 1) * channels)
+        x = F.matmul(x, F.transpose(self.in_proj.weight[rows], (1, 0))) + self.in_proj.bias[rows]
+        return F.transpose(x.reshape(*x.shape[:2], self.heads, self.size), (0, 2, 1, 3))
+
+
 def conv_norm(conv: Conv | DeformConv, norm: BatchNorm, x: Tensor) -> Tensor:
     """Gives norm(conv(x)); a norm that stands still is folded into the convolution's weight and bias."""
     if not (norm.standing_still and _folding):

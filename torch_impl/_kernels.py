@@ -1,4 +1,4 @@
-"""roi_align, nms and deform_conv2d in PyTorch, each in the fastest way that is at hand.
+"""roi_align, nms, deform_conv2d and ms_deform_attn in PyTorch, each in the fastest way that is at hand.
 
 On the CPU that is this project's own kernel, which sums in a fixed order too; on a GPU roi_align and deform_conv2d are
 torchvision's where that loads. Elsewhere, and in other types than float32 on the CPU, operations of PyTorch do it. So
@@ -85,6 +85,18 @@ def deform_conv2d(
     return out if bias is None else out + bias[:, None, None]
 
 
+def ms_deform_attn(value: Tensor, shapes: Sequence[tuple[int, int]], locations: Tensor, attention: Tensor) -> Tensor:
+    """value (N, S, heads, D), locations (N, Q, heads, L, P, 2), attention (N, Q, heads, L, P) -> (N, Q, heads * D)"""
+    if value.dtype in _HALVES:
+        return ms_deform_attn(value.float(), shapes, locations, attention).to(value.dtype)
+    locations, attention = locations.to(value.dtype), attention.to(value.dtype)
+    library = _library(value)
+    if library is not None:
+        sides = torch.from_numpy(kernels.sides_of_levels(shapes, value.shape[1]))
+        return _MsDeformAttn.apply(library, value, sides, locations, attention)
+    return _ms_deform_attn(value, shapes, locations, attention)
+
+
 # The project's own kernels
 
 
@@ -153,6 +165,31 @@ class _DeformColumns(torch.autograd.Function):
             outputs = _address(doffset), _address(dmask)
             library.triseg_deform_columns_grad_offset(_address(gradient), _address(x), *given, *outputs)
         return None, dx, doffset, dmask, None, None, None, None
+
+
+class _MsDeformAttn(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, library, value, sides, locations, attention):
+        value, locations, attention = (x.contiguous() for x in (value, locations, attention))
+        images, queries, heads, levels, points = attention.shape
+        shape = kernels.int64s(*value.shape, queries, levels, points)
+        out = value.new_empty((images, queries, heads * value.shape[3]))
+        given = _address(value), _address(locations), _address(attention), shape, _address(sides)
+        library.triseg_ms_deform_attn(*given, _address(out))
+        ctx.save_for_backward(value, sides, locations, attention)
+        ctx.settings = library, shape
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, gradient):
+        value, sides, locations, attention = ctx.saved_tensors
+        library, shape = ctx.settings
+        gradient = gradient.contiguous()
+        given = _address(value), _address(locations), _address(attention), shape, _address(sides)
+        gradients = [torch.empty_like(x) for x in (value, locations, attention)]
+        library.triseg_ms_deform_attn_grad(_address(gradient), *given, *map(_address, gradients))
+        return None, gradients[0], None, *gradients[1:]
 
 
 # torchvision
@@ -300,3 +337,19 @@ def _deform_columns(
     if mask is not None:
         read = read * mask.reshape(images, 1, taps, high * wide)
     return read.reshape(images, channels * taps, high * wide)
+
+
+def _ms_deform_attn(value: Tensor, shapes: Sequence[tuple[int, int]], locations: Tensor, attention: Tensor) -> Tensor:
+    """value (N, S, heads, D), locations (N, Q, heads, L, P, 2), attention (N, Q, heads, L, P) -> (N, Q, heads * D)"""
+    images, queries, heads, levels, points = attention.shape
+    size = value.shape[3]
+    # Each head of each image is an image to grid_sample, and each query a row of its grid.
+    maps = value.permute(0, 2, 3, 1).split([height * width for height, width in shapes], 3)
+    grids = (2 * locations - 1).transpose(1, 2).flatten(0, 1)
+    weights = attention.transpose(1, 2).reshape(images * heads, 1, queries, levels, points)
+    total = 0
+    for level, (height, width) in enumerate(shapes):
+        cells = maps[level].reshape(images * heads, size, height, width)
+        read = F.grid_sample(cells, grids[:, :, level], "bilinear", "zeros", align_corners=False)
+        total = total + (read * weights[:, :, :, level]).sum(3)
+    return total.reshape(images, heads * size, queries).transpose(1, 2)

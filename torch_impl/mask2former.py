@@ -21,7 +21,6 @@ from common.families.mask2former.positions import (
 from common.families.mask2former.settings import Mask2FormerNetwork, Mask2FormerSettings
 from common.families.mask2former.stages import Note, note_nothing
 from torch_impl import ops
-from torch_impl._deform import ms_deform_attn
 from torch_impl.backbones import build_backbone
 from torch_impl.layers import Conv, Embedding, GroupNorm, LayerNorm, Linear, MultiHeadAttention
 
@@ -66,7 +65,7 @@ class DeformableAttention(nn.Module):
         locations = places[:, None, None, None] + offsets * cells[:, None]
         weights = torch.softmax(weights, -1).reshape(images, tokens, heads, levels, points)
         value = self.value_proj(x).reshape(images, tokens, heads, channels // heads)
-        return self.output_proj(ms_deform_attn(value, sizes, locations, weights))
+        return self.output_proj(ops.ms_deform_attn(value, sizes, locations, weights))
 
 
 class EncoderLayer(nn.Module):

@@ -247,6 +247,10 @@ def deform_conv2d(
     return _kernels.deform_conv2d(x, offset, mask, weight, bias, stride, padding, dilation)
 
 
+def ms_deform_attn(value: Tensor, shapes: Sequence[tuple[int, int]], locations: Tensor, attention: Tensor) -> Tensor:
+    return _kernels.ms_deform_attn(value, shapes, locations, attention)
+
+
 # Gradient
 
 

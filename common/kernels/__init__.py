@@ -1,4 +1,4 @@
-"""roi_align, nms, deform_conv2d, grid_sample, norms and Swin's parts in plain C++ for the CPU, compiled on first use.
+"""Operators of vision, norms and the parts of transformers in plain C++ for the CPU, compiled on first use.
 
 PyTorch reaches the compiled library through `library()`, MindSpore's custom operators through `library_path()`, and
 Jittor compiles `header(name)` into its own operators. Without a compiler the first two are None and `problem()` says
@@ -12,7 +12,10 @@ import os
 import platform
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
+
+import numpy as np
 
 from common.files import atomic_path
 
@@ -31,6 +34,8 @@ _ARGUMENTS = {
     "triseg_grid_sample": [_POINTER] * 4,
     "triseg_grid_sample_grad_input": [_POINTER] * 4,
     "triseg_grid_sample_grad_grid": [_POINTER] * 5,
+    "triseg_ms_deform_attn": [_POINTER] * 6,
+    "triseg_ms_deform_attn_grad": [_POINTER] * 9,
 }
 
 
@@ -58,6 +63,17 @@ def problem() -> str | None:
 def int64s(*values: int) -> ctypes.Array:
     """Gives whole numbers, such as a shape, in the form in which the kernels take them."""
     return (ctypes.c_int64 * len(values))(*values)
+
+
+def sides_of_levels(shapes: Sequence[tuple[int, int]], cells: int) -> np.ndarray:
+    """(levels, 2) int32, the maps' heights and widths, for ms_deform_attn's kernel, which reads where they say.
+
+    So it is an error when they have not `cells` cells together.
+    """
+    sides = np.array(shapes, np.int32).reshape(-1, 2)
+    if sides.prod(1).sum() != cells:
+        raise ValueError(f"maps of {sides.tolist()} cells in a row of {cells}")
+    return sides
 
 
 @functools.cache

@@ -1,13 +1,15 @@
 // The kernels with C linkage, twice: for ctypes (triseg_NAME), and as MindSpore calls ahead-of-time custom operators
 // (triseg_NAME_aot: the inputs, then the outputs, with their shapes; settings travel in a small input).
 //
-// shape is RoiAlignShape, DeformShape or GridShape, field after field. All arrays are contiguous; float32 unless int32 is said.
+// shape is RoiAlignShape, DeformShape, GridShape or MsDeformShape (without its sides), field after field. All arrays are
+// contiguous; float32 unless int32 is said.
 #include <cstdint>
 #include <vector>
 
 #include "batch_norm.h"
 #include "deform_conv2d.h"
 #include "grid_sample.h"
+#include "ms_deform_attn.h"
 #include "nms.h"
 #include "roi_align.h"
 #include "transformer.h"
@@ -15,6 +17,7 @@
 using triseg::BatchNormShape;
 using triseg::DeformShape;
 using triseg::GridShape;
+using triseg::MsDeformShape;
 using triseg::RoiAlignRule;
 using triseg::RoiAlignShape;
 using triseg::WindowShape;
@@ -62,6 +65,14 @@ GridShape grid_shape(const int64_t* s) { return {s[0], s[1], s[2], s[3], s[4], s
 // settings (1,) int32: corners
 GridShape grid_shape(const int64_t* x, const int64_t* grid, const int32_t* settings) {
     return {x[0], x[1], x[2], x[3], grid[0], grid[1] * grid[2], settings[0] != 0};
+}
+
+MsDeformShape ms_deform_shape(const int64_t* s, const int32_t* sides) {
+    return {s[0], s[1], s[2], s[3], s[4], s[5], s[6], sides};
+}
+
+MsDeformShape ms_deform_shape(const int64_t* value, const int64_t* attention, const int32_t* sides) {
+    return {value[0], value[1], value[2], value[3], attention[1], attention[3], attention[4], sides};
 }
 
 }  // namespace
@@ -113,6 +124,19 @@ void triseg_grid_sample_grad_input(const float* grad_output, const float* grid, 
 void triseg_grid_sample_grad_grid(const float* grad_output, const float* x, const float* grid, const int64_t* shape,
                                   float* grad_grid) {
     triseg::grid_sample_grad_grid(grad_output, x, grid, grid_shape(shape), grad_grid);
+}
+
+// sides (levels, 2) int32
+void triseg_ms_deform_attn(const float* value, const float* locations, const float* attention, const int64_t* shape,
+                           const int32_t* sides, float* output) {
+    triseg::ms_deform_attn_forward(value, locations, attention, ms_deform_shape(shape, sides), output);
+}
+
+void triseg_ms_deform_attn_grad(const float* grad_output, const float* value, const float* locations,
+                                const float* attention, const int64_t* shape, const int32_t* sides, float* grad_value,
+                                float* grad_locations, float* grad_attention) {
+    triseg::ms_deform_attn_backward(grad_output, value, locations, attention, ms_deform_shape(shape, sides), grad_value,
+                                    grad_locations, grad_attention);
 }
 
 // features (N, C, H, W), rois (K, 5), settings -> (K, C, h, w)
@@ -179,6 +203,21 @@ int triseg_grid_sample_grad_input_aot(int, void** params, int*, int64_t** shapes
 int triseg_grid_sample_grad_grid_aot(int, void** params, int*, int64_t** shapes, const char**, void*, void*) {
     const GridShape shape = grid_shape(shapes[1], shapes[2], array<int32_t>(params, 3));
     triseg::grid_sample_grad_grid(array(params, 0), array(params, 1), array(params, 2), shape, array(params, 4));
+    return 0;
+}
+
+// value (N, S, heads, D), locations, attention, sides (levels, 2) int32 -> (N, queries, heads * D)
+int triseg_ms_deform_attn_aot(int, void** params, int*, int64_t** shapes, const char**, void*, void*) {
+    const MsDeformShape shape = ms_deform_shape(shapes[0], shapes[2], array<int32_t>(params, 3));
+    triseg::ms_deform_attn_forward(array(params, 0), array(params, 1), array(params, 2), shape, array(params, 4));
+    return 0;
+}
+
+// grad_output, value, locations, attention, sides -> grad_value, grad_locations, grad_attention
+int triseg_ms_deform_attn_grad_aot(int, void** params, int*, int64_t** shapes, const char**, void*, void*) {
+    const MsDeformShape shape = ms_deform_shape(shapes[1], shapes[3], array<int32_t>(params, 4));
+    triseg::ms_deform_attn_backward(array(params, 0), array(params, 1), array(params, 2), array(params, 3), shape,
+                                    array(params, 5), array(params, 6), array(params, 7));
     return 0;
 }
 
