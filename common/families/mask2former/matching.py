@@ -66,8 +66,9 @@ def compute_costs(
     xp = namespace(segments.masks)
     # One array, so that the device is waited for once.
     whole = xp.to_numpy(xp.concatenate(costs)) if costs else np.zeros(0, np.float32)
-    sizes = [queries * count for _ in predictions for count in segments.counts]
-    parts = [part.reshape(queries, -1 if part.size else 0) for part in np.split(whole, np.cumsum(sizes)[:-1])]
+    counts = segments.counts * len(predictions)
+    ends = np.cumsum(counts) * queries
+    parts = [part.reshape(queries, count) for part, count in zip(np.split(whole, ends[:-1]), counts, strict=True)]
     images = len(segments.counts)
     return [parts[start : start + images] for start in range(0, len(parts), images)]
 
