@@ -1,4 +1,4 @@
-"""A trained model from Python: images in, instances and drawn images out. `X_impl.predictor` has it in a framework."""
+"""A trained model from Python: images in, results and drawn images out. `X_impl.predictor` has it in a framework."""
 
 import os
 from collections.abc import Sequence
@@ -12,13 +12,13 @@ from common.errors import UserError
 from common.families import config_files_of, family_of, family_records
 from common.families.prompts import Prompt
 from common.models import load_settings
-from common.results import Instances
+from common.results import Instances, Panoptic, Result
 from common.results.drawing import montage
 from common.wing import Wing, open_model
 
 
 class Predictor:
-    """Finds instances with a score above `confidence_threshold`, at most `top_k` an image.
+    """Finds instances with a score above `confidence_threshold`, at most `top_k` an image; or panoptic segments, too.
 
     model: a variant, an original's name for it, or a YAML file, of ours or an original's configuration (such as
     maskrcnn-benchmark's); without one, what the weights' card or name tells. weights: a file of any known format; with
@@ -55,8 +55,8 @@ class Predictor:
         self._family = family_of(self.settings)
         self._kind = self._family.results(self.settings)
 
-    def predict(self, image: np.ndarray, prompt: Any = None) -> Instances:
-        """(H, W, 3) uint8 RGB -> its instances in its own pixels, the best first.
+    def predict(self, image: np.ndarray, prompt: Any = None) -> Result:
+        """(H, W, 3) uint8 RGB -> what is in it, in its own pixels: `Instances`, the best first, or a `Panoptic`.
 
         prompt: what the model must be told beside the image, where its family wants that. Pose2Seg's are the persons'
         key points (K, 17, 3) x, y, visibility in the image's pixels, whose order its instances keep.
@@ -67,31 +67,43 @@ class Predictor:
         (found,) = self._learner.predict(samples.join([sample], self.settings), self.confidence_threshold)
         return found.ranked(self.confidence_threshold, self.top_k)
 
-    def draw(self, image: np.ndarray, instances: Instances) -> np.ndarray:
-        """A copy of the image, RGB, with the instances' masks, boxes, names and scores."""
-        return self._kind.draw(image, instances, self.classes)
+    def draw(self, image: np.ndarray, result: Result) -> np.ndarray:
+        """A copy of the image, RGB, with the masks, boxes, names and scores of what was found."""
+        return self._kind.draw(image, result, self.classes)
 
-    def run(self, image: np.ndarray, prompt: Any = None) -> tuple[Instances, np.ndarray]:
-        """(H, W, 3) uint8 RGB, and a prompt as for `predict` -> its instances, and the image with these drawn in."""
+    def run(self, image: np.ndarray, prompt: Any = None) -> tuple[Result, np.ndarray]:
+        """(H, W, 3) uint8 RGB, and a prompt as for `predict` -> what is in it, and the image with that drawn in."""
         found = self.predict(image, prompt)
         return found, self.draw(image, found)
 
     def run_on_opencv_image(self, image: np.ndarray, prompt: Any = None) -> np.ndarray:
-        """(H, W, 3) uint8 BGR, as OpenCV reads it -> a copy with the instances drawn in, BGR."""
+        """(H, W, 3) uint8 BGR, as OpenCV reads it -> a copy with what was found drawn in, BGR."""
         _check_image(image)
         return cv2.cvtColor(self.run(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), prompt)[1], cv2.COLOR_RGB2BGR)
 
+    def run_as_modelscope(self, image: np.ndarray) -> dict[str, list]:
+        """(H, W, 3) uint8 RGB -> its panoptic segments as ModelScope's pipeline answers: masks, labels and scores."""
+        found = self.predict(image)
+        if not isinstance(found, Panoptic):
+            raise UserError(f"{self.settings.model} finds no panoptic segments")
+        return found.modelscope_output(self.classes)
+
     def heat_maps(self, instances: Instances) -> np.ndarray:
         """(N, H, W) float32: how probable it is that a pixel belongs to an instance; its mask is where it does."""
-        if self._family.heat_maps is None or instances.probabilities is None:
-            raise UserError(f"{self.settings.model}: there are no probabilities of masks")
+        self._check_probabilities(instances)
         return self._family.heat_maps(instances, self.settings)
 
     def montage(self, image: np.ndarray, instances: Instances | None = None) -> np.ndarray:
         """The best instances' heat maps in a square, RGB; `instances` are those of `image`, if they are known."""
         found = self.predict(image) if instances is None else instances
+        self._check_probabilities(found)
         best = found[: self.masks_per_dim**2]
         return montage(self.heat_maps(best), self.masks_per_dim, found.image_size)
+
+    def _check_probabilities(self, found: Result) -> None:
+        """Refuses results that no heat maps can be made of."""
+        if self._family.heat_maps is None or found.probabilities is None:
+            raise UserError(f"{self.settings.model}: there are no probabilities of masks")
 
     def _check_prompt(self, prompt: Any) -> Prompt:
         """The prompt as it joins the image's sample; refused where the model takes none, or another."""

@@ -15,7 +15,7 @@ from common.config import Schedule, Settings
 from common.errors import UserError
 from common.families import family_of
 from common.observing import Observer, Unobserved
-from common.results import Instances
+from common.results import Result
 from common.training.batches import stays_on_host
 from common.training.choices import Choose, choose_own
 from common.weights import check_fit
@@ -128,8 +128,8 @@ class Learner:
             return array
         return distributed.sum_over_ranks([Tensor(array)])[0].asnumpy().copy()
 
-    def predict(self, inputs: dict[str, np.ndarray], score_threshold: float = 0.0) -> list[Instances]:
-        """A batch for prediction, as `common.data.samples` has it -> of each image its instances, in its own pixels."""
+    def predict(self, inputs: dict[str, np.ndarray], score_threshold: float = 0.0) -> list[Result]:
+        """A batch for prediction, as `common.data.samples` has it -> what is in each image, in its own pixels."""
         self.network.set_train(False)
         return self._family.predict(self.network, Tensor(inputs["image"]), inputs, score_threshold)
 

@@ -12,7 +12,7 @@ from common.array import namespace
 from common.config import Schedule, Settings
 from common.families import family_of
 from common.observing import Observer, Unobserved
-from common.results import Instances
+from common.results import Result
 from common.training.batches import stays_on_host
 from common.training.choices import Choose, choose_own
 from common.training.schedules import rate_and_decay
@@ -135,8 +135,8 @@ class Learner:
             return array
         return distributed.sum_over_ranks([torch.from_numpy(array).to(self._device)])[0].cpu().numpy()
 
-    def predict(self, inputs: dict[str, np.ndarray], score_threshold: float = 0.0) -> list[Instances]:
-        """A batch for prediction, as `common.data.samples` has it -> of each image its instances, in its own pixels."""
+    def predict(self, inputs: dict[str, np.ndarray], score_threshold: float = 0.0) -> list[Result]:
+        """A batch for prediction, as `common.data.samples` has it -> what is in each image, in its own pixels."""
         self.network.eval()
         inputs = self._in_own_precision(inputs)
         with torch.inference_mode():

@@ -1,4 +1,4 @@
-"""`python -m X_impl.evaluate`: COCO's AP of a trained model on a data set."""
+"""`python -m X_impl.evaluate`: the figures of a trained model on a data set: COCO's AP, and panoptic quality."""
 
 import argparse
 import math
@@ -33,6 +33,7 @@ yolact_base --data datasets/coco --split test --weights yolact_base_54_800000.pt
 --data datasets/coco --trained_model=yolact_base_54_800000.pth --output_coco_json
 --config-file e2e_mask_rcnn_R_50_FPN_1x.yaml --ckpt model_final.pth TEST.IMS_PER_BATCH 1
 cascade_mask_rcnn_swin_t --data datasets/coco --weights swin_t.safetensors --max-dets 100,300,1000
+mask2former_r50 --data datasets/coco --weights mask2former_r50.safetensors --output results
 pose2seg --data data --weights last.pkl --coco --OCHuman
 pose2seg --data datasets/coco --weights last.pkl --keypoints person_keypoints_results.json
 """
@@ -230,7 +231,7 @@ def _parser(wing: Wing) -> Parser:
         "evaluate",
         ["model"],
         "MODEL --data ROOT --weights FILE",
-        "Predicts every image of a data set and prints COCO's AP of boxes and masks.",
+        "Predicts every image of a data set and prints COCO's AP of boxes and masks, or a panoptic model's figures.",
         EXAMPLES,
     )
     add = parser.add_argument
@@ -249,7 +250,7 @@ def _parser(wing: Wing) -> Parser:
         "--output",
         type=Path,
         metavar="DIR",
-        help="write the results (COCO JSON), metrics.json and COCO's own lines (evaluation.log) here",
+        help="write the results (COCO JSON), metrics.json and the originals' own lines (evaluation.log) here",
     )
     add("--output_coco_json", action="store_true", help="write them to YOLACT's results/{bbox,mask}_detections.json")
     add("--bbox_det_file", type=Path, metavar="FILE", help="write the boxes' results here")

@@ -1,4 +1,4 @@
-"""`python -m X_impl.predict`: instances in an image, a folder, a video or a camera's pictures."""
+"""`python -m X_impl.predict`: what a model finds in an image, a folder, a video or a camera's pictures."""
 
 from argparse import Namespace
 from collections.abc import Callable, Sequence
@@ -125,8 +125,8 @@ def _parser(wing: Wing) -> Parser:
         "predict",
         ["model", "input"],
         "MODEL --weights FILE INPUT --output PATH",
-        "Finds instances in INPUT: an image, a folder of images, a video file, or a camera by its index (0 is the\n"
-        "first; Ctrl-C ends it). INPUT:PATH says input and output in one word.",
+        "Finds objects or panoptic segments in INPUT: an image, a folder of images, a video file, or a camera by its\n"
+        "index (0 is the first; Ctrl-C ends it). INPUT:PATH says input and output in one word.",
         EXAMPLES,
     )
     add = parser.add_argument
@@ -135,7 +135,7 @@ def _parser(wing: Wing) -> Parser:
         "--output",
         type=Path,
         metavar="PATH",
-        help="an image or video with the instances drawn in, .npz, .json (COCO results), or a folder",
+        help="an image or video with what is found drawn in, .npz, .json (COCO results), or a folder",
     )
     add(
         "--save", default="overlay", metavar="FORMS", help="of overlay,masks,npz,json: what a folder gets of each image"

@@ -21,7 +21,7 @@ from common.results.drawing import ALL_PARTS, Parts, draw_segments, require_supe
 from common.results.instances import InstanceKind, Instances, encode_masks
 from common.results.kind import Comparison, Entry, Figures, Form, Prediction, Rating, Results
 from common.results.panoptic_compared import compare_panoptic
-from common.results.panoptic_files import PNG, decode_ids, encode_ids, read_panoptic, write_panoptic
+from common.results.panoptic_files import PNG, decode_map, encode_map, read_panoptic, write_panoptic
 
 if TYPE_CHECKING:
     from common.data.panoptic import PanopticDataset
@@ -238,7 +238,7 @@ def _segments_entry(image_id: int, result: Panoptic, category_ids: Sequence[int]
         "image_id": int(image_id),
         "file_name": f"{image_id:012d}.png",
         "segments_info": segments,
-        PNG: encode_ids(segment_map),
+        PNG: encode_map(segment_map),
     }
 
 
@@ -264,7 +264,7 @@ def _rate_pixels(dataset: "PanopticDataset", results: Results) -> Figures:
             raise UserError(f"{origin}: image {image_id} has no panoptic result")
         entry = found[image_id]
         categories = {segment["id"]: segment["category_id"] for segment in entry["segments_info"]}
-        quality.add(image_id, truth, segments, decode_ids(entry), categories)
+        quality.add(image_id, truth, segments, decode_map(entry), categories)
         masks = [
             (labels[each["category_id"]], rle_tools.decode(each["segmentation"])) for each in classes.get(image_id, ())
         ]

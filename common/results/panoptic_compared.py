@@ -6,7 +6,7 @@ from pycocotools import mask as rle_tools
 from common.evaluation.panoptic_quality import count_pairs
 from common.results.detections import compare_detections
 from common.results.kind import Comparison, Entry, Figures, Results
-from common.results.panoptic_files import decode_ids
+from common.results.panoptic_files import decode_map
 
 # From this IoU on, two segments of one class are of one thing or stuff.
 _SAME_SEGMENT = 0.5
@@ -64,7 +64,7 @@ def _pair(first: Entry, second: Entry) -> tuple[list[tuple[float, float, float]]
     A pixel agrees that is in the same segment in both, or in none.
     """
     known = [{each["id"]: each for each in entry["segments_info"]} for entry in (first, second)]
-    maps = decode_ids(first), decode_ids(second)
+    maps = decode_map(first), decode_map(second)
     shared = count_pairs(maps[0], list(known[0]), maps[1], list(known[1]))
     areas = [dict(zip(*map(np.ndarray.tolist, np.unique(each, return_counts=True)), strict=True)) for each in maps]
     found, agreeing = [], shared.get((0, 0), 0)

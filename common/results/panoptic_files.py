@@ -11,6 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from common.data.panoptic import decode_ids, encode_ids
 from common.errors import UserError
 from common.files import write_json
 from common.results.kind import Entry
@@ -19,25 +20,23 @@ from common.results.kind import Entry
 PNG = "png"
 
 
-def encode_ids(segment_map: np.ndarray) -> str:
-    """A map (H, W) of ids -> a PNG as text, base64; an id is red + 256 green + 65536 blue."""
-    channels = [segment_map >> 16, segment_map >> 8, segment_map]  # in OpenCV's order
-    _, encoded = cv2.imencode(".png", np.stack([each & 255 for each in channels], axis=2).astype(np.uint8))
+def encode_map(segment_map: np.ndarray) -> str:
+    """A map (H, W) of ids -> a panoptic PNG as text, base64."""
+    _, encoded = cv2.imencode(".png", cv2.cvtColor(encode_ids(segment_map), cv2.COLOR_RGB2BGR))
     return base64.b64encode(encoded).decode("ascii")
 
 
-def decode_ids(entry: Entry) -> np.ndarray:
+def decode_map(entry: Entry) -> np.ndarray:
     """The map (H, W) int32 of ids of an entry in memory."""
-    return _ids(np.frombuffer(base64.b64decode(entry[PNG]), np.uint8), f"the PNG of image {entry['image_id']}")
+    return _read_map(base64.b64decode(entry[PNG]), f"the PNG of image {entry['image_id']}")
 
 
-def _ids(encoded: np.ndarray, name: str) -> np.ndarray:
-    """A PNG's bytes (B,) uint8 -> the ids (H, W) int32 that its pixels are."""
-    pixels = cv2.imdecode(encoded, cv2.IMREAD_COLOR) if len(encoded) else None
+def _read_map(encoded: bytes, name: str) -> np.ndarray:
+    """A panoptic PNG's bytes -> the ids (H, W) int32."""
+    pixels = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR) if encoded else None
     if pixels is None:
-        raise UserError(f"{name}: cannot be decoded")
-    blue, green, red = np.moveaxis(pixels.astype(np.int32), 2, 0)
-    return red + 256 * green + 65536 * blue
+        raise UserError(f"{name}: cannot be decoded; it is broken or no image")
+    return decode_ids(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB))
 
 
 def folder_of(path: Path) -> Path:
@@ -75,7 +74,7 @@ def read_panoptic(path: Path, records: list[Any]) -> list[Entry]:
             encoded = png.read_bytes()
         except OSError as error:
             raise UserError(f"{png}: {error.strerror}") from None
-        _ids(np.frombuffer(encoded, np.uint8), str(png))
+        _read_map(encoded, str(png))
         entries.append(record | {"file_name": png.name, PNG: base64.b64encode(encoded).decode("ascii")})
     return entries
 

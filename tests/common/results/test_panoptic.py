@@ -11,7 +11,7 @@ from pycocotools import mask as rle_tools
 
 from common.errors import UserError
 from common.results import INSTANCES, PANOPTIC, Classes, Parts, Prediction
-from common.results.panoptic_files import decode_ids, encode_ids
+from common.results.panoptic_files import decode_map, encode_map
 from tests.common.results.panoptic_made_up import CLASSES, IDS, Dataset, collect, perfect, without
 
 DATASET = Dataset()
@@ -88,8 +88,8 @@ def test_masks_are_files_of_their_segments(tmp_path, found):
 
 def test_ids_are_red_green_and_blue():
     ids = np.array([[0, 1, 255], [256, 65536, 70000]], np.int32)
-    entry = {"image_id": 1, "png": encode_ids(ids)}
-    np.testing.assert_array_equal(decode_ids(entry), ids)
+    entry = {"image_id": 1, "png": encode_map(ids)}
+    np.testing.assert_array_equal(decode_map(entry), ids)
     pixels = cv2.imdecode(np.frombuffer(base64.b64decode(entry["png"]), np.uint8), cv2.IMREAD_COLOR)
     assert pixels[1, 2].tolist() == [1, 17, 112]  # blue, green, red of 112 + 256 * 17 + 65536
 
@@ -109,7 +109,7 @@ def test_json_is_coco_panoptic_with_a_folder_of_pngs(tmp_path, found):
     assert sorted(path.name for path in path.parent.iterdir()) == ["found", "found.json"]
     (entry,) = PANOPTIC.read_entries(path)
     assert entry == PANOPTIC.named_entries(predicted(found, None, "000042.jpg"))[0]
-    np.testing.assert_array_equal(decode_ids(entry), found.segment_map)
+    np.testing.assert_array_equal(decode_map(entry), found.segment_map)
 
 
 def test_json_is_written_whole_or_not_at_all(tmp_path, found, results, monkeypatch):
@@ -161,7 +161,7 @@ def test_entries_fit_into_json_and_are_written_by_what_they_are(tmp_path, result
 def test_classes_that_the_data_set_has_not_are_left_out(found):
     made = PANOPTIC.entries(42, found, [1, -1, 187, 193])
     assert [each["id"] for each in made["panoptic"][0]["segments_info"]] == [1, 3, 4]
-    segment_map = decode_ids(made["panoptic"][0])
+    segment_map = decode_map(made["panoptic"][0])
     assert not (segment_map == 2).any() and ((segment_map == 0) == np.isin(found.segment_map, (0, 2))).all()
     assert [entry["category_id"] for entry in made["mask"]] == [1]
     assert [entry["category_id"] for entry in made["semantic"]] == [1, 187, 193]
