@@ -22,6 +22,7 @@ from common.weights import Card
 IMAGES = {"train": 64, "val": 4}
 SYNTHETIC_SIZE = (240, 320)  # height, width
 NORMS = ("BatchNorm", "SyncBatchNorm", "FrozenBatchNorm")
+CHANNEL_AXES = {"LayerNorm": -1, "GroupNorm": 1}  # of the norms without statistics
 
 
 def prepare(
@@ -92,6 +93,9 @@ def _other_deviation(name: str, weight: np.ndarray) -> float | None:
         return 0.5
     if name.endswith(".attn.qkv.weight"):
         return 0.4 / math.sqrt(weight.shape[1])
+    # They are no layer's that runs, whose output could tell how large they are to be.
+    if name.endswith(".in_proj.bias"):
+        return 0.2
     # Offsets of zero: a deformable convolution would sample at its kinks.
     return 0.01 if weight.ndim > 1 and not weight.any() else None
 
@@ -119,8 +123,8 @@ class _Filling:
         given = self._inputs.pop()
         if kind in NORMS:
             return self._fill_norm(path, given)
-        if kind == "LayerNorm":
-            return self._fill_layer_norm(path, value)
+        if kind in CHANNEL_AXES:
+            return self._fill_scale(path, value, CHANNEL_AXES[kind])
         bias = self._weights.get(f"{path}.bias")
         return value if bias is None or bias.any() else self._fill_bias(path, value)
 
@@ -143,13 +147,17 @@ class _Filling:
         settled = (array - mean) / np.sqrt(variance) * scale + shift
         return xp.asarray(settled.astype(np.float32), given)
 
-    def _fill_layer_norm(self, path: str, value: Array) -> Array:
-        """Draws the scale and the shift of a layer norm whose output (..., C) had none; gives it with these."""
-        xp, channels = namespace(value), value.shape[-1]
+    def _fill_scale(self, path: str, value: Array, axis: int) -> Array:
+        """Draws the scale and the shift of a norm whose output had none; gives it with these.
+
+        axis: that of the output's channels.
+        """
+        xp, channels = namespace(value), value.shape[axis]
         scale = self._uniform(f"{path}.weight", channels, 0.7, 1.1)
         shift = self._uniform(f"{path}.bias", channels, -0.2, 0.2)
         self.drawn |= {f"{path}.weight": scale, f"{path}.bias": shift}
-        return xp.asarray(xp.to_numpy(value) * scale + shift, value)
+        array = np.moveaxis(xp.to_numpy(value), axis, -1) * scale + shift
+        return xp.asarray(np.ascontiguousarray(np.moveaxis(array, -1, axis)), value)
 
     def _fill_bias(self, path: str, value: Array) -> Array:
         """Draws the bias of a layer whose output (N, C, ...) or (N, ..., C) had none; gives it with the bias."""
