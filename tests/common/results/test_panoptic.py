@@ -249,6 +249,15 @@ def test_what_differs_shows_where_it_belongs(found, results):
     assert compared["panoptic figures"].other[0] < 100 and compared["semantic figures"].other[0] < 100
 
 
+def test_a_segment_of_another_class_is_no_partner(found, results):
+    renamed = replace(found, labels=np.array([0, 0, 2, 3]))  # the dog is a person
+    other = collect(PANOPTIC, [renamed, perfect(DATASET, 1)], DATASET.image_ids)
+    compared = {pair.name: pair for pair in PANOPTIC.compare(results, other, DATASET)}
+    assert (compared["segments"].reference, compared["segments"].other) == ([6], [5])
+    share = 1 - (found.segment_map == 2).sum() / 2400
+    np.testing.assert_allclose(compared["pixels in the same segment"].other, [share, 1])
+
+
 def test_modelscope_s_pipeline_answers_with_things_first_and_the_last_of_each(found):
     answer = found.modelscope_output(CLASSES)
     assert answer["labels"] == ["dog", "person", "grass", "sky"] and answer["scores"] == [0.999] * 4
