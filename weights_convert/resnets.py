@@ -1,10 +1,13 @@
 """The arrays of a residual network: their canonical names and shapes, beside the names that an upstream gives them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from common.config import ResNetSettings
-from weights_convert.state_dicts import Entry, conv, norm
+import numpy as np
+
+from common.config import ResNetSettings, Settings
+from weights_convert.families import family_of
+from weights_convert.state_dicts import Entry, Weights, check, conv, norm, without_counters
 
 
 class ResNetNames(NamedTuple):
@@ -31,6 +34,7 @@ DETECTRON2 = ResNetNames(
     shortcut_norm="shortcut.norm",
     shortcut_first=True,
 )
+MMDETECTION = ResNetNames(counters=True)
 
 
 def stage_channels(settings: ResNetSettings) -> list[int]:
@@ -91,6 +95,23 @@ def bottleneck(
         yield from norm(f"{original}.{norm_name}", f"{canonical}.bn{number}", size[0], names.counters)
     if not names.shortcut_first:
         yield from beside
+
+
+def read_imagenet(source: Mapping[str, np.ndarray], settings: Settings, origin: str) -> Weights:
+    """A backbone's canonical arrays of ImageNet weights under torchvision's names; the classifier (fc) is left out."""
+    source = {name: array for name, array in without_counters(source).items() if not name.startswith("fc.")}
+    family = family_of(settings)
+    shapes = {
+        name: shape for name, shape in family.canonical_shapes(settings).items() if name.startswith(family.backbone)
+    }
+    wanted = {_plain_name(name): shape for name, shape in shapes.items()}
+    check(source, wanted, settings.model, f"{origin} as a backbone")
+    return {name: source[_plain_name(name)] for name in shapes}
+
+
+def _plain_name(name: str) -> str:
+    """The name that torchvision's residual network alone has for a canonical array of the backbone."""
+    return name.partition(".")[2]
 
 
 def _is_deformable(block: int, number: int, settings: ResNetSettings) -> bool:

@@ -9,7 +9,7 @@ from tests.goldens import golden
 from tests.weights_convert.originals import canonical_shapes, layout
 
 # Those that differ from another variant in their schedule or size alone.
-ENDINGS = ("_1x", "_3x", "_im400", "_im700", "_modelscope")
+ENDINGS = ("_1x", "_3x", "_im400", "_im700", "_modelscope", "_instances", "_in21k")
 ALIKE = [name for name in model_names() if name.endswith(ENDINGS)]
 
 

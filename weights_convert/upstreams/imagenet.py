@@ -1,4 +1,7 @@
-"""ResNets that were trained on ImageNet: torchvision's, and the files that the originals made of such."""
+"""ResNets that were trained on ImageNet: torchvision's, and the files that the originals made of such.
+
+detectron2's R-50.pkl and R-101.pkl of torchvision's weights have its own names for the arrays.
+"""
 
 import re
 from collections.abc import Collection, Mapping
@@ -13,8 +16,15 @@ from weights_convert.swins import has_swin
 
 
 def recognises(names: Collection[str]) -> bool:
-    """Whether a file's arrays are those of a residual network alone, under torchvision's names or YOLACT's."""
-    return any(re.match(r"(layer1|layers\.0)\.0\.(conv1|0)\.", name) for name in names)
+    """Whether a file's arrays are a residual network's alone, by torchvision's, YOLACT's or detectron2's names."""
+    return any(re.match(r"(layer1|layers\.0|res2)\.0\.(conv1|0)\.", name) for name in names)
+
+
+def torchvision_name(name: str) -> str:
+    """The name that torchvision has for an array of detectron2's; any other name stays."""
+    name = re.sub(r"^res(\d)", lambda stage: f"layer{int(stage[1]) - 1}", name.removeprefix("stem."))
+    name = re.sub(r"\bconv(\d)\.norm", r"bn\1", name)
+    return re.sub(r"\bshortcut(\.norm)?", lambda part: f"downsample.{1 if part[1] else 0}", name)
 
 
 def serves(settings: Settings) -> bool:
@@ -25,7 +35,8 @@ def serves(settings: Settings) -> bool:
 
 def read(source: Mapping[str, np.ndarray], settings: Settings, origin: str) -> Weights:
     """The arrays under canonical names: the backbone's alone."""
-    return family_of(settings).read_backbone(source, settings, origin)
+    plain = {torchvision_name(name): array for name, array in source.items()}
+    return family_of(settings).read_backbone(plain, settings, origin)
 
 
 UPSTREAM = Format(name="imagenet", recognises=recognises, serves=serves, read=read)

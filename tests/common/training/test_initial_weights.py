@@ -157,3 +157,80 @@ def test_the_gain_is_of_what_pose2segs_pyramid_puts_out_alone():
     np.testing.assert_allclose(softer.pop("fpn.output.0.weight"), 0.25 * plain["fpn.output.0.weight"], rtol=1e-6)
     for name in softer:
         np.testing.assert_array_equal(softer[name], plain[name])
+
+
+MASK2FORMER_SHAPES = {
+    "backbone.layer2.blocks.0.attn.qkv.weight": (288, 96),
+    "pixel_decoder.input_proj.1.conv.weight": (256, 1024, 1, 1),
+    "pixel_decoder.input_proj.1.conv.bias": (256,),
+    "pixel_decoder.input_proj.1.norm.weight": (256,),
+    "pixel_decoder.level_embed": (3, 256),
+    "pixel_decoder.layers.2.self_attn.sampling_offsets.weight": (192, 256),
+    "pixel_decoder.layers.2.self_attn.attention_weights.bias": (96,),
+    "pixel_decoder.layers.2.self_attn.value_proj.weight": (256, 256),
+    "pixel_decoder.layers.2.self_attn.value_proj.bias": (256,),
+    "pixel_decoder.layers.2.linear1.weight": (1024, 256),
+    "pixel_decoder.layers.2.linear1.bias": (1024,),
+    "pixel_decoder.output.conv.weight": (256, 256, 3, 3),
+    "pixel_decoder.mask_features.weight": (256, 256, 1, 1),
+    "pixel_decoder.mask_features.bias": (256,),
+    "transformer_decoder.query_features.weight": (100, 256),
+    "transformer_decoder.level_embed.weight": (3, 256),
+    "transformer_decoder.layers.0.cross_attn.in_proj.weight": (768, 256),
+    "transformer_decoder.layers.0.cross_attn.in_proj.bias": (768,),
+    "transformer_decoder.layers.0.linear2.weight": (256, 2048),
+    "transformer_decoder.layers.0.linear2.bias": (256,),
+    "transformer_decoder.class_embed.weight": (134, 256),
+    "transformer_decoder.class_embed.bias": (134,),
+    "transformer_decoder.mask_embed.1.weight": (256, 256),
+}
+MASK2FORMER_DEVIATIONS = {
+    "backbone.layer2.blocks.0.attn.qkv.weight": 0.02,
+    "pixel_decoder.input_proj.1.conv.weight": np.sqrt(2 / (1024 + 256)),
+    "pixel_decoder.input_proj.1.conv.bias": 0,
+    "pixel_decoder.level_embed": 1,
+    "pixel_decoder.layers.2.self_attn.sampling_offsets.weight": 0,
+    "pixel_decoder.layers.2.self_attn.attention_weights.bias": 0,
+    "pixel_decoder.layers.2.self_attn.value_proj.weight": np.sqrt(2 / 512),
+    "pixel_decoder.layers.2.self_attn.value_proj.bias": 0,
+    "pixel_decoder.layers.2.linear1.weight": np.sqrt(2 / (1024 + 256)),
+    "pixel_decoder.layers.2.linear1.bias": np.sqrt(1 / 256 / 3),
+    "pixel_decoder.output.conv.weight": np.sqrt(1 / (256 * 9)),
+    "pixel_decoder.mask_features.weight": np.sqrt(1 / 256),
+    "pixel_decoder.mask_features.bias": 0,
+    "transformer_decoder.query_features.weight": 1,
+    "transformer_decoder.level_embed.weight": 1,
+    "transformer_decoder.layers.0.cross_attn.in_proj.weight": np.sqrt(2 / (768 + 256)),
+    "transformer_decoder.layers.0.cross_attn.in_proj.bias": 0,
+    "transformer_decoder.layers.0.linear2.weight": np.sqrt(2 / (2048 + 256)),
+    "transformer_decoder.layers.0.linear2.bias": np.sqrt(1 / 2048 / 3),
+    "transformer_decoder.class_embed.weight": np.sqrt(1 / 256 / 3),
+    "transformer_decoder.class_embed.bias": np.sqrt(1 / 256 / 3),
+    "transformer_decoder.mask_embed.1.weight": np.sqrt(1 / 256 / 3),
+}
+
+
+def test_mask2former_starts_as_its_original_does():
+    weights = initial_weights(MASK2FORMER_SHAPES, load_settings("mask2former_swin_t"), seed=0)
+    for name, deviation in MASK2FORMER_DEVIATIONS.items():
+        drawn = weights[name]
+        assert drawn.shape == MASK2FORMER_SHAPES[name] and drawn.dtype == np.float32
+        assert drawn.std() == pytest.approx(deviation, rel=0.12), name
+        is_normal = deviation == 1 or name.startswith("backbone.")
+        assert (np.abs(drawn).max() > 2.2 * deviation) == (is_normal and deviation > 0), name
+    assert (weights["pixel_decoder.input_proj.1.norm.weight"] == 1).all()
+
+
+def test_the_places_that_mask2former_reads_first():
+    name = "pixel_decoder.layers.0.self_attn.sampling_offsets.bias"
+    found = initial_weights({name: (192,)}, load_settings("mask2former_r50"), seed=0)[name]
+    # Eight heads, three maps, four points, x and y.
+    np.testing.assert_allclose(found[:8], [1, 0, 2, 0, 3, 0, 4, 0], atol=1e-6)
+    np.testing.assert_allclose(found[24 * 3 + 8 : 24 * 3 + 16], [-1, 1, -2, 2, -3, 3, -4, 4], rtol=1e-6)
+
+
+def test_the_resnet_of_mask2former_is_kaiming_normal():
+    shapes = {"backbone.layer1.0.conv2.weight": (64, 64, 3, 3), "backbone.layer1.0.bn2.weight": (64,)}
+    found = initial_weights(shapes, load_settings("mask2former_r50"), seed=0)
+    assert found["backbone.layer1.0.conv2.weight"].std() == pytest.approx(np.sqrt(2 / (64 * 9)), rel=0.02)
+    assert (found["backbone.layer1.0.bn2.weight"] == 1).all()

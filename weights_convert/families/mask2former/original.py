@@ -25,12 +25,21 @@ def original(settings: Mask2FormerSettings) -> Iterator[Entry]:
             yield from resnets.stage(
                 f"backbone.res{number + 1}", f"backbone.layer{number}", number, backbone, DETECTRON2
             )
+    yield from decoders(settings)
+    yield class_weights(settings)
+
+
+def decoders(settings: Mask2FormerSettings) -> Iterator[Entry]:
+    """Everything behind the backbone."""
     yield from _pixel_decoder(settings)
     yield from _predictor(settings)
-    # The weights of the classes in the loss, no object's last.
+
+
+def class_weights(settings: Mask2FormerSettings) -> Entry:
+    """The classes' weights in the loss, no object's last, which are saved along."""
     weights = np.ones(settings.num_classes + 1, np.float32)
     weights[-1] = settings.losses.no_object_weight
-    yield Entry("criterion.empty_weight", None, weights.shape, weights)
+    return Entry("criterion.empty_weight", None, weights.shape, weights)
 
 
 def backbone_channels(settings: Mask2FormerSettings) -> list[int]:

@@ -7,13 +7,12 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from common.config import Settings
 from common.families.mask_rcnn.settings import MaskRcnnSettings
-from weights_convert import swins
-from weights_convert.families import FamilyWeights, Layout, family_of
+from weights_convert import resnets, swins
+from weights_convert.families import FamilyWeights, Layout
 from weights_convert.families.mask_rcnn import layouts, mmdetection
 from weights_convert.finetuning import ClassRows
-from weights_convert.state_dicts import Weights, check, without_counters
+from weights_convert.state_dicts import Weights
 
 _ORIGINALS = {
     "maskrcnn_benchmark": layouts.maskrcnn_benchmark,
@@ -55,27 +54,10 @@ def read_backbone(source: Mapping[str, np.ndarray], settings: MaskRcnnSettings, 
     torchvision's fixed norms have an epsilon of 1e-5 when it trains from ImageNet, and of 0 with its published weights,
     as its variant here does: the result's running variances contain that epsilon.
     """
-    weights = read_resnet(source, settings, origin)
+    weights = resnets.read_imagenet(source, settings, origin)
     if settings.convention == "torchvision" and settings.network.backbone.norm_eps == 0:
         weights |= {name: x + _TORCHVISION_EPS for name, x in weights.items() if name.endswith(".running_var")}
     return weights
-
-
-def read_resnet(source: Mapping[str, np.ndarray], settings: Settings, origin: str) -> Weights:
-    """The arrays of any family's ResNet of ImageNet weights; the classifier (fc) is left out."""
-    source = {name: array for name, array in without_counters(source).items() if not name.startswith("fc.")}
-    family = family_of(settings)
-    shapes = {
-        name: shape for name, shape in family.canonical_shapes(settings).items() if name.startswith(family.backbone)
-    }
-    wanted = {_plain_name(name): shape for name, shape in shapes.items()}
-    check(source, wanted, settings.model, f"{origin} as a backbone")
-    return {name: source[_plain_name(name)] for name in shapes}
-
-
-def _plain_name(name: str) -> str:
-    """The name that torchvision's residual network alone has for a canonical array of the backbone."""
-    return name.partition(".")[2]
 
 
 WEIGHTS = FamilyWeights(

@@ -7,11 +7,10 @@ from common.families.mask_rcnn.settings import MaskRcnnSettings
 from weights_convert import swins
 from weights_convert.families import Layout
 from weights_convert.families.mask_rcnn import parts
-from weights_convert.resnets import ResNetNames, stage, stem
+from weights_convert.resnets import MMDETECTION, stage, stem
 from weights_convert.state_dicts import Entry, conv, linear, norm
 from weights_convert.swins import SwinNames
 
-_RESNET = ResNetNames(counters=True)
 # Whose files have a detector with a backbone of this kind, its original's first, and what they call a Swin's parts.
 _UPSTREAMS: dict[str, dict[str, SwinNames | None]] = {
     "swin": {"swin_detection": swins.ORIGINAL, "mmdetection": swins.MMDETECTION},
@@ -39,9 +38,9 @@ def proposals(settings: MaskRcnnSettings, names: SwinNames | None) -> Iterator[E
     """What all of mmdetection's two-stage detectors have: a backbone, a feature pyramid and region proposals."""
     backbone = settings.network.backbone
     if names is None:
-        yield from stem("backbone.conv1", "backbone.bn1", backbone, _RESNET)
+        yield from stem("backbone.conv1", "backbone.bn1", backbone, MMDETECTION)
         for number in range(1, 5):
-            yield from stage(f"backbone.layer{number}", f"backbone.layer{number}", number, backbone, _RESNET)
+            yield from stage(f"backbone.layer{number}", f"backbone.layer{number}", number, backbone, MMDETECTION)
     else:
         yield from swins.swin("backbone.", "backbone.", backbone, names)
     for level in range(4):
