@@ -38,6 +38,9 @@ pose2seg --data data --weights last.pkl --coco --OCHuman
 pose2seg --data datasets/coco --weights last.pkl --keypoints person_keypoints_results.json
 """
 
+# The options that name a file for results, by what these are of.
+_DET_FILES = {"box": "bbox_det_file", "mask": "mask_det_file", "panoptic": "panoptic_det_file"}
+
 
 def main(wing: Wing, argv: Sequence[str] | None = None) -> None:
     parser = _parser(wing)
@@ -45,10 +48,13 @@ def main(wing: Wing, argv: Sequence[str] | None = None) -> None:
     chosen = load_settings(arguments.model, arguments.overrides)
     parser.check_family(arguments, chosen)
     kind = family_of(chosen).results(chosen)
+    for result, name in arguments.rated.items():
+        if result not in kind.rated:
+            parser.error(f"--eval {name}: {chosen.model} is rated by {', '.join(kind.rated)}")
     datasets = {name: _reduce(each, arguments) for name, each in _find_datasets(arguments, chosen).items()}
     if arguments.boundary and arguments.pycocotools:
         parser.error("--boundary: pycocotools does not rate boundaries; leave out --pycocotools")
-    if len(datasets) > 1 and (arguments.output_coco_json or arguments.bbox_det_file or arguments.mask_det_file):
+    if len(datasets) > 1 and (arguments.output_coco_json or _has_det_file(arguments)):
         parser.error(f"results of {' and '.join(datasets)} do not go into one file: write them with --output DIR")
     _check_images(arguments, chosen, datasets)
     ratings = {}
@@ -102,7 +108,7 @@ def _check_images(arguments: Namespace, settings: Settings, datasets: dict[str, 
 
 def _rating(parser: Parser, arguments: Namespace, kind: "ResultKind", dataset: "CocoDataset") -> "Rating | None":
     """The function that rates the results; None where they are only to be written."""
-    writes = arguments.output or arguments.output_coco_json or arguments.bbox_det_file or arguments.mask_det_file
+    writes = arguments.output or arguments.output_coco_json or _has_det_file(arguments)
     if arguments.results_only and not writes:
         parser.error("--results-only writes the results: say where with --output DIR or --output_coco_json")
     # YOLACT's option never rates; here it does where there is something to rate on.
@@ -206,15 +212,19 @@ def categories_of(known: Sequence[str], dataset: "CocoDataset", weights: str) ->
 
 def _results_files(arguments: Namespace, output: Path | None, results: "Results") -> dict[Path, str]:
     """The results files to write, with the names of the results that go into them."""
-    named = {"box": arguments.bbox_det_file, "mask": arguments.mask_det_file}
+    named = {name: getattr(arguments, option) for name, option in _DET_FILES.items()}
     if arguments.output_coco_json:
-        named = {name: path or originals.results_files()[name] for name, path in named.items()}
+        named = {name: path or originals.results_files().get(name) for name, path in named.items()}
     files = {path: name for name, path in named.items() if path and name in results}
     if output:
         original = config_files_of(arguments.config_file) if arguments.config_file else None
         file_names = original.result_files if original else {}
         files |= {output / file_names.get(name, f"{name}_results.json"): name for name in results}
     return files
+
+
+def _has_det_file(arguments: Namespace) -> bool:
+    return any(getattr(arguments, option) for option in _DET_FILES.values())
 
 
 def _without_nan(figures: "Figures") -> dict[str, dict[str, float | None]]:
@@ -285,7 +295,7 @@ def _parser(wing: Wing) -> Parser:
     )
     add("--top-k", type=at_least(1), metavar="K", help="rate the best K of an image alone")
     add("--benchmark", action="store_true", help="tell how fast images are worked on, one by one, and rate nothing")
-    parser.set_defaults(test_sets=())
+    parser.set_defaults(test_sets=(), rated={}, panoptic_det_file=None)
     parser.add_originals()
     return parser
 

@@ -100,13 +100,16 @@ class Parser(argparse.ArgumentParser):
 
     def _refuse_pairs(self, argv: Sequence[str]) -> None:
         """Refuses KEY VALUE pairs, which need an original's configuration file, by the first one."""
+        found = {}
         for files in known_config_files():
             _, pairs = files.split_pairs(argv)
             if pairs:
-                key = pairs[0][0]
-                path = files.path_of(key)
-                ours = f"; for a model by its name it is {path}=" if path else ""
-                self.error(f"{key} changes {files.original}'s file, given as --config-file{ours}")
+                found[files.original] = pairs[0][0], files.path_of(pairs[0][0])
+        if found:
+            key = next(iter(found.values()))[0]
+            paths = sorted({path for _, path in found.values() if path})
+            ours = f"; for a model by its name it is {' or '.join(f'{path}=' for path in paths)}" if paths else ""
+            self.error(f"{key} changes a file of {' or '.join(sorted(found))}, given as --config-file{ours}")
 
     def _name_words(self, arguments: argparse.Namespace, config: Config | None) -> list[str]:
         """Makes each of the words an argument of its name, the model first; returns those that are overrides."""

@@ -9,7 +9,8 @@ import yaml
 from pydantic import BaseModel
 
 from common.errors import UserError
-from common.families.mask_rcnn.maskrcnn_benchmark import KEYS, is_config, read_config, split_pairs
+from common.families.config_files import split_pairs
+from common.families.mask_rcnn.maskrcnn_benchmark import KEYS, is_config, read_config
 from common.models import load_settings
 from common.weights import check_fit, with_card
 from tests.weights_convert.originals import canonical_shapes, to_original

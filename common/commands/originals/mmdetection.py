@@ -41,7 +41,17 @@ _SETTINGS = {
     "model.test_cfg.rcnn.score_thr": "detection.score_threshold",
     "model.test_cfg.rcnn.max_per_img": "detection.max_detections",
     "model.test_cfg.rcnn.nms.iou_threshold": "detection.iou_threshold",
+    "model.panoptic_head.num_queries": "network.queries",
+    "model.train_cfg.num_points": "losses.points",
+    "model.test_cfg.max_per_image": "detection.max_detections",
+    "model.test_cfg.iou_thr": "detection.overlap_threshold",
+    "model.test_cfg.object_mask_thr": "detection.object_threshold",
+    "optimizer_config.grad_clip.max_norm": "schedule.clip_norm",
+    "clip_grad.max_norm": "schedule.clip_norm",
+    "runner.max_iters": "schedule.iterations",
+    "train_cfg.max_iters": "schedule.iterations",
 }
+_RATED = {"bbox": "box", "segm": "mask", "PQ": "panoptic"}  # what `--eval` asks for, as our results are called
 _WEIGHTS = ("model.pretrained", "model.backbone.init_cfg.checkpoint", "load_from")
 _LINES = {
     "data.samples_per_gpu": "a batch is counted over all processes: --batch-size N",
@@ -110,11 +120,11 @@ def _answer(key: str) -> str:
 
 
 def _metrics(names: Sequence[str]) -> Mapping[str, Any]:
-    """Nothing changes: boxes and masks are rated whatever is asked for."""
+    """What has to be among a model's results; all that is, is rated whatever is asked for."""
     for name in names:
-        if name not in ("bbox", "segm"):
-            raise UserError(f"--eval: {name} is not rated; boxes and masks are (bbox segm)")
-    return {}
+        if name not in _RATED:
+            raise UserError(f"--eval: {name} is not rated; boxes, masks and segments are (bbox segm PQ)")
+    return {"rated": {_RATED[name]: name for name in names}}
 
 
 def _evaluation(pairs: Sequence[str]) -> dict[str, Any]:
@@ -123,7 +133,8 @@ def _evaluation(pairs: Sequence[str]) -> dict[str, Any]:
     for pair in pairs:
         key, _, value = pair.partition("=")
         if key == "jsonfile_prefix":
-            changes |= {"bbox_det_file": Path(f"{value}.bbox.json"), "mask_det_file": Path(f"{value}.segm.json")}
+            endings = {"bbox_det_file": "bbox", "mask_det_file": "segm", "panoptic_det_file": "panoptic"}
+            changes |= {name: Path(f"{value}.{ending}.json") for name, ending in endings.items()}
         elif key == "proposal_nums":
             raise UserError(f"--eval-options: {key}: --max-dets {value.strip('()[]')}")
         elif key != "classwise" or _is_true(value):
@@ -167,7 +178,7 @@ _TRAIN = (
 
 _EVALUATE = (
     *_COMMON,
-    Argument(("--eval",), "bbox segm, by the limits 100, 300 and 1000 of --max-dets", _metrics, many=True),
+    Argument(("--eval",), "bbox segm PQ, by the limits 100, 300 and 1000 of --max-dets", _metrics, many=True),
     Argument(("--eval-options", "--options"), "KEY=VALUE of the rating: jsonfile_prefix", _evaluation, many=True),
     Also(("--format-only",), "--results-only"),
     Also(("--work-dir",), "--output"),

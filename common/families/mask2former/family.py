@@ -3,6 +3,7 @@
 from common.families import Family
 from common.families.mask2former import samples
 from common.families.mask2former.initial_weights import initial_weight
+from common.families.mask2former.original import CONFIG_FILES
 from common.families.mask2former.parity import PARITY
 from common.families.mask2former.prediction import find_results, results_of
 from common.families.mask2former.settings import Mask2FormerSettings
@@ -19,6 +20,7 @@ FAMILY = Family(
     stages=run_stages,
     results=results_of,
     initial_weight=initial_weight,
+    config_files=CONFIG_FILES,
     finds="segments",
     models=("mask2former_r50",),
     parity=PARITY,

@@ -62,7 +62,7 @@ def test_a_file_of_ours(tmp_path):
     path.write_text("base: mask_rcnn_tiny\nnum_classes: 3\n")
     _, settings = read(evaluate, "--config-file", path, "--data=mine", "--weights=w.pth")
     assert (settings.model, settings.num_classes) == ("mine", 3)
-    with pytest.raises(UserError, match=r"SOLVER\.BASE_LR changes maskrcnn-benchmark's file, given as --config-file"):
+    with pytest.raises(UserError, match=r"SOLVER\.BASE_LR changes a file of Mask2Former or maskrcnn-benchmark, given"):
         read(evaluate, "--config-file", path, "--data=mine", "--weights=w.pth", "SOLVER.BASE_LR", "1")
 
 

@@ -189,11 +189,54 @@ def test_mmdetections_commands():
     assert read("evaluate")[0].max_dets is None
     found, _ = read("evaluate", "--eval-options", "jsonfile_prefix=out/r", "classwise=False")
     assert (found.bbox_det_file, found.mask_det_file) == (Path("out/r.bbox.json"), Path("out/r.segm.json"))
+    assert found.panoptic_det_file == Path("out/r.panoptic.json")
     arguments = predict._parser(WING).read(f"a.jpg {name} w.pth --score-thr 0.4 --out-file found.png".split())
     assert (arguments.model, arguments.input, arguments.weights) == (name, "a.jpg", Path("w.pth"))
     assert (arguments.score_threshold, arguments.output) == (0.4, Path("found.png"))
     arguments = predict._parser(WING).read(f"{name} w.pth --camera-id 1 --out film.mp4".split())
     assert (arguments.weights, arguments.video, arguments.input) == (Path("w.pth"), "1", None)
+
+
+def test_mmdetections_panoptic_models():
+    name = "mask2former_swin-l-p4-w12-384-in21k_lsj_16x1_100e_coco-panoptic"
+    words = (
+        f"{name} w.pth --eval PQ segm --data d --cfg-options model.test_cfg.iou_thr=0.7 model.test_cfg.max_per_image=9"
+    )
+    arguments = evaluate._parser(WING).read(words.split())
+    settings = load_settings(arguments.model, arguments.overrides)
+    assert settings.model == "mask2former_swin_l" and arguments.rated == {"panoptic": "PQ", "mask": "segm"}
+    assert (settings.detection.overlap_threshold, settings.detection.max_detections) == (0.7, 9)
+    words = "train_cfg.max_iters=9 optim_wrapper.clip_grad.max_norm=0.1 model.panoptic_head.num_queries=7"
+    words = f"{name} --work-dir o --data d --cfg-options {words} model.train_cfg.num_points=5"
+    arguments = train._parser(WING).read(words.split())
+    settings = load_settings(arguments.model, arguments.overrides)
+    assert (settings.schedule.iterations, settings.schedule.clip_norm) == (9, 0.1)
+    assert (settings.network.queries, settings.losses.points) == (7, 5)
+    for model, asked, line in (
+        (name, "bbox", "--eval bbox: mask2former_swin_l is rated by panoptic, mask, semantic"),
+        ("yolact_tiny", "PQ", "--eval PQ: yolact_tiny is rated by box, mask"),
+    ):
+        with pytest.raises(UserError, match=line):
+            evaluate.main(WING, [model, "--weights=w.pth", "--data=d", "--eval", asked])
+
+
+@pytest.mark.parametrize(
+    ("name", "variant"),
+    [
+        ("mask2former_r50_8xb2-lsj-50e_coco", "mask2former_r50_instances"),
+        ("mask2former_r50_8xb2-lsj-50e_coco-panoptic", "mask2former_r50"),
+        ("mask2former_swin-b-p4-w12-384-in21k_8xb2-lsj-50e_coco-panoptic", "mask2former_swin_b_in21k"),
+        ("damo/cv_swinL_panoptic-segmentation_cocopan", "mask2former_swin_l"),
+        ("facebook/mask2former-swin-base-IN21k-coco-instance", "mask2former_swin_b_in21k_instances"),
+    ],
+)
+def test_names_of_mask2formers_by_others(name, variant):
+    assert load_settings(name).model == variant
+    if "/" not in name:  # mmdetection's
+        with pytest.raises(
+            UserError, match=f"are a program are not run; give the model {variant}, which stands for it"
+        ):
+            load_settings(f"configs/mask2former/{name}.py")
 
 
 @pytest.mark.parametrize(

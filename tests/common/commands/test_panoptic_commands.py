@@ -79,6 +79,9 @@ def test_evaluate_prints_and_writes_all_three(tmp_path, shapes, weights, capsys)
     assert [entry["image_id"] for entry in entries] == ids
     pngs = sorted(path.name for path in (tmp_path / "out/panoptic_results").iterdir())
     assert pngs == [f"{image_id:012d}.png" for image_id in sorted(ids)]
+    run(evaluate, *words, "--eval", "PQ", "--format-only", "--eval-options", f"jsonfile_prefix={tmp_path / 'mm'}")
+    assert sorted(path.name for path in tmp_path.glob("mm*")) == ["mm.panoptic", "mm.panoptic.json", "mm.segm.json"]
+    assert PANOPTIC.read_entries(tmp_path / "mm.panoptic.json") == entries
     run(evaluate, *words, "--output", tmp_path / "best", "--top-k", 1, "--max-dets", "1,10,100", "--pycocotools")
     again = json.loads((tmp_path / "best/metrics.json").read_text())
     assert again["panoptic"] == metrics["panoptic"] and again["mask"] == pytest.approx(metrics["mask"])

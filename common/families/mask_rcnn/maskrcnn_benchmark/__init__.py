@@ -4,11 +4,11 @@ A file changes the original's defaults, and KEY VALUE pairs change the file. Wha
 the variant that comes nearest; what is not implemented is refused by its key.
 """
 
-from common.families.config_files import ConfigFiles
-from common.families.mask_rcnn.maskrcnn_benchmark.files import Config, is_config, read_config, split_pairs
+from common.families.config_files import ConfigFiles, split_pairs
+from common.families.mask_rcnn.maskrcnn_benchmark.files import Config, is_config, read_config
 from common.families.mask_rcnn.maskrcnn_benchmark.keys import KEYS
 
-__all__ = ["CONFIG_FILES", "KEYS", "Config", "is_config", "read_config", "split_pairs"]
+__all__ = ["CONFIG_FILES", "KEYS", "Config", "is_config", "read_config"]
 
 CONFIG_FILES = ConfigFiles(
     original="maskrcnn-benchmark",

@@ -1,21 +1,17 @@
 """maskrcnn-benchmark's configuration files and the KEY VALUE pairs behind them, as settings and options of ours."""
 
-import ast
-import difflib
 import json
 import operator
 import os
 import re
 from argparse import Namespace
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
-import yaml
-
 from common.errors import UserError
+from common.families.config_files import as_typed, flatten, nearest_key, read_content
 from common.families.mask_rcnn.maskrcnn_benchmark.keys import BODY, KEYS, OF_OTHER_MODELS
 from common.models import load_settings
 
@@ -165,89 +161,18 @@ _CATALOG = {
 
 def is_config(path: str | os.PathLike) -> bool:
     """Whether a YAML file is one of maskrcnn-benchmark, whose keys are in capitals, and not one of ours."""
-    return any(name.isupper() for name in _content(Path(path)))
-
-
-def split_pairs(words: Sequence[str]) -> tuple[list[str], list[tuple[str, str]]]:
-    """A command's words without the KEY VALUE pairs among them, and these."""
-    rest, pairs, following = [], [], iter(words)
-    for word in following:
-        if not _PAIR_KEY.fullmatch(word):
-            rest.append(word)
-            continue
-        value = next(following, None)
-        if value is None:
-            raise UserError(f"command line: {word}: its value is missing")
-        pairs.append((word, value))
-    return rest, pairs
+    return any(name.isupper() for name in read_content(Path(path)))
 
 
 def read_config(path: Path, pairs: Sequence[tuple[str, str]] = ()) -> Config:
     """The file's configuration, changed by the pairs; keys and types are checked, what is implemented is not yet."""
     values, given = {key: entry.default for key, entry in KEYS.items()}, {}
-    parts = [(str(path), _flat(_content(path), str(path), "")), ("command line", pairs)]
+    parts = [(str(path), flatten(read_content(path), KEYS)), ("command line", pairs)]
     for origin, part in parts:
         for key, value in part:
             if OF_OTHER_MODELS.match(key) and key not in KEYS:
                 continue
             if key not in KEYS:
-                near = difflib.get_close_matches(key, KEYS, 1, 0.0)[0]
-                raise UserError(f"{origin}: unknown key {key}; the nearest is {near}")
-            values[key], given[key] = _typed(key, value, origin), origin
+                raise UserError(f"{origin}: unknown key {key}; the nearest is {nearest_key(key, KEYS)}")
+            values[key], given[key] = as_typed(key, value, KEYS[key].default, origin), origin
     return Config(path, values, given)
-
-
-_PAIR_KEY = re.compile(
-    r"(MODEL|INPUT|DATASETS|DATALOADER|SOLVER|TEST)(\.\w+)+|OUTPUT_DIR|PATHS_CATALOG|DTYPE|AMP_VERBOSE"
-)
-
-
-def _content(path: Path) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(path.read_text())
-    except OSError:
-        raise UserError(f"config file not found: {path}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not valid YAML: {error}") from None
-    if not isinstance(content, dict) or not all(isinstance(name, str) for name in content):
-        raise UserError(f"{path}: the file holds no settings")
-    return content
-
-
-def _flat(content: dict[str, Any], origin: str, prefix: str) -> list[tuple[str, Any]]:
-    """Nested sections -> dotted keys and their values."""
-    found = []
-    for name, value in content.items():
-        key = f"{prefix}{name}"
-        is_section = any(known.startswith(f"{key}.") for known in KEYS)
-        if isinstance(value, dict) and key not in KEYS:
-            found += _flat(value, origin, f"{key}.")
-        elif value is not None or not is_section:
-            found.append((key, value))
-    return found
-
-
-_TYPES = {bool: "True or False", int: "a whole number", float: "a number", str: "a text"}
-
-
-def _typed(key: str, value: Any, origin: str) -> Any:
-    """A value as YAML or the command line gives it, read as the original does, in the type of the key's default."""
-    default = KEYS[key].default
-    if isinstance(value, str):
-        with suppress(ValueError, SyntaxError, MemoryError, RecursionError):  # then it is a text
-            value = ast.literal_eval(value)
-    if not isinstance(default, tuple):
-        if not _is(value, type(default)):
-            raise UserError(f"{origin}: {key}: {value!r} is not {_TYPES[type(default)]}")
-        return value
-    kind = type(default[0]) if default else str
-    if not isinstance(value, list | tuple) or not all(_is(each, kind) for each in value):
-        example = f", such as {default}" if default else ""
-        raise UserError(f"{origin}: {key}: {value!r} is not a tuple, each element {_TYPES[kind]}{example}")
-    return tuple(value)
-
-
-def _is(value: Any, kind: type) -> bool:
-    if isinstance(value, bool) or kind is bool:
-        return kind is bool and isinstance(value, bool)
-    return isinstance(value, int | float if kind is float else kind)
