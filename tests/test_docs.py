@@ -14,11 +14,11 @@ import pytest
 
 from common import predictor
 from common.models import load_settings
-from common.results import Instances
+from common.results import Instances, Panoptic
 from torch_impl.wing import WING
 
 ROOT = Path(__file__).parents[1]
-NAMES = ("cascade_mask_rcnn", "gpu", "mask_rcnn", "originals", "point_rend", "pose2seg")
+NAMES = ("cascade_mask_rcnn", "gpu", "mask2former", "mask_rcnn", "originals", "point_rend", "pose2seg")
 PAGES = ("README.md", *(f"docs/{name}.md" for name in NAMES))
 
 
@@ -60,6 +60,15 @@ def test_a_command_is_understood(module, words, tmp_path, monkeypatch):
         assert importlib.util.find_spec(module)
 
 
+def panoptic_of(instances):
+    """A panoptic result with one segment, the instance."""
+    segment_map = instances.masks[0].astype(np.int32)
+    ids, is_thing = np.int32([1]), np.array([True])
+    return Panoptic(
+        instances.image_size, segment_map, ids, instances.labels, instances.scores, is_thing, instances, segment_map
+    )
+
+
 def test_python_runs(tmp_path, monkeypatch, capsys):
     def predict(batch, score_threshold):
         masks = np.zeros((1, 60, 80), bool)
@@ -72,9 +81,13 @@ def test_python_runs(tmp_path, monkeypatch, capsys):
             )
         ]
 
+    def predict_panoptic(batch, score_threshold):
+        return list(map(panoptic_of, predict(batch, score_threshold)))
+
     def open_model(wing, model, weights, overrides, device):
-        card = SimpleNamespace(classes=("cat", "dog"))
-        return SimpleNamespace(predict=predict), load_settings(model, overrides), card
+        card, settings = SimpleNamespace(classes=("cat", "dog")), load_settings(model, overrides)
+        is_panoptic = settings.data_kind == "panoptic"
+        return SimpleNamespace(predict=predict_panoptic if is_panoptic else predict), settings, card
 
     stub = ModuleType("torch_impl.predictor")
     stub.Predictor = type("Predictor", (predictor.Predictor,), {"wing": WING})

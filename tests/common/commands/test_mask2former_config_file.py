@@ -91,7 +91,6 @@ def test_rating_as_train_net_is_called():
 
 
 def test_training_as_train_net_is_called():
-    Path("R-50.pkl").touch()
     words = ["--config-file", R50, "--data=d", "SOLVER.IMS_PER_BATCH", "2", "SOLVER.BASE_LR", "1.25e-5", "SEED", "-1"]
     words += ["OUTPUT_DIR", "runs/r50", "MODEL.WEIGHTS", "R-50.pkl", "INPUT.IMAGE_SIZE", "512", "MODEL.DEVICE", "cpu"]
     found, settings = read(train, *words)

@@ -12,7 +12,8 @@ __all__ = ["CONFIG_FILES", "KEYS", "Config", "is_config", "read_config"]
 
 CONFIG_FILES = ConfigFiles(
     original="Mask2Former",
-    help="likewise one of Mask2Former, as its train_net and demo have them, or its path alone, by which it is known",
+    help="in place of MODEL a YAML file of Mask2Former, or the path alone of one that it has for COCO, changed by KEY"
+    " VALUE pairs as its train_net and demo have them",
     recognise=is_config,
     read=read_config,
     split_pairs=split_pairs,

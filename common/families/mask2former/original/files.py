@@ -95,7 +95,7 @@ class Config:
         if separator:
             address = _FETCHED.get(f"{scheme}://", f"{scheme}://") + rest
             self.refuse(_WEIGHTS, f"{name}: download {address} and give the file as --weights")
-        if name in STARTS and not Path(name).exists():
+        if name in STARTS and self.given.get(_WEIGHTS) != _COMMAND_LINE and not Path(name).exists():
             self.refuse(_WEIGHTS, f"{name} is not here; give ImageNet's weights, as they are published, as --weights")
         return Path(name) if name else None
 
