@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from common.config import FrozenNorm
 from torch_impl import distributed, ops
 
 _folding = True
@@ -127,10 +128,14 @@ class BatchNorm(nn.Module):
         )
 
 
-class FrozenBatchNorm(BatchNorm):
-    """A batch norm whose statistics, scale and shift stand still, in training too."""
+class FixedBatchNorm(BatchNorm):
+    """A batch norm whose statistics stand still, in training too, while its scale and shift learn."""
 
     frozen = True
+
+
+class FrozenBatchNorm(FixedBatchNorm):
+    """A batch norm whose statistics, scale and shift stand still, in training too."""
 
     def __init__(self, channels: int, eps: float = 1e-5):
         super().__init__(channels, eps)
@@ -162,6 +167,11 @@ class LayerNorm(nn.LayerNorm):
 
     def __init__(self, channels: int):
         super().__init__(channels)
+
+
+def norm_class(frozen: FrozenNorm, learning: type[BatchNorm] = BatchNorm) -> type[BatchNorm]:
+    """The batch norm of which so much stands still in training; `learning` is the one of which nothing does."""
+    return {True: FrozenBatchNorm, "statistics": FixedBatchNorm, False: learning}[frozen]
 
 
 def conv_norm(conv: Conv | DeformConv, norm: BatchNorm, x: Tensor) -> Tensor:

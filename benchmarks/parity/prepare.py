@@ -21,7 +21,7 @@ from common.weights import Card
 
 IMAGES = {"train": 64, "val": 4}
 SYNTHETIC_SIZE = (240, 320)  # height, width
-NORMS = ("BatchNorm", "SyncBatchNorm", "FrozenBatchNorm")
+NORMS = ("BatchNorm", "SyncBatchNorm", "FixedBatchNorm", "FrozenBatchNorm")
 
 
 def prepare(

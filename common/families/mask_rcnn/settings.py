@@ -5,7 +5,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, PositiveInt, model_validator
 
-from common.config import BackboneSettings, FreeSizePreprocessing, Schedule, Section, Settings
+from common.config import BackboneSettings, FreeSizePreprocessing, FrozenNorm, Schedule, Section, Settings
 from common.config.sections import flattened
 from common.families.mask_rcnn.conventions import CONVENTIONS, AnchorsUsed, Convention, ConventionName
 
@@ -94,12 +94,12 @@ class MaskRcnnNetwork(Section):
     top_down: Literal["nearest", "corners"] = "nearest"
     background: Literal["first", "last"] = "first"  # last: it has no box offsets and no mask
     frozen_stages: int = Field(2, ge=0, le=4)  # of the stem, layer1, ...: so many stand still, with their norms
-    frozen_norm: bool = True
+    frozen_norm: FrozenNorm = True
     # How probably an image leaves out a branch of a Swin's last block in training; blocks before it less so.
     drop_path: float = Field(0.0, ge=0, lt=1)
 
-    def freezes_norm(self, images_per_device: int) -> bool:
-        """Whether batch norm stands still in training."""
+    def freezes_norm(self, images_per_device: int) -> FrozenNorm:
+        """How much of batch norm stands still in training."""
         return self.frozen_norm
 
 
