@@ -2,7 +2,7 @@
 
 Each maps an image (N, 3, H, W) to a list of maps, one a stage, from the finest to that of stride 32, and has their
 channels as `channels`. `last_stage` leaves out the stages behind it. The first `frozen_stages` of the stem, layer1,
-layer2, ... stand still in training, with their norms; with `frozen_norm` all norms do.
+layer2, ... stand still in training, with their norms; `frozen_norm` says how much of all norms does.
 """
 
 from collections.abc import Callable
@@ -10,8 +10,8 @@ from functools import partial
 
 from jittor import Var, nn
 
-from common.config import BackboneSettings, DarknetSettings, ResNetSettings
-from jittor_impl.layers import BatchNorm, Conv, DeformConv, FrozenBatchNorm, conv_norm
+from common.config import BackboneSettings, DarknetSettings, FrozenNorm, ResNetSettings
+from jittor_impl.layers import BatchNorm, Conv, DeformConv, conv_norm, norm_class
 from jittor_impl.swin import Swin
 
 # Makes the batch norm for a number of channels.
@@ -73,7 +73,7 @@ class ResNet(nn.Module):
     """(N, 3, H, W) -> maps of the stages 1 to 4, at strides 4, 8, 16, 32."""
 
     def __init__(
-        self, settings: ResNetSettings, frozen_norm: bool, last_stage: int | None = None, frozen_stages: int = 0
+        self, settings: ResNetSettings, frozen_norm: FrozenNorm, last_stage: int | None = None, frozen_stages: int = 0
     ):
         super().__init__()
         self.last_stage, self.frozen_stages = last_stage or len(settings.depths), frozen_stages
@@ -126,7 +126,7 @@ class Darknet(nn.Module):
     """(N, 3, H, W) -> maps of the stages 1 to 5, at strides 2, 4, 8, 16, 32."""
 
     def __init__(
-        self, settings: DarknetSettings, frozen_norm: bool, last_stage: int | None = None, frozen_stages: int = 0
+        self, settings: DarknetSettings, frozen_norm: FrozenNorm, last_stage: int | None = None, frozen_stages: int = 0
     ):
         super().__init__()
         self.last_stage, self.frozen_stages = last_stage or len(settings.depths), frozen_stages
@@ -150,9 +150,9 @@ class Darknet(nn.Module):
         return features
 
 
-def norm_for(settings: BackboneSettings, frozen_norm: bool) -> Norm:
-    """Gives what makes the batch norms of a backbone: frozen ones, or such that learn."""
-    return partial(FrozenBatchNorm if frozen_norm else BatchNorm, eps=settings.norm_eps)
+def norm_for(settings: BackboneSettings, frozen_norm: FrozenNorm) -> Norm:
+    """Gives what makes the batch norms of a backbone: frozen ones, or such that learn wholly or in part."""
+    return partial(norm_class(frozen_norm), eps=settings.norm_eps)
 
 
 def _freeze(network: nn.Module, stem: tuple[str, ...], frozen_stages: int) -> None:
@@ -167,7 +167,7 @@ _BACKBONES = {"resnet": ResNet, "darknet": Darknet, "swin": Swin}
 
 
 def build_backbone(
-    settings: BackboneSettings, frozen_norm: bool, last_stage: int | None = None, frozen_stages: int = 0
+    settings: BackboneSettings, frozen_norm: FrozenNorm, last_stage: int | None = None, frozen_stages: int = 0
 ) -> ResNet | Darknet | Swin:
     """Builds the backbone that the settings tell by their `kind`."""
     return _BACKBONES[settings.kind](settings, frozen_norm, last_stage, frozen_stages)

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import jittor as jt
 from jittor import Var, nn
 
+from common.config import FrozenNorm
 from jittor_impl import _code_ops as code_ops
 from jittor_impl import _transformer_ops as transformer_ops
 from jittor_impl import distributed, ops
@@ -145,10 +146,14 @@ class BatchNorm(nn.Module):
         statistic.update(0.9 * statistic + 0.1 * batch_value.detach())
 
 
-class FrozenBatchNorm(BatchNorm):
-    """A batch norm whose statistics, scale and shift stand still, in training too."""
+class FixedBatchNorm(BatchNorm):
+    """A batch norm whose statistics stand still, in training too, while its scale and shift learn."""
 
     frozen = True
+
+
+class FrozenBatchNorm(FixedBatchNorm):
+    """A batch norm whose statistics, scale and shift stand still, in training too."""
 
     def __init__(self, channels: int, eps: float = 1e-5):
         super().__init__(channels, eps)
@@ -233,6 +238,9 @@ class MultiHeadAttention(nn.Module):
         rows = slice(part * channels, (part + 1) * channels)
         x = nn.matmul_transpose(x, self.in_proj.weight[rows]) + self.in_proj.bias[rows]
         return x.reshape((*x.shape[:2], self.heads, self.size)).transpose((0, 2, 1, 3))
+def norm_class(frozen: FrozenNorm, learning: type[BatchNorm] = BatchNorm) -> type[BatchNorm]:
+    """The batch norm of which so much stands still in training; `learning` is the one of which nothing does."""
+    return {True: FrozenBatchNorm, "statistics": FixedBatchNorm, False: learning}[frozen]
 
 
 def conv_norm(conv: Conv | DeformConv, norm: BatchNorm, x: Var) -> Var:

@@ -8,7 +8,7 @@ from functools import lru_cache
 import jittor as jt
 from jittor import Var, nn
 
-from common.config import SwinSettings
+from common.config import FrozenNorm, SwinSettings
 from common.windows import relative_positions, shift_masks, window_kinds
 from jittor_impl import _code_ops as code_ops
 from jittor_impl import _transformer_ops as transformer_ops
@@ -125,7 +125,7 @@ class Swin(nn.Module):
     """(N, 3, H, W) -> maps of the stages 1 to 4, at strides 4, 8, 16, 32, each normalised as it leaves."""
 
     def __init__(
-        self, settings: SwinSettings, frozen_norm: bool, last_stage: int | None = None, frozen_stages: int = 0
+        self, settings: SwinSettings, frozen_norm: FrozenNorm, last_stage: int | None = None, frozen_stages: int = 0
     ):
         super().__init__()
         self.last_stage, self.frozen_stages = last_stage or len(settings.depths), frozen_stages

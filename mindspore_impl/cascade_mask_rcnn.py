@@ -8,18 +8,19 @@ from math import prod
 from mindspore import Tensor, nn
 from mindspore import ops as F
 
+from common.config import FrozenNorm
 from common.families.cascade_mask_rcnn.settings import CascadeNetwork, CascadeSettings
-from mindspore_impl.layers import Conv, FrozenBatchNorm, Linear, SyncBatchNorm, conv_norm
+from mindspore_impl.layers import Conv, Linear, SyncBatchNorm, conv_norm, norm_class
 from mindspore_impl.mask_rcnn import MaskHead, ProposalNetwork
 
 
 class CascadeBoxHead(nn.Cell):
     """Convolutions with norms on a pooled region, linear layers, and then a layer for classes and one for offsets."""
 
-    def __init__(self, settings: CascadeNetwork, class_outputs: int, box_outputs: int, frozen_norm: bool):
+    def __init__(self, settings: CascadeNetwork, class_outputs: int, box_outputs: int, frozen_norm: FrozenNorm):
         super().__init__()
         self.convolutions, self.layers = settings.box_convolutions, settings.box_layers
-        norm = FrozenBatchNorm if frozen_norm else SyncBatchNorm
+        norm = norm_class(frozen_norm, SyncBatchNorm)
         for number in range(1, self.convolutions + 1):
             setattr(self, f"conv{number}", Conv(settings.channels, settings.channels, 3, bias=False))
             setattr(self, f"bn{number}", norm(settings.channels))
@@ -44,7 +45,7 @@ class CascadeBoxHead(nn.Cell):
 class CascadeMaskRcnn(ProposalNetwork):
     """The whole network; its parts `features`, `rpn`, `box_heads` and `mask_heads` can be called by themselves."""
 
-    def __init__(self, settings: CascadeSettings, frozen_norm: bool):
+    def __init__(self, settings: CascadeSettings, frozen_norm: FrozenNorm):
         super().__init__(settings, frozen_norm)
         network, classes = settings.network, settings.num_classes
         box_outputs = 4 if network.class_agnostic_boxes else 4 * classes

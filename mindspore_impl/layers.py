@@ -8,6 +8,7 @@ import numpy as np
 from mindspore import Parameter, Tensor, nn
 from mindspore import ops as F
 
+from common.config import FrozenNorm
 from mindspore_impl import _kernels, distributed, ops
 
 _folding = True
@@ -125,10 +126,14 @@ class BatchNorm(nn.BatchNorm2d):
         F.assign(statistic, 0.9 * statistic + 0.1 * F.stop_gradient(batch_value))
 
 
-class FrozenBatchNorm(BatchNorm):
-    """A batch norm whose statistics, scale and shift stand still, in training too."""
+class FixedBatchNorm(BatchNorm):
+    """A batch norm whose statistics stand still, in training too, while its scale and shift learn."""
 
     frozen = True
+
+
+class FrozenBatchNorm(FixedBatchNorm):
+    """A batch norm whose statistics, scale and shift stand still, in training too."""
 
     def __init__(self, channels: int, eps: float = 1e-5):
         super().__init__(channels, eps)
@@ -212,6 +217,9 @@ class MultiHeadAttention(nn.Cell):
         rows = slice(part * channels, (part + 1) * channels)
         x = F.matmul(x, F.transpose(self.in_proj.weight[rows], (1, 0))) + self.in_proj.bias[rows]
         return F.transpose(x.reshape(*x.shape[:2], self.heads, self.size), (0, 2, 1, 3))
+def norm_class(frozen: FrozenNorm, learning: type[BatchNorm] = BatchNorm) -> type[BatchNorm]:
+    """The batch norm of which so much stands still in training; `learning` is the one of which nothing does."""
+    return {True: FrozenBatchNorm, "statistics": FixedBatchNorm, False: learning}[frozen]
 
 
 def conv_norm(conv: Conv | DeformConv, norm: BatchNorm, x: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from math import prod
 from mindspore import Tensor, nn
 from mindspore import ops as F
 
+from common.config import FrozenNorm
 from common.families.mask_rcnn.geometry import head_outputs, map_names
 from common.families.mask_rcnn.settings import MaskRcnnNetwork, MaskRcnnSettings, RpnSettings
 from mindspore_impl.backbones import build_backbone, norm_for, residual_stage
@@ -56,7 +57,7 @@ class BoxHead(nn.Cell):
 class Res5BoxHead(nn.Cell):
     """A ResNet's last stage on a pooled region (C4), whose mean over the cells gives its classes and its offsets."""
 
-    def __init__(self, settings: MaskRcnnNetwork, class_outputs: int, box_outputs: int, frozen_norm: bool):
+    def __init__(self, settings: MaskRcnnNetwork, class_outputs: int, box_outputs: int, frozen_norm: FrozenNorm):
         super().__init__()
         backbone = settings.backbone
         self.layer4 = residual_stage(backbone, 4, norm_for(backbone, frozen_norm))
@@ -96,7 +97,7 @@ class MaskHead(nn.Cell):
 class ProposalNetwork(nn.Cell):
     """The first stage of a two-stage network: the backbone, the pyramid if there is one, and the head of proposals."""
 
-    def __init__(self, settings: MaskRcnnSettings, frozen_norm: bool):
+    def __init__(self, settings: MaskRcnnSettings, frozen_norm: FrozenNorm):
         super().__init__()
         self.settings = settings
         network = settings.network
@@ -134,7 +135,7 @@ class ProposalNetwork(nn.Cell):
 class MaskRcnn(ProposalNetwork):
     """The whole network; its parts `features`, `rpn`, `box_head` and `mask_head` can be called by themselves."""
 
-    def __init__(self, settings: MaskRcnnSettings, frozen_norm: bool):
+    def __init__(self, settings: MaskRcnnSettings, frozen_norm: FrozenNorm):
         super().__init__(settings, frozen_norm)
         network, outputs = settings.network, head_outputs(settings)
         if network.fpn:

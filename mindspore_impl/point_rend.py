@@ -6,6 +6,7 @@ What is not network (points, their choice, the subdivision) is in `common/famili
 from mindspore import Tensor, jit, nn
 from mindspore import ops as F
 
+from common.config import FrozenNorm
 from common.families.mask_rcnn.geometry import head_outputs
 from common.families.point_rend.settings import PointRendNetwork, PointRendSettings
 from mindspore_impl.layers import Conv, Linear, PointConv, freeze
@@ -55,7 +56,7 @@ class PointHead(nn.Cell):
 class PointRend(ProposalNetwork):
     """The whole network; its parts `features`, `rpn`, `box_head`, `coarse_head`, `point_head` can be called alone."""
 
-    def __init__(self, settings: PointRendSettings, frozen_norm: bool):
+    def __init__(self, settings: PointRendSettings, frozen_norm: FrozenNorm):
         super().__init__(settings, frozen_norm)
         network, outputs = settings.network, head_outputs(settings)
         self.box_head = BoxHead(network, outputs.classes, outputs.deltas)

@@ -11,7 +11,7 @@ import numpy as np
 from mindspore import Parameter, Tensor, nn
 from mindspore import ops as F
 
-from common.config import SwinSettings
+from common.config import FrozenNorm, SwinSettings
 from common.windows import relative_positions, shift_masks, window_kinds
 from mindspore_impl import _kernels
 from mindspore_impl.layers import Conv, LayerNorm, Linear, freeze
@@ -128,7 +128,7 @@ class Swin(nn.Cell):
     """(N, 3, H, W) -> maps of the stages 1 to 4, at strides 4, 8, 16, 32, each normalised as it leaves."""
 
     def __init__(
-        self, settings: SwinSettings, frozen_norm: bool, last_stage: int | None = None, frozen_stages: int = 0
+        self, settings: SwinSettings, frozen_norm: FrozenNorm, last_stage: int | None = None, frozen_stages: int = 0
     ):
         super().__init__()
         self.last_stage, self.frozen_stages = last_stage or len(settings.depths), frozen_stages

@@ -26,6 +26,7 @@ MODELS = {
         "network.frozen_norm=true",
         "preprocessing.deviation=[58.4,57.1,57.4]",
     ],
+    "cascade_mask_rcnn_tiny": ["schedule.learning_rate=0.0001", "network.frozen_norm=true"],
     "pose2seg_tiny": ["schedule.learning_rate=0.0001", "network.frozen_norm=true"],
 }
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from common.config import FrozenNorm
 from torch_impl import distributed, ops
 
 _folding = True
@@ -127,10 +128,14 @@ class BatchNorm(nn.Module):
         )
 
 
-class FrozenBatchNorm(BatchNorm):
-    """A batch norm whose statistics, scale and shift stand still, in training too."""
+class FixedBatchNorm(BatchNorm):
+    """A batch norm whose statistics stand still, in training too, while its scale and shift learn."""
 
     frozen = True
+
+
+class FrozenBatchNorm(FixedBatchNorm):
+    """A batch norm whose statistics, scale and shift stand still, in training too."""
 
     def __init__(self, channels: int, eps: float = 1e-5):
         super().__init__(channels, eps)
@@ -196,6 +201,9 @@ class MultiHeadAttention(nn.Module):
         seen = None if hidden is None else ~hidden[:, None]
         x = F.scaled_dot_product_attention(q, k, v, attn_mask=seen)
         return self.out_proj(x.transpose(1, 2).flatten(2))
+def norm_class(frozen: FrozenNorm, learning: type[BatchNorm] = BatchNorm) -> type[BatchNorm]:
+    """The batch norm of which so much stands still in training; `learning` is the one of which nothing does."""
+    return {True: FrozenBatchNorm, "statistics": FixedBatchNorm, False: learning}[frozen]
 
 
 def conv_norm(conv: Conv | DeformConv, norm: BatchNorm, x: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ What is not network (anchors, proposals, pooling, detection) is in `common/famil
 
 from torch import Tensor, nn
 
+from common.config import FrozenNorm
 from common.families.mask_rcnn.geometry import head_outputs, map_names
 from common.families.mask_rcnn.settings import MaskRcnnNetwork, MaskRcnnSettings, RpnSettings
 from torch_impl._in_place import relu
@@ -54,7 +55,7 @@ class BoxHead(nn.Module):
 class Res5BoxHead(nn.Module):
     """A ResNet's last stage on a pooled region (C4), whose mean over the cells gives its classes and its offsets."""
 
-    def __init__(self, settings: MaskRcnnNetwork, class_outputs: int, box_outputs: int, frozen_norm: bool):
+    def __init__(self, settings: MaskRcnnNetwork, class_outputs: int, box_outputs: int, frozen_norm: FrozenNorm):
         super().__init__()
         backbone = settings.backbone
         self.layer4 = residual_stage(backbone, 4, norm_for(backbone, frozen_norm))
@@ -94,7 +95,7 @@ class MaskHead(nn.Module):
 class ProposalNetwork(nn.Module):
     """The first stage of a two-stage network: the backbone, the pyramid if there is one, and the head of proposals."""
 
-    def __init__(self, settings: MaskRcnnSettings, frozen_norm: bool):
+    def __init__(self, settings: MaskRcnnSettings, frozen_norm: FrozenNorm):
         super().__init__()
         self.settings = settings
         network = settings.network
@@ -132,7 +133,7 @@ class ProposalNetwork(nn.Module):
 class MaskRcnn(ProposalNetwork):
     """The whole network; its parts `features`, `rpn`, `box_head` and `mask_head` can be called by themselves."""
 
-    def __init__(self, settings: MaskRcnnSettings, frozen_norm: bool):
+    def __init__(self, settings: MaskRcnnSettings, frozen_norm: FrozenNorm):
         super().__init__(settings, frozen_norm)
         network, outputs = settings.network, head_outputs(settings)
         if network.fpn:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from common.config import SwinSettings
+from common.config import FrozenNorm, SwinSettings
 from common.windows import relative_positions, shift_masks, window_kinds
 from torch_impl.layers import Conv, LayerNorm, Linear, freeze
 
@@ -135,7 +135,7 @@ class Swin(nn.Module):
     """(N, 3, H, W) -> maps of the stages 1 to 4, at strides 4, 8, 16, 32, each normalised as it leaves."""
 
     def __init__(
-        self, settings: SwinSettings, frozen_norm: bool, last_stage: int | None = None, frozen_stages: int = 0
+        self, settings: SwinSettings, frozen_norm: FrozenNorm, last_stage: int | None = None, frozen_stages: int = 0
     ):
         super().__init__()
         self.last_stage = last_stage or len(settings.depths)

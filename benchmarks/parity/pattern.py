@@ -6,6 +6,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from benchmarks.parity.channels import (
+    channel_axes,
+    channels_of,
+    energy,
+    fit_lines,
+    fit_scales,
+    match_rows,
+    remaining_energy,
+    rows_of,
+)
+
 # A pattern is accepted when this share of the difference's energy is gone once it is accounted for. A right explanation
 # leaves rounding, parts in a million; the rest is for a fault that spoils the border too or that a ReLU has clipped.
 EXPLAINED = 0.98
@@ -13,9 +24,6 @@ EXPLAINED = 0.98
 # Values for each number that is fitted to a channel. With fewer, numbers that fit well are found in noise.
 FEWEST = 4
 
-MOST_MATCHED_CHANNELS = (
-    1024  # the distances of every pair are computed; more are matched by their order in a projection
-)
 BORDER_WIDTHS = (1, 2, 3)
 FARTHEST_MOVE = 2
 SMALLEST_PICTURE = 8  # pixels of a side, from which on an array has a border and can be moved
@@ -62,7 +70,7 @@ class _Pair:
     allowed: float  # the energy that an explanation of `other` may leave
 
     def is_explained(self, prediction: np.ndarray) -> bool:
-        return _energy(self.other - prediction) <= self.allowed
+        return energy(self.other - prediction) <= self.allowed
 
 
 def pattern(reference: np.ndarray, other: np.ndarray) -> Pattern:
@@ -103,12 +111,8 @@ def _to_explain(reference: np.ndarray, other: np.ndarray) -> float:
     Without the second, an array unrelated to the reference but far smaller or far off its mean would be scaled or
     shifted: the one number removes most of the difference, and what is left is still all of the array.
     """
-    about_mean = max(_energy(other - other.mean()), 1e-10 * _energy(other))
-    return min(_energy(other - reference), about_mean)
-
-
-def _energy(array: np.ndarray) -> float:
-    return float(np.vdot(array, array))
+    about_mean = max(energy(other - other.mean()), 1e-10 * energy(other))
+    return min(energy(other - reference), about_mean)
 
 
 def _not_finite(reference: np.ndarray, other: np.ndarray) -> Pattern | None:
@@ -137,7 +141,7 @@ def _relu(pair: _Pair) -> Pattern | None:
     if reference.min() >= 0.0 > other.min():
         # The reference is what has to be explained here.
         allowed = (1.0 - EXPLAINED) * _to_explain(other, reference)
-        if _energy(np.maximum(other, 0.0) - reference) <= allowed:
+        if energy(np.maximum(other, 0.0) - reference) <= allowed:
             return Pattern("missing ReLU", f"{np.mean(other < 0.0):.0%} of the values are negative")
     if reference.min() < 0.0 <= other.min() and pair.is_explained(np.maximum(reference, 0.0)):
         return Pattern("added ReLU", f"{np.mean(reference < 0.0):.0%} of the reference's values are negative")
@@ -162,9 +166,9 @@ def _flipped(pair: _Pair) -> Pattern | None:
 
 
 def _scale_or_shift(pair: _Pair) -> Pattern | None:
-    energy = _energy(pair.reference)
-    if energy > 0.0:
-        scale = float(np.vdot(pair.reference, pair.other)) / energy
+    extent = energy(pair.reference)
+    if extent > 0.0:
+        scale = float(np.vdot(pair.reference, pair.other)) / extent
         if pair.is_explained(scale * pair.reference) or pair.other.size == 1:
             return Pattern("scale", f"{scale:.6g} times the reference")
     shift = float((pair.other - pair.reference).mean())
@@ -175,16 +179,16 @@ def _scale_or_shift(pair: _Pair) -> Pattern | None:
 
 def _permuted(pair: _Pair) -> Pattern | None:
     axes = pair.reference.ndim
-    for axis in (*_channel_axes(pair.reference), 0) if axes >= 2 else ():
+    for axis in (*channel_axes(pair.reference), 0) if axes >= 2 else ():
         if (found := _permuted_along(pair, axis)) is not None:
             return found
     # A picture that was normalised after its colours had changed places is scaled and shifted by channel as well.
     for axis in (1, 0) if axes >= 3 else ():
         if pair.reference.shape[axis] == 3:
-            reference, other = _channels(pair.reference, axis), _channels(pair.other, axis)
+            reference, other = channels_of(pair.reference, axis), channels_of(pair.other, axis)
             orders = [np.array(order) for order in itertools.permutations(range(3))]
             left = [
-                _remaining_energy(reference[:, order], other, *_line(reference[:, order], other)) for order in orders
+                remaining_energy(reference[:, order], other, *fit_lines(reference[:, order], other)) for order in orders
             ]
             best = int(np.argmin(left))
             if best != 0 and left[best] <= min(pair.allowed, left[0] / 2):
@@ -194,62 +198,38 @@ def _permuted(pair: _Pair) -> Pattern | None:
 
 
 def _permuted_along(pair: _Pair, axis: int) -> Pattern | None:
-    reference, other = _rows(pair.reference, axis), _rows(pair.other, axis)
-    order = _matching(reference, other)
-    if _is_reordered(order) and _energy(other - reference[order]) <= pair.allowed:
+    reference, other = rows_of(pair.reference, axis), rows_of(pair.other, axis)
+    order = match_rows(reference, other)
+    if _is_reordered(order) and energy(other - reference[order]) <= pair.allowed:
         return Pattern("channels permuted", f"{_order(order)}, {_axes((axis,))}")
     return None
-
-
-def _matching(reference: np.ndarray, other: np.ndarray) -> np.ndarray | None:
-    """The row of the reference that each row of `other` is, none of them twice; None where rows are too short."""
-    count, length = reference.shape
-    if count < 2 or length < 2:
-        return None
-    # Among `count` points in fewer dimensions, one is near any other point.
-    if count > MOST_MATCHED_CHANNELS or length < 2 * np.log2(count):
-        direction = np.random.default_rng(0).normal(size=length)
-        order = np.empty(count, np.int64)
-        order[np.argsort(other @ direction, kind="stable")] = np.argsort(reference @ direction, kind="stable")
-        return order
-    squares = (reference * reference).sum(axis=1)
-    distance = squares - 2.0 * (other @ reference.T)  # less the other's own square, which is the same along a row
-    own = distance.diagonal()
-    # Rows that equal one another, as dead channels do, stay where they are.
-    stays = own <= distance.min(axis=1) + 1e-9 * squares.max()
-    order = np.where(stays, np.arange(count), -1)
-    distance[:, stays] = np.inf
-    for row in np.flatnonzero(~stays):
-        order[row] = int(distance[row].argmin())
-        distance[:, order[row]] = np.inf
-    return order
 
 
 def _scale_and_shift(pair: _Pair) -> Pattern | None:
     if pair.other.size < 2 * FEWEST:
         return None
-    scale, shift = _line(pair.reference.reshape(1, 1, -1), pair.other.reshape(1, 1, -1))
+    scale, shift = fit_lines(pair.reference.reshape(1, 1, -1), pair.other.reshape(1, 1, -1))
     if not pair.is_explained(scale.item() * pair.reference + shift.item()):
         return None
     return Pattern("scale and shift", f"{scale.item():.6g} times the reference {shift.item():+.6g}")
 
 
 def _by_channel(pair: _Pair, axes: tuple[int, ...] | None = None) -> Pattern | None:
-    for axis in _channel_axes(pair.reference) if axes is None else axes:
-        reference, other = _channels(pair.reference, axis), _channels(pair.other, axis)
+    for axis in channel_axes(pair.reference) if axes is None else axes:
+        reference, other = channels_of(pair.reference, axis), channels_of(pair.other, axis)
         each = reference.shape[0] * reference.shape[2]
         if reference.shape[1] < 2 or each < FEWEST:
             continue
-        scale = _ratio((reference * other).sum(axis=(0, 2)), (reference * reference).sum(axis=(0, 2)))
-        if _remaining_energy(reference, other, scale, 0.0) <= pair.allowed:
+        scale = fit_scales(reference, other)
+        if remaining_energy(reference, other, scale, 0.0) <= pair.allowed:
             return Pattern("scale by channel", f"{_numbers(scale, 'times', 1.0)}, {_axes((axis,))}")
         shift = (other - reference).mean(axis=(0, 2))
-        if _remaining_energy(reference, other, 1.0, shift) <= pair.allowed:
+        if remaining_energy(reference, other, 1.0, shift) <= pair.allowed:
             return Pattern("shift by channel", f"{_numbers(shift, 'plus', 0.0)}, {_axes((axis,))}")
         if each < 2 * FEWEST:
             continue
-        scale, shift = _line(reference, other)
-        if _remaining_energy(reference, other, scale, shift) <= pair.allowed:
+        scale, shift = fit_lines(reference, other)
+        if remaining_energy(reference, other, scale, shift) <= pair.allowed:
             numbers = f"{_numbers(scale, 'times', 1.0)}, {_numbers(shift, 'plus', 0.0)}"
             return Pattern("scale and shift by channel", f"{numbers}, {_axes((axis,))}")
     return None
@@ -279,8 +259,8 @@ def _sides(squares: np.ndarray, border: int) -> list[str]:
         "left": squares[along, :border],
         "right": squares[along, -border:],
     }
-    energy = {side: part.sum() for side, part in parts.items()}
-    return [side for side in energy if energy[side] >= 0.05 * sum(energy.values())]
+    held = {side: part.sum() for side, part in parts.items()}
+    return [side for side in held if held[side] >= 0.05 * sum(held.values())]
 
 
 def _moved(pair: _Pair) -> Pattern | None:
@@ -295,7 +275,7 @@ def _moved(pair: _Pair) -> Pattern | None:
         # Most moves are ruled out by a single plane.
         for planes in (slice(0, 1), slice(None)):
             allowed = (1.0 - EXPLAINED) * _to_explain(unmoved[planes], after[planes])
-            if _energy(after[planes] - before[planes]) > allowed:
+            if energy(after[planes] - before[planes]) > allowed:
                 break
         else:
             return Pattern("moved by whole pixels", f"by {down:+d} down and {right:+d} to the right")
@@ -309,7 +289,7 @@ def _channels_last(pair: _Pair) -> Pattern | None:
     """
     if pair.reference.ndim != 4:
         return None
-    order = _matching(_rows(pair.reference, 3), _rows(pair.other, 3))
+    order = match_rows(rows_of(pair.reference, 3), rows_of(pair.other, 3))
     is_rolled = order is not None and len(set((order - np.arange(order.size)) % order.size)) == 1
     return (None if is_rolled else _permuted_along(pair, 3)) or _by_channel(pair, (3,))
 
@@ -332,42 +312,6 @@ def _is_picture(array: np.ndarray) -> bool:
     """Whether the last two axes are those of a picture, of a like length; those of `(N, P, C)` are not."""
     sides = sorted(array.shape[-2:])
     return array.ndim >= 3 and sides[0] >= SMALLEST_PICTURE and sides[1] <= LONGEST_PICTURE * sides[0]
-
-
-def _channel_axes(array: np.ndarray) -> tuple[int, ...]:
-    """The axes along which channels are looked for: `(N, C, ...)`, and of `(N, P, 4)` the columns too."""
-    return {0: (), 1: (), 3: (1, 2)}.get(array.ndim, (1,))
-
-
-def _channels(array: np.ndarray, axis: int) -> np.ndarray:
-    """(before, channels, after), a view where the array's layout allows it."""
-    before = int(np.prod(array.shape[:axis]))
-    return array.reshape(before, array.shape[axis], -1)
-
-
-def _rows(array: np.ndarray, axis: int) -> np.ndarray:
-    """(channels, values of each)"""
-    return np.moveaxis(array, axis, 0).reshape(array.shape[axis], -1)
-
-
-def _line(reference: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The scale and shift of each channel that bring (before, C, after) nearest to the other: (C,), (C,)."""
-    mean, other_mean = reference.mean(axis=(0, 2)), other.mean(axis=(0, 2))
-    centred = reference - mean[:, None]
-    scale = _ratio((centred * other).sum(axis=(0, 2)), (centred * centred).sum(axis=(0, 2)))
-    return scale, other_mean - scale * mean
-
-
-def _remaining_energy(
-    reference: np.ndarray, other: np.ndarray, scale: np.ndarray | float, shift: np.ndarray | float
-) -> float:
-    """The energy of the difference (before, C, after) once each channel's scale and shift are accounted for."""
-    return _energy(other - (reference * np.reshape(scale, (-1, 1)) + np.reshape(shift, (-1, 1))))
-
-
-def _ratio(dividend: np.ndarray, divisor: np.ndarray) -> np.ndarray:
-    """1 where the divisor is 0: what has no extent is not scaled."""
-    return np.divide(dividend, divisor, out=np.ones_like(dividend), where=divisor > 0.0)
 
 
 def _is_reordered(order: np.ndarray | None) -> bool:

@@ -256,6 +256,22 @@ def _parser(wing: Wing) -> Parser:
         metavar="FILE",
         help="weights of any known format",
     )
+    _add_writing(parser)
+    add("--batch-size", "--batch_size", type=at_least(1), default=8, metavar="N", help="images at once (default 8)")
+    add("--workers", type=at_least(0), default=default_workers(), metavar="N", help="processes that read images")
+    _add_rating(parser)
+    parser.add_prompts()
+    parser.add_protocols()
+    _add_choosing(parser)
+    add("--benchmark", action="store_true", help="tell how fast images are worked on, one by one, and rate nothing")
+    parser.set_defaults(test_sets=())
+    parser.add_originals()
+    return parser
+
+
+def _add_writing(parser: Parser) -> None:
+    """Adds the options that say where results are written."""
+    add = parser.add_argument
     add(
         "--output",
         type=Path,
@@ -265,12 +281,12 @@ def _parser(wing: Wing) -> Parser:
     add("--output_coco_json", action="store_true", help="write them to YOLACT's results/{bbox,mask}_detections.json")
     add("--bbox_det_file", type=Path, metavar="FILE", help="write the boxes' results here")
     add("--mask_det_file", type=Path, metavar="FILE", help="write the masks' results here")
-    add("--batch-size", "--batch_size", type=at_least(1), default=8, metavar="N", help="images at once (default 8)")
-    add("--workers", type=at_least(0), default=default_workers(), metavar="N", help="processes that read images")
+
+
+def _add_rating(parser: Parser) -> None:
+    """Adds the options that say how results are rated."""
+    add = parser.add_argument
     add("--results-only", action="store_true", help="write the results and rate nothing, as of test-dev, without truth")
-    add(
-        "--no-image-check", action="store_true", help="do not decode every image once before the first one is predicted"
-    )
     add("--pycocotools", action="store_true", help="rate by pycocotools itself: the same figures, slower")
     add(
         "--max-dets",
@@ -280,8 +296,14 @@ def _parser(wing: Wing) -> Parser:
         " takes 100, with C (default 1,10,100; mmdetection's are 100,300,1000)",
     )
     add("--boundary", action="store_true", help="rate the boundaries of the masks, too: boundary AP")
-    parser.add_prompts()
-    parser.add_protocols()
+
+
+def _add_choosing(parser: Parser) -> None:
+    """Adds the options that say which images are looked at, and what of their results counts."""
+    add = parser.add_argument
+    add(
+        "--no-image-check", action="store_true", help="do not decode every image once before the first one is predicted"
+    )
     add("--max-images", type=_image_count, metavar="N", help="take N images alone, always the same; -1: all (default)")
     add("--shuffle", action="store_true", help="with --max-images: take any, drawn with --seed")
     add("--seed", type=int, metavar="N", help="of --shuffle; without it they are others each time")

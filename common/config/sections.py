@@ -5,6 +5,9 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, model_validator
 
+# How much of batch norms stands still in training: all, their statistics alone, or nothing.
+FrozenNorm = bool | Literal["statistics"]
+
 # The annotation files of a data set that a family reads, in COCO's words.
 DataKind = Literal["instances", "person_keypoints", "panoptic"]
 

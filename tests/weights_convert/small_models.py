@@ -8,12 +8,18 @@ from tests.weights_convert.originals import canonical_shapes, layout
 
 Weights = dict[str, np.ndarray]
 
-SMALL = ["network.backbone.width=8", "network.channels=8", "network.box_channels=6", "num_classes=3"]
+_SMALL = ("network.backbone.width=8", "network.channels=8", "network.box_channels=6", "num_classes=3")
 
 
 def small(model: str) -> Settings:
     """A variant with all of its layers and few channels."""
-    return load_settings(model, SMALL)
+    return load_settings(model, _narrow(load_settings(model)))
+
+
+def _narrow(settings: Settings) -> tuple[str, ...]:
+    """The overrides that leave a variant few channels."""
+    is_swin = settings.network.backbone.kind == "swin"
+    return (*_SMALL, "network.backbone.heads=[1, 2, 4, 8]") if is_swin else _SMALL
 
 
 def draw(settings: Settings) -> Weights:
@@ -30,5 +36,5 @@ def draw_canonical(settings: Settings) -> Weights:
 
 def small_or_other(name: str, overrides: list[str] | tuple[str, ...] = ()) -> Settings:
     """`load_settings`, in which every Mask R-CNN has few channels."""
-    is_mask_rcnn = load_settings(name).family == "mask_rcnn"
-    return load_settings(name, [*(SMALL if is_mask_rcnn else ()), *overrides])
+    settings = load_settings(name)
+    return load_settings(name, [*(_narrow(settings) if settings.family == "mask_rcnn" else ()), *overrides])

@@ -195,6 +195,9 @@ def test_there_and_back(tmp_path, monkeypatch, target, name):
         ("moby_cascade_mask_rcnn_swin_tiny_patch4_window7_1x.pth", "cascade_mask_rcnn_swin_t_1x"),
         ("cascade_mask_rcnn_swin_small_patch4_window7.pth", "cascade_mask_rcnn_swin_s"),
         ("cascade_mask_rcnn_swin_base_patch4_window7.pth", "cascade_mask_rcnn_swin_b"),
+        ("mask_rcnn_swin_tiny_patch4_window7_1x.pth", "mask_rcnn_swin_t_1x"),
+        ("moby_mask_rcnn_swin_tiny_patch4_window7_3x.pth", "mask_rcnn_swin_t"),
+        ("mask_rcnn_swin_small_patch4_window7.pth", "mask_rcnn_swin_s"),
         ("cascade_mask_rcnn_r50_fpn_1x_coco_20200203-9d4dcb24.pth", "cascade_mask_rcnn_r50_fpn"),
         ("epoch_36.pth", None),
         ("pytorch_model.bin", None),
@@ -258,7 +261,7 @@ def test_other_classes_take_the_rows_of_their_names(model, stages):
 
 
 def test_mask_rcnns_of_mmdetection(tmp_path):
-    swin = load_settings("mask_rcnn_r50_fpn_detectron2", [SWIN, *FEW, "convention=mmdetection"])
+    swin = load_settings("mask_rcnn_swin_t", [SWIN, *FEW])
     resnet = small("mask_rcnn_r50_fpn_detectron2", "convention=mmdetection")
     for settings, upstream in ((swin, "swin_detection"), (swin, "mmdetection"), (resnet, "mmdetection")):
         original = draw(settings, upstream)
@@ -293,6 +296,9 @@ def test_a_file_of_another_number_of_stages(tmp_path, stages, line):
         ("cascade_mask_rcnn_swin_b", 36, (27, 33), 0.3, 500),
         ("cascade_mask_rcnn_swin_s_plain", 36, (27, 33), 0.2, 1000),
         ("cascade_mask_rcnn_r50_fpn", 12, (8, 11), 0, 500),
+        ("mask_rcnn_swin_t", 36, (27, 33), 0.2, 500),
+        ("mask_rcnn_swin_t_1x", 12, (8, 11), 0.1, 500),
+        ("mask_rcnn_swin_s", 36, (27, 33), 0.2, 500),
     ],
 )
 def test_the_originals_schedules(model, epochs, falls, drop_path, warmup):

@@ -290,8 +290,9 @@ for name in ("maskrcnn_benchmark", "torchvision", "detectron2"):
 
 @pytest.mark.parametrize("model", [name for name in MODELS if name != "mask_rcnn_tiny"])
 def test_the_variant_is_told_by_the_arrays(tmp_path, monkeypatch, model):
-    """At full size, without a word in the file's name; a longer schedule's arrays are the shorter one's."""
-    known = model.removesuffix("_3x") if model.removesuffix("_3x") in MODELS else model
+    """At full size, without a word in the file's name; another schedule's arrays are the same."""
+    short = re.sub("_[13]x$", "", model)
+    known = short if short in MODELS else model
     settings = load_settings(model)
     arrays = {entry.original: np.broadcast_to(np.float32(1), entry.shape) for entry in layout(settings)}
     monkeypatch.setattr(conversion, "read_foreign", lambda path: arrays)
@@ -302,7 +303,7 @@ def test_the_variant_is_told_by_the_arrays(tmp_path, monkeypatch, model):
     assert card.model == known and len(weights) == len(canonical_shapes(settings))
     assert len(card.classes) == settings.num_classes
     for other in MODELS:
-        if other not in (model, known, f"{known}_3x"):
+        if other not in (known, f"{known}_1x", f"{known}_3x"):
             with pytest.raises(UserError, match=f"these are weights of {known}, not of {other}$"):
                 open_weights(path, load_settings(other))
 

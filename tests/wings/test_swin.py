@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from common.models import load_settings
+from common.training.drop_path import draw_branch_scales
 from tests.goldens import golden
-from tests.wings.rcnn_batch import training_batch
+from tests.wings.rcnn_batch import PADDED, batch_of_bitmaps, training_batch
 from tests.wings.test_backbones import assert_same, fill
 
 CHANNELS, HEADS, WINDOW = 12, 3, 4
@@ -19,6 +20,16 @@ TINY = [
     "network.box_channels=24",
     "num_classes=3",
     "schedule.batch_size=2",
+]
+
+TRAINED = [
+    "network.frozen_stages=0",
+    "network.frozen_norm=false",
+    "losses.regions_per_image=32",
+    "rpn.training.total=60",
+    "detection.max_detections=4",
+    "schedule.optimizer=adamw",
+    "schedule.weight_decay=0",
 ]
 
 
@@ -101,6 +112,23 @@ def test_patches_are_merged_rows_before_columns(wing, framework, xp, like):
     corners = [padded[:, row::2, column::2] for column in (0, 1) for row in (0, 1)]
     expected = normed(np.concatenate(corners, -1), weights, "norm") @ weights["reduction.weight"].T
     assert_same([layer(xp.asarray(x, like))], [expected], xp)
+
+
+@pytest.mark.parametrize("model", ["mask_rcnn_swin_t", "point_rend_r50_fpn", "cascade_mask_rcnn_swin_t"])
+def test_every_two_stage_family_trains_on_a_swin(model, wing):
+    settings = load_settings(model, [*TINY, *TRAINED, "convention=mmdetection", "network.drop_path=0.2"])
+    learner = wing("learner").Learner(settings, "cpu", training=True)
+    learner.load_weights({name: golden.weight(name, shape) for name, shape in learner.shapes().items()})
+    scales = draw_branch_scales([3, 4], 0.2, settings.network.backbone.blocks)
+    before = learner.weights()
+    losses = learner.train_step(batch_of_bitmaps(settings, (0, 1)) | {"branch_scales": scales}, 1e-3)
+    assert losses.keys() == settings.loss_terms().keys() and all(0 < value < 1000 for value in losses.values())
+    after = learner.weights()
+    moved = {name for name in learner.trainable() if not np.array_equal(after[name], before[name])}
+    assert moved >= {name for name in learner.trainable() if not name.startswith("fpn.output.")}
+    sizes = batch_of_bitmaps(settings, (0, 1))["host.image_size"]
+    inputs = {"image": golden.image(4, (2, 3, *PADDED)), "image_size": sizes, "original_size": sizes}
+    assert len(learner.predict(inputs)) == 2
 
 
 def test_gradients_of_a_cascade_mask_rcnn_reach_all_but_the_branches_left_out(wing):

@@ -19,5 +19,5 @@ UPSTREAM = state_dict_format(
     recognises=recognises,
     save=partial(write_pth, entry="state_dict"),
     # The short schedule is told; those that started from MoBY's weights differ in nothing else.
-    file_names=(r"(moby_)?(?P<model>cascade_mask_rcnn_swin_(tiny|small|base)_patch4_window7(_1x)?)(_3x)?",),
+    file_names=(r"(moby_)?(?P<model>(cascade_)?mask_rcnn_swin_(tiny|small|base)_patch4_window7(_1x)?)(_3x)?",),
 )

@@ -35,6 +35,10 @@ _SETTINGS = {
     "model.backbone.depths": "network.backbone.depths",
     "model.backbone.num_heads": "network.backbone.heads",
     "model.backbone.window_size": "network.backbone.window",
+    "model.train_cfg.rpn.sampler.num": "losses.anchors_per_image",
+    "model.train_cfg.rpn_proposal.nms_pre": "rpn.training.before_nms",
+    "model.train_cfg.rpn_proposal.max_per_img": "rpn.training.total",
+    "model.train_cfg.rcnn.sampler.num": "losses.regions_per_image",  # a cascade has a list of them
     "model.test_cfg.rpn.nms_pre": "rpn.inference.before_nms",
     "model.test_cfg.rpn.max_per_img": "rpn.inference.total",
     "model.test_cfg.rpn.nms.iou_threshold": "rpn.nms_threshold",

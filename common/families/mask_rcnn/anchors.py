@@ -66,3 +66,13 @@ def inside_image(anchors: np.ndarray, image_size: tuple[int, int]) -> np.ndarray
     height, width = image_size
     x1, y1, x2, y2 = anchors.T
     return (x1 >= 0) & (y1 >= 0) & (x2 < width) & (y2 < height)
+
+
+def of_own_cells(anchors: np.ndarray, image_size: tuple[int, int], multiple: int) -> np.ndarray:
+    """Anchors (N, 4) -> (N,) bool: whose cells' corners lie in the image (height, width), padded to this multiple.
+
+    It is for anchors about the upper left corners of their cells, which are whole.
+    """
+    height, width = (-(-side // multiple) * multiple for side in image_size)
+    x, y = np.rint((anchors[:, :2] + anchors[:, 2:]) / 2).T
+    return (x < width) & (y < height)

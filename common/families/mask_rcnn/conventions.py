@@ -10,6 +10,9 @@ from common.array import Array
 from common.box_coder import LARGEST_LOG_RATIO, decode
 
 Weights = tuple[float, float, float, float]
+# Which anchors train: all, those that lie wholly in the unpadded image, or those that stand in the image with its own
+# padding, without what the batch adds to that.
+AnchorsUsed = Literal["all", "inside", "of own cells"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,9 +56,11 @@ class Convention:
     smallest_log_ratio: float | None  # none: a side may become as small as it will
 
     # Matching.
-    anchors_used: Literal["all", "inside"]  # inside: an anchor that leaves the unpadded image does not train
+    anchors_used: AnchorsUsed  # unless `losses.anchors_used` is another
+    unused_anchors_match: bool  # those that do not train claim objects all the same, which may lose their best one
     low_quality_anchors: bool  # each object claims the anchors that overlap it most, at any overlap
-    low_quality_regions: bool  # the same of proposals, from `losses.positive_iou` on
+    # The same of proposals, from `losses.positive_iou` on, unless `losses.low_quality_regions` is another.
+    low_quality_regions: bool
     claimed_by: Literal["itself", "last object"]  # whose a claimed box is: see `matching.match_by_threshold`
 
     # Proposals and detections.
@@ -127,6 +132,7 @@ CONVENTIONS: dict[str, Convention] = {
         largest_log_ratio=LARGEST_LOG_RATIO,
         smallest_log_ratio=None,
         anchors_used="inside",
+        unused_anchors_match=True,
         low_quality_anchors=True,
         low_quality_regions=False,
         claimed_by="itself",
@@ -176,6 +182,7 @@ CONVENTIONS: dict[str, Convention] = {
         largest_log_ratio=LARGEST_LOG_RATIO,
         smallest_log_ratio=None,
         anchors_used="all",
+        unused_anchors_match=False,
         low_quality_anchors=True,
         low_quality_regions=False,
         claimed_by="itself",
@@ -225,6 +232,7 @@ CONVENTIONS: dict[str, Convention] = {
         largest_log_ratio=LARGEST_LOG_RATIO,
         smallest_log_ratio=None,
         anchors_used="all",
+        unused_anchors_match=False,
         low_quality_anchors=True,
         low_quality_regions=False,
         claimed_by="itself",
@@ -274,6 +282,7 @@ CONVENTIONS: dict[str, Convention] = {
         largest_log_ratio=LARGEST_LOG_RATIO,
         smallest_log_ratio=-LARGEST_LOG_RATIO,
         anchors_used="inside",
+        unused_anchors_match=False,
         low_quality_anchors=True,
         low_quality_regions=False,
         claimed_by="last object",
@@ -323,6 +332,7 @@ CONVENTIONS: dict[str, Convention] = {
         largest_log_ratio=LARGEST_LOG_RATIO,
         smallest_log_ratio=-LARGEST_LOG_RATIO,
         anchors_used="all",
+        unused_anchors_match=False,
         low_quality_anchors=True,
         low_quality_regions=True,
         claimed_by="last object",

@@ -29,7 +29,7 @@ def match_by_threshold(
     """
     xp = namespace(overlaps)
     count = overlaps.shape[1]
-    if overlaps.shape[0] == 0:
+    if overlaps.shape[0] == 0 or count == 0:
         return xp.full((count,), BACKGROUND, like=overlaps, dtype="int32")
     best, owner = xp.max(overlaps, axis=0), xp.argmax(overlaps, 0)
     matches = xp.where(best < high, BETWEEN, owner)

@@ -1,12 +1,13 @@
 """The settings of Mask R-CNN."""
 
+from dataclasses import replace
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, PositiveInt, model_validator
 
-from common.config import BackboneSettings, FreeSizePreprocessing, Schedule, Section, Settings
+from common.config import BackboneSettings, FreeSizePreprocessing, FrozenNorm, Schedule, Section, Settings
 from common.config.sections import flattened
-from common.families.mask_rcnn.conventions import CONVENTIONS, Convention, ConventionName
+from common.families.mask_rcnn.conventions import CONVENTIONS, AnchorsUsed, Convention, ConventionName
 
 # How probable something is; true stands for half of the time.
 Probability = Annotated[float, Field(ge=0, le=1), BeforeValidator(lambda value: 0.5 if value is True else value)]
@@ -93,12 +94,12 @@ class MaskRcnnNetwork(Section):
     top_down: Literal["nearest", "corners"] = "nearest"
     background: Literal["first", "last"] = "first"  # last: it has no box offsets and no mask
     frozen_stages: int = Field(2, ge=0, le=4)  # of the stem, layer1, ...: so many stand still, with their norms
-    frozen_norm: bool = True
+    frozen_norm: FrozenNorm = True
     # How probably an image leaves out a branch of a Swin's last block in training; blocks before it less so.
     drop_path: float = Field(0.0, ge=0, lt=1)
 
-    def freezes_norm(self, images_per_device: int) -> bool:
-        """Whether batch norm stands still in training."""
+    def freezes_norm(self, images_per_device: int) -> FrozenNorm:
+        """How much of batch norm stands still in training."""
         return self.frozen_norm
 
 
@@ -112,6 +113,9 @@ class RcnnLosses(Section):
     positive_regions: float = 0.25  # share, at most
     rpn_beta: float = 1 / 9  # of smooth L1; 0 is L1
     box_beta: float = 1.0
+    # In these two mmdetection's models differ among themselves; none: as the convention has it.
+    anchors_used: AnchorsUsed | None = None
+    low_quality_regions: bool | None = None
     masks_on_found_boxes: bool = False  # masks train on the boxes that the box head makes of the sampled regions
 
 
@@ -142,8 +146,9 @@ class MaskRcnnSettings(Settings):
 
     @property
     def rules(self) -> Convention:
-        """How the original does what the originals do differently."""
-        return CONVENTIONS[self.convention]
+        """How the original does what the originals do differently, as far as the settings do not say."""
+        own = {name: getattr(self.losses, name) for name in ("anchors_used", "low_quality_regions")}
+        return replace(CONVENTIONS[self.convention], **{name: each for name, each in own.items() if each is not None})
 
     @property
     def first_label(self) -> int:

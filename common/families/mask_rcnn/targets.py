@@ -7,10 +7,10 @@ import numpy as np
 
 from common import kernels, numpy_ops
 from common.boxes import pairwise_iou
-from common.families.mask_rcnn.anchors import inside_image
+from common.families.mask_rcnn.anchors import inside_image, of_own_cells
 from common.families.mask_rcnn.conventions import Convention
 from common.families.mask_rcnn.masks import polygons_in_box
-from common.families.mask_rcnn.matching import BACKGROUND, match_by_threshold
+from common.families.mask_rcnn.matching import BACKGROUND, BETWEEN, match_by_threshold
 from common.families.mask_rcnn.outlines import Outline
 from common.families.mask_rcnn.settings import MaskRcnnSettings
 
@@ -23,16 +23,27 @@ def label_anchors(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Anchors (P, 4) and objects (G, 4) -> labels (P,) 1, 0 or -1 (not used), and matches as `match_by_threshold`'s.
 
-    Where the anchors inside the image alone are used, an object may lose its best one.
+    Of anchors that are not used matches mean nothing.
     """
     losses, rules = settings.losses, settings.rules
-    overlaps = pairwise_iou(boxes, anchors, rules.offset)
+    used = _used_anchors(anchors, image_size, settings)
+    matching = np.ones_like(used) if rules.unused_anchors_match else used
+    matched = np.full(len(anchors), BETWEEN, np.int32)
+    overlaps = pairwise_iou(boxes, anchors[matching], rules.offset)
     thresholds = losses.rpn_negative_iou, losses.rpn_positive_iou
-    matched = match_by_threshold(overlaps, *thresholds, rules.low_quality_anchors, rules.claimed_by)
+    matched[matching] = match_by_threshold(overlaps, *thresholds, rules.low_quality_anchors, rules.claimed_by)
     labels = np.where(matched >= 0, 1, np.where(matched == BACKGROUND, 0, -1)).astype(np.int32)
-    if rules.anchors_used == "inside":
-        labels[~inside_image(anchors, image_size)] = -1
+    labels[~used] = -1
     return labels, matched
+
+
+def _used_anchors(anchors: np.ndarray, image_size: tuple[int, int], settings: MaskRcnnSettings) -> np.ndarray:
+    """(P,) bool: which of the anchors (P, 4) train for an image of this (height, width) without padding."""
+    if settings.rules.anchors_used == "inside":
+        return inside_image(anchors, image_size)
+    if settings.rules.anchors_used == "of own cells":
+        return of_own_cells(anchors, image_size, settings.preprocessing.pad_multiple)
+    return np.ones(len(anchors), bool)
 
 
 def label_regions(

@@ -250,6 +250,8 @@ def test_names_of_mask2formers_by_others(name, variant):
         ("model.backbone.depths=[1,1,3,1]", "network.backbone.depths", (1, 1, 3, 1)),
         ("model.backbone.num_heads=1,2,4,4 model.test_cfg.rpn.nms_pre=50", "network.backbone.heads", (1, 2, 4, 4)),
         ("model.backbone.num_heads=1,2,4,4 model.test_cfg.rpn.nms_pre=50", "rpn.inference.before_nms", 50),
+        ("model.train_cfg.rpn_proposal.max_per_img=70", "rpn.training.total", 70),
+        ("model.train_cfg.rcnn.sampler.num=48", "losses.regions_per_image", 48),
     ],
 )
 def test_keys_of_mmdetections_configuration(words, path, value):
