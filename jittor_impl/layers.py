@@ -238,6 +238,8 @@ class MultiHeadAttention(nn.Module):
         rows = slice(part * channels, (part + 1) * channels)
         x = nn.matmul_transpose(x, self.in_proj.weight[rows]) + self.in_proj.bias[rows]
         return x.reshape((*x.shape[:2], self.heads, self.size)).transpose((0, 2, 1, 3))
+
+
 def norm_class(frozen: FrozenNorm, learning: type[BatchNorm] = BatchNorm) -> type[BatchNorm]:
     """The batch norm of which so much stands still in training; `learning` is the one of which nothing does."""
     return {True: FrozenBatchNorm, "statistics": FixedBatchNorm, False: learning}[frozen]

@@ -217,6 +217,8 @@ class MultiHeadAttention(nn.Cell):
         rows = slice(part * channels, (part + 1) * channels)
         x = F.matmul(x, F.transpose(self.in_proj.weight[rows], (1, 0))) + self.in_proj.bias[rows]
         return F.transpose(x.reshape(*x.shape[:2], self.heads, self.size), (0, 2, 1, 3))
+
+
 def norm_class(frozen: FrozenNorm, learning: type[BatchNorm] = BatchNorm) -> type[BatchNorm]:
     """The batch norm of which so much stands still in training; `learning` is the one of which nothing does."""
     return {True: FrozenBatchNorm, "statistics": FixedBatchNorm, False: learning}[frozen]

@@ -201,6 +201,8 @@ class MultiHeadAttention(nn.Module):
         seen = None if hidden is None else ~hidden[:, None]
         x = F.scaled_dot_product_attention(q, k, v, attn_mask=seen)
         return self.out_proj(x.transpose(1, 2).flatten(2))
+
+
 def norm_class(frozen: FrozenNorm, learning: type[BatchNorm] = BatchNorm) -> type[BatchNorm]:
     """The batch norm of which so much stands still in training; `learning` is the one of which nothing does."""
     return {True: FrozenBatchNorm, "statistics": FixedBatchNorm, False: learning}[frozen]

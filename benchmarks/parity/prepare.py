@@ -21,9 +21,8 @@ from common.weights import Card
 
 IMAGES = {"train": 64, "val": 4}
 SYNTHETIC_SIZE = (240, 320)  # height, width
-NORMS = ("BatchNorm", "SyncBatchNorm", "FrozenBatchNorm")
-CHANNEL_AXES = {"LayerNorm": -1, "GroupNorm": 1}  # of the norms without statistics
 NORMS = ("BatchNorm", "SyncBatchNorm", "FixedBatchNorm", "FrozenBatchNorm")
+CHANNEL_AXES = {"LayerNorm": -1, "GroupNorm": 1}  # of the norms without statistics
 
 
 def prepare(
