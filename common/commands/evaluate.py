@@ -264,7 +264,7 @@ def _parser(wing: Wing) -> Parser:
     parser.add_protocols()
     _add_choosing(parser)
     add("--benchmark", action="store_true", help="tell how fast images are worked on, one by one, and rate nothing")
-    parser.set_defaults(test_sets=())
+    parser.set_defaults(test_sets=(), rated={}, panoptic_det_file=None)
     parser.add_originals()
     return parser
 
@@ -316,10 +316,6 @@ def _add_choosing(parser: Parser) -> None:
         help="rate what has a score above S alone (default 0)",
     )
     add("--top-k", type=at_least(1), metavar="K", help="rate the best K of an image alone")
-    add("--benchmark", action="store_true", help="tell how fast images are worked on, one by one, and rate nothing")
-    parser.set_defaults(test_sets=(), rated={}, panoptic_det_file=None)
-    parser.add_originals()
-    return parser
 
 
 def _limits(text: str) -> "Limits":
