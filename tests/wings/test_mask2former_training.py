@@ -77,6 +77,7 @@ def _weight(name, shape, rng):
     return (rng.standard_normal(shape) / np.sqrt(np.prod(shape[1:]))).astype(np.float32)
 
 
+@pytest.mark.slow
 def test_losses_fall_and_every_parameter_moves(learner):
     batch = training_batch(learner.settings)
     before = learner.weights()
@@ -89,6 +90,7 @@ def test_losses_fall_and_every_parameter_moves(learner):
     assert [name for name in before if (before[name] == after[name]).all()] == []
 
 
+@pytest.mark.slow
 def test_two_ranks_sum_to_one(learner):
     whole = training_batch(learner.settings)
     shared = {name: whole[name] for name in whole if name.startswith("normaliser.")}

@@ -114,6 +114,7 @@ def test_patches_are_merged_rows_before_columns(wing, framework, xp, like):
     assert_same([layer(xp.asarray(x, like))], [expected], xp)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["mask_rcnn_swin_t", "point_rend_r50_fpn", "cascade_mask_rcnn_swin_t"])
 def test_every_two_stage_family_trains_on_a_swin(model, wing):
     settings = load_settings(model, [*TINY, *TRAINED, "convention=mmdetection", "network.drop_path=0.2"])
@@ -131,6 +132,7 @@ def test_every_two_stage_family_trains_on_a_swin(model, wing):
     assert len(learner.predict(inputs)) == 2
 
 
+@pytest.mark.slow
 def test_gradients_of_a_cascade_mask_rcnn_reach_all_but_the_branches_left_out(wing):
     settings = load_settings("cascade_mask_rcnn_swin_t", TINY)
     learner = wing("learner").Learner(settings, "cpu", training=True)
@@ -146,6 +148,7 @@ def test_gradients_of_a_cascade_mask_rcnn_reach_all_but_the_branches_left_out(wi
     assert any(name.startswith(branch) for name in seen)
 
 
+@pytest.mark.slow
 def test_each_stage_of_a_cascade_goes_on_with_the_boxes_that_are_chosen(wing):
     settings = load_settings("cascade_mask_rcnn_swin_t", TINY)
     learner = wing("learner").Learner(settings, "cpu", training=True)
