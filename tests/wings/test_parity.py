@@ -46,7 +46,7 @@ TWO_STAGES = Model("mask_rcnn_tiny", 2, ("network.frozen_norm=true",))  # as in 
 PERSONS = Model("pose2seg_tiny", 4)
 POINTS = Model("point_rend_tiny", 2, ("network.frozen_norm=true",))
 CASCADE = Model("cascade_mask_rcnn_tiny", 2, ("network.frozen_norm=true",))
-QUERIES = Model("mask2former_tiny", 2)
+QUERIES = Model("mask2former_tiny", 4)  # of fewer images the pairs are too few to tell by them
 MODELS = {
     "still": STILL,
     "training": TRAINING,
