@@ -13,6 +13,7 @@ ROOT = Path(__file__).parents[1]
 REAL = ROOT.parent / "shared" / "data"
 FRAMEWORKS = ("torch", "jittor", "mindspore")
 STEPS = 20
+DATA = ("synthetic", "coco_persons")
 # Norms stand still, YOLACT's because a batch is small. Trained on few images from random weights they multiply what
 # rounding leaves by ten a step, in any two of the frameworks and from one order of summing to another in the same.
 MODELS = {
@@ -27,6 +28,8 @@ MODELS = {
         "preprocessing.deviation=[58.4,57.1,57.4]",
     ],
     "cascade_mask_rcnn_tiny": ["schedule.learning_rate=0.0001", "network.frozen_norm=true"],
+    # At 1e-4 rounding pairs a query with another segment after some steps, and a term jumps by thousandths.
+    "mask2former_tiny": ["schedule.learning_rate=0.00003"],
     "pose2seg_tiny": ["schedule.learning_rate=0.0001", "network.frozen_norm=true"],
 }
 
@@ -52,7 +55,12 @@ def losses(model: str, framework: str, data: Path, output: Path) -> list[dict[st
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "data"),
-    [(model, data) for model in MODELS for data in ("synthetic", "coco_persons")] + [("pose2seg_tiny", "ochuman")],
+    [
+        *((model, data) for model in ("yolact_tiny", "mask_rcnn_tiny", "pose2seg_tiny") for data in DATA),
+        ("cascade_mask_rcnn_tiny", "synthetic"),
+        ("pose2seg_tiny", "ochuman"),
+        ("mask2former_tiny", "coco_panoptic"),
+    ],
 )
 def test_losses_of_twenty_steps_agree(model, data, tmp_path):
     root = data_root(data, model, tmp_path)
