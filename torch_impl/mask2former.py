@@ -61,8 +61,8 @@ class DeformableAttention(nn.Module):
         weights = self.attention_weights(placed).reshape(images, tokens, heads, levels * points)
         # An offset counts in cells of the map that is read.
         cells = _cells(sizes, x.device).to(x.dtype)
-        places = _references(sizes, x.device).to(x.dtype)
-        locations = places[:, None, None, None] + offsets * cells[:, None]
+        references = _references(sizes, x.device).to(x.dtype)
+        locations = references[:, None, None, None] + offsets * cells[:, None]
         weights = torch.softmax(weights, -1).reshape(images, tokens, heads, levels, points)
         value = self.value_proj(x).reshape(images, tokens, heads, channels // heads)
         return self.output_proj(ops.ms_deform_attn(value, sizes, locations, weights))

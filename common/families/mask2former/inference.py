@@ -117,12 +117,12 @@ def find_instances(queries: Queries, things: int, most: int, score_threshold: fl
     best = np.argsort(-probabilities, axis=None, kind="stable")[:most]
     rows, labels = np.divmod(best, probabilities.shape[1])
     is_thing = labels < things
-    used, places = np.unique(rows[is_thing], return_inverse=True)
+    used, numbers = np.unique(rows[is_thing], return_inverse=True)
     masks, quality = _cut_masks(queries, used)
-    scores, labels = probabilities.reshape(-1)[best[is_thing]] * quality[places], labels[is_thing]
+    scores, labels = probabilities.reshape(-1)[best[is_thing]] * quality[numbers], labels[is_thing]
     order = np.lexsort((labels, -scores))
     kept = order[scores[order] > score_threshold]
-    boxes, rows = boxes_around(masks), places[kept]
+    boxes, rows = boxes_around(masks), numbers[kept]
     return Instances(queries.image_size, boxes[rows], scores[kept], labels[kept].astype(np.int64), masks[rows])
 
 

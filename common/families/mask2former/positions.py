@@ -72,7 +72,7 @@ def cell_sizes(sizes: Sequence[tuple[int, int]]) -> np.ndarray:
 
 def _waves(side: int, channels: int) -> np.ndarray:
     """The channels of one coordinate, of the cells 1 to `side`: (side, channels)."""
-    places = np.arange(1, side + 1) / (side + _EPSILON) * (2 * math.pi)
+    marks = np.arange(1, side + 1) / (side + _EPSILON) * (2 * math.pi)
     pairs = np.arange(channels) // 2
-    angles = places[:, None] / _TEMPERATURE ** (2 * pairs / channels)
+    angles = marks[:, None] / _TEMPERATURE ** (2 * pairs / channels)
     return np.where(np.arange(channels) % 2 == 0, np.sin(angles), np.cos(angles))
