@@ -184,9 +184,9 @@ def _spoil_group(wing, patch, framework, decay, rate):
     def jittor_sgd(optimizer, name, parameter, gradient, learning_rate, weight_decay, original):
         return original(optimizer, name, parameter, gradient, *spoiled(name, learning_rate, weight_decay))
 
-    def mindspore_sgd(optimizer, parameter, gradient, learning_rate, weight_decay, buffer, original):
+    def mindspore_sgd(optimizer, parameter, gradient, learning_rate, weight_decay, *others, original):
         given = spoiled(parameter.name, learning_rate, weight_decay)
-        return original(optimizer, parameter, gradient, *given, buffer)
+        return original(optimizer, parameter, gradient, *given, *others)
 
     chosen = jittor_sgd if framework == "jittor" else mindspore_sgd
     wrap(patch, wing("_optimizers").Optimizer, "_sgd", chosen)
