@@ -4,6 +4,7 @@ import common.families.mask2former.matching
 import common.families.mask2former.training
 from common.array import namespace
 from tests.wings.parity_faults import CALL, SCALED, Fault, wrap
+from tests.wings.point_rend_faults import unsure_before_reading
 
 NOISY = ("noise", *SCALED)
 training = common.families.mask2former.training
@@ -73,19 +74,6 @@ def corners_for_points(wing, patch, framework):
 def pairs_by_classes_alone(wing, patch, framework):
     right = matching.compute_mask_costs
     patch.setattr(matching, "compute_mask_costs", lambda *given: tuple(0.0 * cost for cost in right(*given)))
-
-
-def unsure_before_reading(wing, patch, framework):
-    """Reads |logit| at the candidates, and not the absolute value of what is read there."""
-    right, read = training._choose_points, training.read_masks
-
-    def choose(rows, *given):
-        patch.setattr(training, "read_masks", lambda masks, at: read(namespace(masks).abs(masks), at))
-        chosen = right(rows, *given)
-        patch.setattr(training, "read_masks", read)
-        return chosen
-
-    patch.setattr(training, "_choose_points", choose)
 
 
 def segments_in_another_order(wing, patch, framework):

@@ -2,6 +2,7 @@
 
 import common.families.point_rend.heads
 import common.families.point_rend.training
+import common.points
 from common.array import namespace
 from tests.wings.parity_faults import Fault
 
@@ -16,10 +17,8 @@ def corners_for_points(wing, patch, framework):
 
 def unsure_before_reading(wing, patch, framework):
     """Reads |logit| at the candidates, and not the absolute value of what is read there."""
-    right = common.families.point_rend.training.read_masks
-    patch.setattr(
-        common.families.point_rend.training, "read_masks", lambda masks, at: right(namespace(masks).abs(masks), at)
-    )
+    right = common.points.read_masks
+    patch.setattr(common.points, "read_masks", lambda masks, at: right(namespace(masks).abs(masks), at))
 
 
 def labels_in_another_order(wing, patch, framework):

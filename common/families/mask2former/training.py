@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
@@ -21,7 +20,7 @@ from common.families.mask2former.matching import (
 )
 from common.families.mask2former.points import Points
 from common.families.mask2former.settings import Mask2FormerSettings
-from common.points import read_masks
+from common.points import ChosenPoints, choose_points, read_masks
 from common.training.choices import Choose, choose_own
 from common.training.ranks import SumOverRanks, sum_of_one
 
@@ -36,13 +35,6 @@ class Network(Protocol):
     settings: Mask2FormerSettings
 
     def predictions(self, image: Array, branch_scales: Array | None = None) -> list[Prediction]: ...
-
-
-@dataclass(frozen=True)
-class ChosenPoints:
-    """The candidates that a step trains on: their positions (R * P,) among those of all pairs."""
-
-    rows: Array
 
 
 def compute_losses(
@@ -113,32 +105,13 @@ def read_pairs(
     images, queries, *size = logits.shape
     own, asked = np.divmod(pairs.cells, images * queries)
     rows = xp.take(xp.reshape(logits, (images * queries, *size)), xp.asarray(asked, like=logits))[:, None]
-    points = _choose_points(rows, drawn, unsure, choose)
+    candidates, fresh = (xp.asarray(each, like=rows) for each in drawn)
+    points = choose_points(rows[:, 0], candidates, fresh, unsure, choose)
     masks = segments.masks
     if len(own) < len(segments.labels):  # else they are all of them, in their order
         masks = xp.take(masks, xp.asarray(own, like=masks))
     # The points are where they are: no gradient flows to them, nor through what the segments are there.
     return points, read_masks(rows, points)[:, 0], xp.stop_gradient(read_masks(masks, points)[:, 0])
-
-
-def _choose_points(
-    rows: Array,
-    drawn: tuple[np.ndarray, np.ndarray],
-    unsure: int,
-    choose: Callable[[ChosenPoints], ChosenPoints],
-) -> Array:
-    """The points (R, P, 2) to compare masks (R, 1, h, w) at: the candidates of the smallest |logit|, then the others.
-
-    The logit is read at the point, and its absolute value taken then.
-    """
-    xp = namespace(rows)
-    candidates, fresh = (xp.asarray(each, like=rows) for each in drawn)
-    count, number = candidates.shape[:2]
-    sureness = xp.abs(read_masks(xp.stop_gradient(rows), candidates)[:, 0])
-    _, found = xp.topk(-sureness, unsure)
-    chosen = choose(ChosenPoints(xp.reshape(found + number * xp.arange(count, like=rows)[:, None], (-1,)))).rows
-    taken = xp.take(xp.reshape(candidates, (-1, 2)), chosen)
-    return xp.concatenate([xp.reshape(taken, (count, unsure, 2)), fresh], axis=1)
 
 
 def _label_queries(pairs: Pairs, segments: Segments, shape: Sequence[int]) -> np.ndarray:

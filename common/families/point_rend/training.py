@@ -16,7 +16,7 @@ from common.families.mask_rcnn.targets import make_mask_targets
 from common.families.point_rend.heads import Network, run_coarse, run_points
 from common.families.point_rend.points import draw_points, read_outlines, to_image
 from common.families.point_rend.settings import PointRendSettings
-from common.points import read_masks
+from common.points import choose_points
 from common.training.choices import Choose, choose_own
 from common.training.ranks import SumOverRanks, sum_of_one
 
@@ -35,13 +35,6 @@ class Rows:
     targets: np.ndarray  # (K, m, m) float32: the coarse masks that are to come out
     candidates: np.ndarray  # (K, C, 2) float32: of these points the unsurest are taken
     fresh: np.ndarray  # (K, P, 2) float32: these are taken in any case
-
-
-@dataclass(frozen=True)
-class ChosenPoints:
-    """The candidates that a step trains on: their positions (K * P,) among those of all rows."""
-
-    rows: Array
 
 
 def compute_losses(
@@ -131,7 +124,9 @@ def compute_mask_terms(
     xp = namespace(maps[0])
     boxes, labels, targets = (xp.asarray(x, like=maps[0]) for x in (rows.boxes, rows.labels, rows.targets))
     coarse = run_coarse(network, maps, boxes, rows.counts)["coarse_logits"]
-    points = _choose_points(coarse, labels, rows, network.settings, choose)
+    candidates, fresh = (xp.asarray(x, like=coarse) for x in (rows.candidates, rows.fresh))
+    own = select_class(coarse, xp.where(labels >= 0, labels, 0))
+    points = choose_points(own, candidates, fresh, network.settings.points.unsure, partial(choose, "points"))
     positions = xp.to_numpy(to_image(points, boxes))
     point_labels = xp.asarray(read_outlines(rows.outlines, positions), like=maps[0])
     logits = run_points(network, maps, boxes, rows.counts, points, coarse)["point_logits"]
@@ -140,20 +135,3 @@ def compute_mask_terms(
         "points": compute_mask_loss(logits, labels, point_labels),
     }
     return terms, {"coarse_logits": coarse, "points": points, "point_labels": point_labels, "point_logits": logits}
-
-
-def _choose_points(coarse: Array, labels: Array, rows: Rows, settings: PointRendSettings, choose: Choose) -> Array:
-    """The points (K, P, 2) to train on, through which no gradient flows: the unsurest candidates, then the fresh ones.
-
-    How sure a point is, is how far its coarse logit of the region's class is from 0, read at the point.
-    """
-    xp = namespace(coarse)
-    candidates, fresh = (xp.asarray(x, like=coarse) for x in (rows.candidates, rows.fresh))
-    count, drawn = rows.candidates.shape[:2]
-    own = select_class(xp.stop_gradient(coarse), xp.where(labels >= 0, labels, 0))
-    logits = read_masks(own[:, None], candidates)[:, 0]
-    _, unsure = xp.topk(-xp.abs(logits), settings.points.unsure)
-    positions = xp.reshape(unsure + drawn * xp.arange(count, like=coarse)[:, None], (-1,))
-    chosen = choose("points", ChosenPoints(positions)).rows
-    taken = xp.reshape(xp.take(xp.reshape(candidates, (-1, 2)), chosen), (count, settings.points.unsure, 2))
-    return xp.concatenate([taken, fresh], axis=1)

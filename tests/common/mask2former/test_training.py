@@ -9,8 +9,9 @@ import pytest
 from common.families.mask2former import matching, training
 from common.families.mask2former.matching import Segments, compute_costs, gather_segments, pair_up
 from common.families.mask2former.points import Points
-from common.families.mask2former.training import ChosenPoints, compute_losses
+from common.families.mask2former.training import compute_losses
 from common.models import load_settings
+from common.points import ChosenPoints
 from tests.wings.mask2former_batch import COUNTS, PADDED, training_batch
 
 CLASSES, QUERIES, POINTS = 4, 6, 64
