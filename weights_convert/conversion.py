@@ -242,7 +242,7 @@ def _with_classes_of(arrays: Mapping[str, np.ndarray], source: Format, settings:
     if not source.serves(settings):
         return settings
     classes = family_of(settings).count_classes(arrays, settings, source.name)
-    return settings.model_copy(update={"num_classes": classes}) if classes else settings
+    return settings.with_classes(classes) if classes else settings
 
 
 def _card(path: Path, source: Format, settings: Settings) -> Card:
