@@ -30,6 +30,16 @@ def write_json(path: str | os.PathLike, content: Any) -> None:
         temporary.write_text(json.dumps(content))
 
 
+def read_json(path: str | os.PathLike) -> Any:
+    """The content of a JSON file."""
+    try:
+        return json.loads(Path(path).read_bytes())
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}") from None
+    except ValueError as error:
+        raise UserError(f"{path}: not valid JSON: {error}") from None
+
+
 def existing_file(path: str | os.PathLike, what: str) -> Path:
     """Returns `path` if it is a file; otherwise the error calls the file that is missing `what`."""
     path = Path(path)

@@ -5,7 +5,6 @@ What is not network (where tokens lie, matching, losses, results) is in `common/
 
 from functools import lru_cache
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -21,6 +20,7 @@ from common.families.mask2former.positions import (
 from common.families.mask2former.settings import Mask2FormerNetwork, Mask2FormerSettings
 from common.families.mask2former.stages import Note, note_nothing
 from torch_impl import ops
+from torch_impl._tables import keep_table
 from torch_impl.backbones import build_backbone
 from torch_impl.layers import Conv, Embedding, GroupNorm, LayerNorm, Linear, MultiHeadAttention
 
@@ -245,7 +245,7 @@ def _masks(embedded: Tensor, features: Tensor) -> Tensor:
     return torch.matmul(embedded, features.flatten(2)).unflatten(2, features.shape[2:])
 
 
-# Tables are made once and kept; what is made in a prediction would not be good for training.
+# Tables are made once and kept.
 
 
 def _positions(size: tuple[int, int], like: Tensor) -> Tensor:
@@ -255,19 +255,14 @@ def _positions(size: tuple[int, int], like: Tensor) -> Tensor:
 
 @lru_cache(maxsize=256)
 def _sine_positions(size: tuple[int, int], channels: int, device: torch.device) -> Tensor:
-    return _kept(sine_positions(size, channels), device)
+    return keep_table(sine_positions(size, channels), device)
 
 
 @lru_cache(maxsize=256)
 def _references(sizes: Sizes, device: torch.device) -> Tensor:
-    return _kept(reference_points(sizes), device)
+    return keep_table(reference_points(sizes), device)
 
 
 @lru_cache(maxsize=256)
 def _cells(sizes: Sizes, device: torch.device) -> Tensor:
-    return _kept(cell_sizes(sizes), device)
-
-
-def _kept(table: np.ndarray, device: torch.device) -> Tensor:
-    with torch.inference_mode(False):
-        return torch.from_numpy(table).to(device)
+    return keep_table(cell_sizes(sizes), device)

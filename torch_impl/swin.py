@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from common.config import FrozenNorm, SwinSettings
 from common.windows import relative_positions, shift_masks, window_kinds
+from torch_impl._tables import keep_table
 from torch_impl.layers import Conv, LayerNorm, Linear, freeze
 
 
@@ -158,24 +159,19 @@ class Swin(nn.Module):
         return features
 
 
-# Tables are made once and kept; what is made in a prediction would not be good for training.
+# Tables are made once and kept.
 
 
 @lru_cache(maxsize=16)
 def _positions(window: int, device: torch.device) -> Tensor:
-    return _kept(relative_positions(window), device)
+    return keep_table(relative_positions(window), device)
 
 
 @lru_cache(maxsize=16)
 def _masks(window: int, shift: int, device: torch.device) -> Tensor:
-    return _kept(shift_masks(window, shift), device)
+    return keep_table(shift_masks(window, shift), device)
 
 
 @lru_cache(maxsize=256)
 def _kinds(images: int, rows: int, columns: int, device: torch.device) -> Tensor:
-    return _kept(window_kinds(images, rows, columns), device)
-
-
-def _kept(table, device: torch.device) -> Tensor:
-    with torch.inference_mode(False):
-        return torch.from_numpy(table).to(device)
+    return keep_table(window_kinds(images, rows, columns), device)

@@ -1,6 +1,5 @@
 """Instances as a kind of result: boxes, scores, labels and masks, rated by COCO's average precision."""
 
-import json
 import re
 import zipfile
 import zlib
@@ -16,7 +15,7 @@ from common.data.coco import CocoDataset, has_area
 from common.errors import UserError
 from common.evaluation import coco
 from common.evaluation.coco import CocoAP, Shape
-from common.files import atomic_path, write_json
+from common.files import atomic_path, read_json, write_json
 from common.images import write_image
 from common.results.detections import compare_detections
 from common.results.drawing import ALL_PARTS, Parts, draw_instances, require_supervision
@@ -146,12 +145,7 @@ class InstanceKind:
 
     def read_entries(self, path: Path) -> list[Entry]:
         """The entries of a COCO results file."""
-        try:
-            entries = json.loads(Path(path).read_bytes())
-        except OSError as error:
-            raise UserError(f"{path}: {error.strerror}") from None
-        except ValueError as error:
-            raise UserError(f"{path}: not valid JSON: {error}") from None
+        entries = read_json(path)
         if not isinstance(entries, list):
             raise UserError(f"{path}: not a list of COCO results")
         return entries

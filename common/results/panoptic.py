@@ -1,6 +1,5 @@
 """Panoptic segmentation as a kind of result: every pixel's segment, with instances and classes of the same model."""
 
-import json
 import re
 import zipfile
 import zlib
@@ -15,7 +14,7 @@ from pycocotools import mask as rle_tools
 from common.errors import UserError
 from common.evaluation import panoptic_quality, semantic
 from common.evaluation.coco import Limits
-from common.files import atomic_path, write_json
+from common.files import atomic_path, read_json, write_json
 from common.images import write_image
 from common.results.drawing import ALL_PARTS, Parts, draw_segments, require_supervision
 from common.results.instances import InstanceKind, Instances, encode_masks
@@ -158,12 +157,7 @@ class PanopticKind:
 
     def read_entries(self, path: Path) -> list[Entry]:
         """The entries of a results file; those of COCO panoptic results with their PNGs."""
-        try:
-            content = json.loads(Path(path).read_bytes())
-        except OSError as error:
-            raise UserError(f"{path}: {error.strerror}") from None
-        except ValueError as error:
-            raise UserError(f"{path}: not valid JSON: {error}") from None
+        content = read_json(path)
         if isinstance(content, dict) and isinstance(content.get("annotations"), list):
             return read_panoptic(Path(path), content["annotations"])
         if not isinstance(content, list):
