@@ -4,6 +4,7 @@ Several of MindSpore's own functions answer wrongly or noisily on a CPU; where o
 beside what is used in its place.
 """
 
+import math
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -13,6 +14,7 @@ import numpy as np
 from mindspore import Tensor
 from mindspore import ops as F
 
+from common import numpy_ops
 from common.array import Axes, DType, Shape, register
 from mindspore_impl import _kernels
 
@@ -196,15 +198,23 @@ def argsort(x: Tensor, axis: int = -1, descending: bool = False) -> Tensor:
 
 
 def topk(x: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    # F.topk is ten times as fast as sorting all, but orders equals as it likes; so it serves where there are none, up
-    # to the first that it leaves out.
-    if 0 < k < x.shape[-1]:
-        values, indices = F.topk(x, k + 1)
-        best = values.asnumpy()
-        if (best[..., 1:] != best[..., :-1]).all():
-            return values[..., :k], indices[..., :k]
-    indices = F.argsort(x, -1, True)[..., :k]
-    return F.gather_elements(x, x.ndim - 1, indices), indices
+    # F.topk takes longer than NumPy does, and orders equals as it likes.
+    array, kept = x.asnumpy(), min(k, x.shape[-1])
+    rows = array.reshape(math.prod(array.shape[:-1]), array.shape[-1])
+    indices = np.array([_largest(row, kept) for row in rows], np.int32).reshape(*array.shape[:-1], kept)
+    return F.gather_elements(x, x.ndim - 1, Tensor(indices)), Tensor(indices)
+
+
+def _largest(row: np.ndarray, k: int) -> np.ndarray:
+    """The positions of the k largest of row (N,), in descending order; of equals the first leads.
+
+    Those that are larger than the k-th are found first, as sorting few takes a fraction of sorting all.
+    """
+    if not 0 < k < len(row) or np.isnan(row).any():
+        return numpy_ops.argsort(row, descending=True)[:k]
+    last = np.partition(row, -k)[-k]
+    larger, equal = np.flatnonzero(row > last), np.flatnonzero(row == last)
+    return np.concatenate([larger[numpy_ops.argsort(row[larger], descending=True)], equal[: k - len(larger)]])
 
 
 # Neural network
