@@ -106,7 +106,10 @@ class PanopticDataset(CocoDataset):
 
         Areas and boxes are those of the pixels.
         """
-        ids, segments = self.segments(position)
+        return self.things(*self.segments(position))
+
+    def things(self, ids: np.ndarray, segments: list[Segment]) -> list[dict]:
+        """What `truth` gives of an image whose map of ids and segments, as `segments` has them, are read already."""
         records = []
         for segment in segments:
             if segment.label < self._things:

@@ -40,8 +40,13 @@ class Dataset:
             for number, label, crowd in SEGMENTS[position]
         ]
 
+    def missing_maps(self):
+        return np.array([], np.int64)
+
     def truth(self, position):
-        ids, segments = self.segments(position)
+        return self.things(*self.segments(position))
+
+    def things(self, ids, segments):
         encoded = [rle_tools.encode(np.asfortranarray(ids == each.id, np.uint8)) for each in segments]
         return [
             {
