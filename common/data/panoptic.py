@@ -15,6 +15,7 @@ import numpy as np
 from pycocotools import mask as rle
 
 from common.data.coco import CocoDataset, Objects
+from common.data.coco_index import find_positions
 from common.data.panoptic_index import read_panoptic_index
 from common.data.shared import SharedArrays
 from common.errors import UserError
@@ -124,6 +125,27 @@ class PanopticDataset(CocoDataset):
                     }
                 )
         return records
+
+    @property
+    def instances_file(self) -> Path | None:
+        """COCO's file of the same images' instances, if it lies beside the annotations: `panoptic` is `instances`."""
+        is_panoptic = self.annotations.name.startswith("panoptic_")
+        path = self.annotations.with_name(f"instances_{self.annotations.name.removeprefix('panoptic_')}")
+        return path if is_panoptic and path.is_file() else None
+
+    def instances(self) -> CocoDataset | None:
+        """Opens `instances_file`, with these images alone; None where it lacks some, or has other things.
+
+        In COCO it differs from the segments: objects may overlap, and others are crowds.
+        """
+        if self.instances_file is None:
+            return None
+        found = CocoDataset(self.instances_file, self.images)
+        positions, known = find_positions(self.image_ids, found.image_ids)
+        things = dict(zip(self.category_ids[: self._things], self.class_names, strict=False))
+        if not known.all() or dict(zip(found.category_ids, found.class_names, strict=True)) != things:
+            return None
+        return found.select_images(positions)
 
     def positions_with_objects(self) -> np.ndarray:
         """Returns the positions (K,) of images with a segment that is no crowd."""

@@ -171,8 +171,9 @@ class PanopticKind:
         boundaries: bool = False,
         limits: Limits | None = None,
     ) -> Rating:
-        """A function that computes the figures of all three; the options are about those of instances."""
-        return PanopticRating(dataset, by_reference, boundaries, limits or LIMITS)
+        """Rates by the figures of all three; the options are about those of instances."""
+        rate = PanopticRating(dataset, by_reference, boundaries, limits or LIMITS)
+        return Rating(rate, rate.note)
 
     def lines(self, figures: Figures) -> list[str]:
         """A line for each figure but those of single classes."""

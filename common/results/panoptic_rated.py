@@ -22,8 +22,9 @@ _MOST_NAMED = 10  # missing PNGs in one line
 class PanopticRating:
     """Rates results against a panoptic data set, of whose images it reads each PNG once.
 
-    The options are those of `ResultKind.rating`, and about instances alone. The things that these are rated against are
-    kept from the first results on.
+    The options are those of `ResultKind.rating`, and about instances alone. Instances are rated by COCO's file of them
+    where the data set has one, else by the segments that are things, which are kept from the first results on. The line
+    `note` says which it is.
     """
 
     def __init__(self, dataset: "PanopticDataset", by_reference: bool, boundaries: bool, limits: Limits):
@@ -31,7 +32,12 @@ class PanopticRating:
         _require_maps(dataset)
         self._dataset, self._by_reference, self._limits = dataset, by_reference, limits
         self._shapes = ("mask", "boundary") if boundaries else ("mask",)
-        self._instances: CocoAP | None = None
+        objects = dataset.instances()
+        self._instances = None if objects is None else CocoAP(objects, by_reference, limits)
+        self.note = f"instances are rated by {dataset.instances_file}"
+        if objects is None:
+            misfit = f", as {dataset.instances_file} has other images or classes" if dataset.instances_file else ""
+            self.note = f"instances are rated by the things of {dataset.annotations}{misfit}"
 
     def __call__(self, results: Results) -> Figures:
         """The figures of segments, of the classes of pixels, and of masks, on request of their boundaries, too."""
@@ -65,7 +71,7 @@ class PanopticRating:
         return {"panoptic": quality.figures(names, is_thing), "semantic": accuracy.figures(names)}
 
     def _read(self) -> Iterator[tuple[int, np.ndarray, list["Segment"]]]:
-        """Yields each image's id, its map of segments' ids and its segments; the first time it keeps the things."""
+        """Yields each image's id, map of segments' ids and segments; keeps the things where instances have no file."""
         things = []
         for position, image_id in enumerate(self._dataset.image_ids.tolist()):
             ids, segments = self._dataset.segments(position)

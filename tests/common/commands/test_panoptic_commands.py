@@ -69,6 +69,8 @@ def test_evaluate_prints_and_writes_all_three(tmp_path, shapes, weights, capsys)
     printed = capsys.readouterr().out
     for name in (PQ, "panoptic RQ (quality of recognition, stuff)", "semantic mIoU", "mask AP (", "boundary AP ("):
         assert f"\n{name}" in printed
+    note = f"\ninstances are rated by {shapes / 'annotations/instances_val.json'}\n"
+    assert note in printed and (tmp_path / "out/evaluation.log").read_text().endswith(note)
     names = ["evaluation.log", "mask_results.json", "metrics.json", "panoptic_results", "panoptic_results.json"]
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [*names, "semantic_results.json"]
     metrics = json.loads((tmp_path / "out/metrics.json").read_text())
@@ -114,13 +116,14 @@ def test_predict_a_video(tmp_path, weights):
     assert frame_count(tmp_path / "out.mp4") == 4
 
 
-def test_training_is_logged_and_chosen_by_panoptic_quality(tmp_path, shapes):
+def test_training_is_logged_and_chosen_by_panoptic_quality(tmp_path, shapes, capsys):
     words = ["--data", shapes, "--output", tmp_path / "run", "--workers", 0, "--iterations", 1, "--batch-size", 2]
     run(train, *words)
     lines = map(json.loads, (tmp_path / "run/log.jsonl").read_text().splitlines())
     (figures,) = [line["evaluation"] for line in lines if "evaluation" in line]
     assert next(iter(figures)) == PQ and 0 < figures[PQ] < 100
     assert {name.split()[0] for name in figures} == {"panoptic", "mask", "semantic"}
+    assert "instances are rated by " in capsys.readouterr().out
 
 
 def test_a_set_without_panoptic_annotations_is_refused(tmp_path, weights):

@@ -245,6 +245,38 @@ def test_a_png_is_read_once_for_all_figures(on_disk, results, monkeypatch):
     assert json.dumps(rate(results)) == figures and read == [0, 1] * 2
 
 
+def test_instances_are_rated_by_cocos_file_of_them(on_disk, results):
+    """There the dog lies behind the person, too; both have what the segments have otherwise."""
+    path = on_disk / "annotations/instances_val.json"
+    whole = json.loads((on_disk / "annotations/panoptic_val.json").read_text())
+    whole["categories"] = whole["categories"][:2]
+    (person, dog), (crowd,) = (DATASET.truth(position) for position in (0, 1))
+    behind = np.asfortranarray(rle_tools.decode(dog["segmentation"]))
+    behind[15:30, 5:30] = 1
+    objects = [(42, person), (42, dog | {"segmentation": rle_tools.encode(behind)}), (7, crowd)]
+    whole["annotations"] = [
+        {"id": number, "image_id": image_id, "category_id": IDS[each["label"]], "bbox": each["bbox"]}
+        | {"iscrowd": each["iscrowd"], "area": each["area"]}
+        | {"segmentation": each["segmentation"] | {"counts": each["segmentation"]["counts"].decode()}}
+        for number, (image_id, each) in enumerate(objects, start=1)
+    ]
+    path.write_text(json.dumps(whole))
+    dataset = resolve(on_disk, "val", "panoptic")
+    rate = PANOPTIC.rating(dataset)
+    assert rate.note == f"instances are rated by {path}"
+    figures = rate(results)
+    assert figures["panoptic"]["PQ"] == 100
+    # 400 of 775 pixels: the dog is found at the least of ten IoUs, and the person at all of them.
+    assert figures["mask"]["AP"] == pytest.approx((10 + 100) / 2)
+    path.write_text(json.dumps(whole | {"images": whole["images"][1:]}))
+    rate = PANOPTIC.rating(dataset)
+    things = f"instances are rated by the things of {dataset.annotations}"
+    assert rate.note == f"{things}, as {path} has other images or classes"
+    assert rate(results)["mask"]["AP"] == pytest.approx(100)
+    path.unlink()
+    assert PANOPTIC.rating(dataset).note == things
+
+
 def test_a_missing_png_shows_before_there_are_results(on_disk):
     path = on_disk / "annotations/panoptic_val/7.png"
     path.unlink()
