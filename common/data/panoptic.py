@@ -21,6 +21,8 @@ from common.data.shared import SharedArrays
 from common.errors import UserError
 
 VOID = 0  # the id of pixels of no segment
+# What may be wrong with a PNG of an image beside the list of its segments.
+STRAY_IDS, EMPTY_SEGMENTS = "PNGs with ids that stand in no segment", "PNGs without a pixel of a segment"
 
 
 @dataclass(frozen=True)
@@ -173,9 +175,9 @@ class PanopticDataset(CocoDataset):
         drawn, listed = set(np.unique(ids).tolist()) - {VOID}, {segment.id for segment in segments}
         name = f"image {self.image_ids[position]} ({self.map_path(position)})"
         if drawn - listed:
-            yield "PNGs with ids that stand in no segment, taken as void", f"{name}: {_join(drawn - listed)}"
+            yield STRAY_IDS, f"{name}: {_join(drawn - listed)}"
         if listed - drawn:
-            yield "PNGs without a pixel of a segment, trained on as empty", f"{name}: {_join(listed - drawn)}"
+            yield EMPTY_SEGMENTS, f"{name}: {_join(listed - drawn)}"
 
     def _find_maps(self) -> Path:
         """The folder of PNGs; without an annotation none is needed."""
