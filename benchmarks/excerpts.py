@@ -7,7 +7,7 @@ from pathlib import Path
 from common.config import AnnotationFile, DataKind, Settings
 from common.data.coco import locate
 from common.data.panoptic import PanopticDataset
-from common.data.shapes import write_shapes
+from common.data.shapes import forms_of, write_shapes
 from common.files import atomic_path
 
 Counts = Mapping[str, int]  # images of the parts `train` and `val`
@@ -19,9 +19,8 @@ def write_synthetic(folder: Path, settings: Settings, counts: Counts, seed: int,
     Of a model's training images every one has an object. The set has the parts that `counts` names.
     """
     kind = settings.data_kind
-    forms = kind == "person_keypoints", kind == "panoptic"
     # Shapes are made with both parts, of one image at least.
-    root = write_shapes(folder / "shapes", counts.get("train", 1), seed, size, counts.get("val", 1), *forms)
+    root = write_shapes(folder / "shapes", counts.get("train", 1), seed, size, counts.get("val", 1), **forms_of(kind))
     return write_excerpt(root, folder / "data", kind, counts, settings.is_thing)
 
 

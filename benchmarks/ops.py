@@ -11,7 +11,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -25,6 +25,7 @@ from common.files import atomic_path
 
 SECONDS_PER_OPERATION = 0.3
 FEWEST_CALLS = 5
+MAPS = ((25, 34), (50, 68), (100, 136))  # of strides 32, 16 and 8, of an image of 800 x 1088
 
 Case = tuple[Callable[..., Any], tuple[np.ndarray, ...]]
 
@@ -148,7 +149,7 @@ def _spatial_cases(rng: np.random.Generator) -> dict[str, Case]:
             (small, offset, modulation, weight),
         ),
     }
-    found["ms_deform_attn"] = _deformable_attention(rng)
+    found["ms_deform_attn"] = deformable_attention(rng)
     # The same with the gradient with respect to the arrays that have one.
     free = {"resize": 1, "grid_sample": 2, "roi_align": 1, "deform_conv2d": 4, "ms_deform_attn": 3}
     for name, count in free.items():
@@ -157,9 +158,11 @@ def _spatial_cases(rng: np.random.Generator) -> dict[str, Case]:
     return found
 
 
-def _deformable_attention(rng: np.random.Generator) -> Case:
-    """Every cell of three maps is a query, which reads about its own place: 8 heads of 32, 4 points a map."""
-    shapes = [(25, 34), (50, 68), (100, 136)]
+def deformable_attention(rng: np.random.Generator, shapes: Sequence[tuple[int, int]] = MAPS) -> Case:
+    """Every cell of three maps is a query, which reads about its own place: 8 heads of 32, 4 points a map.
+
+    shapes: the maps' (H, W).
+    """
     places = [np.stack(np.mgrid[:h, :w][::-1], -1).reshape(-1, 2) + 0.5 for h, w in shapes]
     places = np.concatenate([place / (w, h) for place, (h, w) in zip(places, shapes, strict=True)])
     count = len(places)

@@ -101,7 +101,7 @@ def write(dest: str | os.PathLike, weights: Weights, card: Card, target_format: 
     if target is CANONICAL:
         canonical.save(path, written, card)
     else:
-        target.save(path, written)
+        target.save(path, written, *([card.classes] if target.saves_classes else []))
         canonical.save_card(path, card)
     fault = canonical.compare_weights(read_foreign(path), written)
     if fault:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -23,7 +22,7 @@ class Format:
     read: the arrays of a file, settings, and the file's name for errors -> canonical arrays; None if it is not read.
     write: canonical arrays, settings, and the file's name for errors -> the arrays of a file, in its order; None if
         it is not written.
-    save: writes the file itself.
+    save: writes the file itself, of a path, the arrays and, where `saves_classes`, the names of the classes.
     endings: those that a written file may have.
     licence: the terms of the weights that are published in it.
     file_names: regular expressions for the whole name of a file without its ending, whose groups `model` and
@@ -35,7 +34,8 @@ class Format:
     recognises: Callable[[Collection[str]], bool] | None = None
     read: Callable[[Mapping[str, np.ndarray], Settings, str], Weights] | None = None
     write: Callable[[Mapping[str, np.ndarray], Settings, str], Weights] | None = None
-    save: Callable[[Path, Mapping[str, np.ndarray]], None] | None = None
+    save: Callable[..., None] | None = None
+    saves_classes: bool = False
     endings: tuple[str, ...] = ()
     licence: str = "unknown"
     file_names: tuple[str, ...] = ()
@@ -46,7 +46,8 @@ def state_dict_format(
     endings: tuple[str, ...],
     licence: str,
     recognises: Callable[[Collection[str]], bool] | None,
-    save: Callable[[Path, Mapping[str, np.ndarray]], None] = writers.write_pth,
+    save: Callable[..., None] = writers.write_pth,
+    saves_classes: bool = False,
     file_names: tuple[str, ...] = (),
     ignored: str = r"(?!)",
     current_name: Callable[[str], str] | None = None,
@@ -79,6 +80,7 @@ def state_dict_format(
         read=read if recognises else None,
         write=write,
         save=save,
+        saves_classes=saves_classes,
         endings=endings,
         licence=licence,
         file_names=file_names,

@@ -6,7 +6,7 @@ import pickle
 import struct
 import sys
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -28,19 +28,30 @@ _TORCH_STORAGES = {
 _ORDERED_DICT = b"ccollections\nOrderedDict\n)R"  # name it, an empty tuple, call it
 
 
-def write_pth(path: str | os.PathLike, weights: Mapping[str, np.ndarray], entry: str | None = None) -> None:
+def write_pth(
+    path: str | os.PathLike,
+    weights: Mapping[str, np.ndarray],
+    entry: str | None = None,
+    classes: Sequence[str] | None = None,
+) -> None:
     """A state dict as torch.save writes it, in the mapping's order; `torch.load(weights_only=True)` reads it.
 
-    `entry` is the key of an outer dictionary that trainers put it under.
+    `entry` is the key of an outer dictionary that trainers put it under; `classes` are the names that mmdetection's
+    puts beside it.
     """
     path = Path(path)
     arrays = [np.asarray(array, order="C") for array in weights.values()]
     with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
-        _entry(archive, f"{path.stem}/data.pkl", _state_dict_pickle(list(weights), arrays, entry))
+        _entry(archive, f"{path.stem}/data.pkl", _state_dict_pickle(list(weights), arrays, entry, classes))
         _entry(archive, f"{path.stem}/byteorder", sys.byteorder.encode())
         for key, array in enumerate(arrays):
             _entry(archive, f"{path.stem}/data/{key}", array.tobytes())
         _entry(archive, f"{path.stem}/version", b"3\n")
+
+
+def write_mmdetection(path: str | os.PathLike, weights: Mapping[str, np.ndarray], classes: Sequence[str]) -> None:
+    """A checkpoint as mmdetection's trainer writes it: what loads it takes the names of the classes from it, too."""
+    write_pth(path, weights, "state_dict", classes)
 
 
 def write_jittor(path: str | os.PathLike, weights: Mapping[str, np.ndarray]) -> None:
@@ -75,13 +86,18 @@ def _entry(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
     archive.writestr(zipfile.ZipInfo(name), content)
 
 
-def _state_dict_pickle(names: list[str], arrays: list[np.ndarray], entry: str | None) -> bytes:
+def _state_dict_pickle(
+    names: list[str], arrays: list[np.ndarray], entry: str | None, classes: Sequence[str] | None
+) -> bytes:
     """A pickle of protocol 2, written out by hand: Python's pickler would want to import what the pickle names."""
     items = b"".join(
         _text(name) + _tensor(array, str(key)) for key, (name, array) in enumerate(zip(names, arrays, strict=True))
     )
     state = _ORDERED_DICT + b"(" + items + b"u"
-    return b"\x80\x02" + (state if entry is None else b"}" + _text(entry) + state + b"s") + b"."
+    if entry is None:
+        return b"\x80\x02" + state + b"."
+    about = b"" if classes is None else _text("meta") + b"}" + _text("CLASSES") + _tuple(*map(_text, classes)) + b"ss"
+    return b"\x80\x02}" + _text(entry) + state + b"s" + about + b"."
 
 
 def _numpy_array(array: np.ndarray) -> bytes:

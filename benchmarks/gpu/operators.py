@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -16,6 +17,7 @@ from torch import Tensor
 from benchmarks.gpu.parts import Job
 from benchmarks.gpu.report import Report
 from benchmarks.gpu.timing import allow_tf32, timed
+from benchmarks.ops import deformable_attention
 from common import kernels
 from tests.goldens import golden
 from torch_impl import _kernels, ops
@@ -56,11 +58,15 @@ def _contract(job: Job, report: Report) -> None:
 
 @dataclass(frozen=True)
 class Case:
-    """`call(*arrays)`, whose answer has gradients to the arrays if it is of floats; it is timed on `measured`."""
+    """`call(*arrays)`, whose answer has gradients to the arrays if it is of floats; it is timed on `measured`.
+
+    in_torchvision: whether torchvision has the operator, too.
+    """
 
     call: Callable[..., Tensor]
     arrays: tuple[np.ndarray, ...]
     measured: tuple[np.ndarray, ...]
+    in_torchvision: bool = True
 
 
 def _cases(small: bool) -> dict[str, Case]:
@@ -80,6 +86,7 @@ def _cases(small: bool) -> dict[str, Case]:
         found[name] = Case(pooled, (few, rois), (features, rois))
     deformed = (half, offset, mask, weight)
     found["deform_conv2d"] = Case(lambda x, o, m, w: ops.deform_conv2d(x, o, m, w, None, 1, 1, 1), deformed, deformed)
+    found["ms_deform_attn"] = _deformable_attention(rng, small)
     for size in (count, 2 * count, 12 * count):
         crowd = _boxes(rng, size, 4 * side)
         scores = rng.permutation(np.linspace(0, 1, size, dtype=np.float32))
@@ -87,6 +94,14 @@ def _cases(small: bool) -> dict[str, Case]:
         found[f"nms of {size}"] = Case(lambda b, s: ops.nms(b, s, 0.7, offset=1.0), plain, plain)
         found[f"nms of {size} in classes"] = Case(lambda b, s, c: ops.nms(b, s, 0.5, c), labelled, labelled)
     return found
+
+
+def _deformable_attention(rng: np.random.Generator, small: bool) -> Case:
+    """An encoder's attention, timed on all cells of its maps and compared on some of them."""
+    call, arrays = deformable_attention(rng, [(4, 5), (8, 10), (16, 20)]) if small else deformable_attention(rng)
+    value, *of_queries = arrays
+    some = [array[:, :: 1 if small else 40].copy() for array in of_queries]
+    return Case(partial(call, ops), (value, *some), arrays, in_torchvision=False)
 
 
 def _boxes(rng: np.random.Generator, count: int, side: int) -> np.ndarray:
@@ -117,7 +132,7 @@ def _compare(name: str, case: Case, device: str, report: Report) -> None:
     if device == "cpu":  # to try the script: the kernels against the operations
         kernels.library = lambda: None
     for way in ("as it is", "without torchvision"):
-        if way == "without torchvision" and is_choice:
+        if way == "without torchvision" and (is_choice or not case.in_torchvision):
             continue
         with report.attempt(f"{name}, {way}"), _without_torchvision() if way != "as it is" else nullcontext():
             found, milliseconds = _answers(case.call, case.arrays, device), _time(case.call, case.measured, device)

@@ -180,8 +180,9 @@ def _report(
 ) -> None:
     """Prints the figures where the results are rated, and writes the files that the arguments name."""
     figures = rate(results) if rate else {}
+    notes = [rate.note] if rate and rate.note else []
     if figures:
-        print("\n".join(kind.lines(figures)))
+        print("\n".join([*kind.lines(figures), *notes]))
     files = _results_files(arguments, output, results)
     for path, name in files.items():
         kind.write_entries(path, results[name])
@@ -189,7 +190,7 @@ def _report(
     if output and figures:
         write_json(output / "metrics.json", _without_nan(figures))
         with atomic_path(output / "evaluation.log") as temporary:
-            temporary.write_text("\n".join(kind.summary(figures)) + "\n")
+            temporary.write_text("\n".join([*kind.summary(figures), *notes]) + "\n")
         written += [output / "metrics.json", output / "evaluation.log"]
     if written:
         print(f"written: {', '.join(map(str, written))}")

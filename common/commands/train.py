@@ -238,6 +238,8 @@ def _evaluation(
         if not arguments.no_image_check:
             require_images(dataset, evaluated_positions(dataset, settings), partial(_inspect_images, learner))
     ratings = {name: kind.rating(dataset) for name, dataset in datasets.items() if learner.rank == 0}
+    for note in filter(None, (rating.note for rating in ratings.values())):
+        say(note)
 
     def evaluate() -> dict[str, float]:
         figures = {}

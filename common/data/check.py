@@ -20,7 +20,7 @@ from common.config import AnnotationFile, DataKind, Settings
 from common.data import segmentations
 from common.data.coco import CocoDataset, clip_boxes, has_area, locate, open_dataset
 from common.data.faults import Fault, collect
-from common.data.panoptic import PanopticDataset
+from common.data.panoptic import EMPTY_SEGMENTS, STRAY_IDS, PanopticDataset
 from common.errors import UserError, run_command
 from common.families import families_by_kind
 from common.models import load_settings
@@ -33,7 +33,9 @@ _MOST_NAMED = 10  # broken images in one line
 Findings = list[tuple[str, str]]
 # Takes a data set and positions (K,); returns the findings in the images there, by position; none where there are none.
 Inspect = Callable[[CocoDataset, np.ndarray], dict[int, Findings]]
-BROKEN = "images that cannot be read, not to be trained on"
+BROKEN = "images that cannot be read"
+# What training makes of an image that has a fault, by the fault.
+_OUTCOMES = {BROKEN: "not to be trained on", STRAY_IDS: "taken as void", EMPTY_SEGMENTS: "trained on as empty"}
 
 
 @dataclass
@@ -91,7 +93,7 @@ def check(
         named: dict[str, list[str]] = {}
         for fault, name in (each for findings in found.values() for each in findings):
             named.setdefault(fault, []).append(name)
-        faults += named.items()
+        faults += [(f"{fault}, {_OUTCOMES[fault]}", names) for fault, names in named.items()]
         usable = np.setdiff1d(usable, list(_broken(found)))
     return Report(dataset, dataset.faults + collect(faults), usable)
 
@@ -108,12 +110,24 @@ def rules_of(settings: Settings) -> dict[str, Any]:
 def require_images(dataset: CocoDataset, positions: np.ndarray, inspect: Inspect | None = None) -> None:
     """Refuses a data set if an image at one of `positions` (K,) cannot be read, and names those images.
 
+    So it does with one whose panoptic annotation and PNG do not fit, which cannot be rated as they should.
     inspect: as in `check`.
     """
-    broken = list(_broken((inspect or inspect_images)(dataset, positions)).values())
+    found = (inspect or inspect_images)(dataset, positions)
+    broken, unfit = list(_broken(found).values()), [each for findings in found.values() for each in findings]
     if broken:
-        named = "; ".join(broken[:_MOST_NAMED]) + ("; ..." if len(broken) > _MOST_NAMED else "")
-        raise UserError(f"{dataset.annotations}: {len(broken)} of {len(positions)} images cannot be read: {named}")
+        raise UserError(
+            f"{dataset.annotations}: {len(broken)} of {len(positions)} images cannot be read: {_join_some(broken)}"
+        )
+    if unfit:
+        fault = unfit[0][0]
+        names = [name for other, name in unfit if other == fault]
+        raise UserError(f"{dataset.annotations}: {fault}: {_join_some(names)}")
+
+
+def _join_some(names: list[str]) -> str:
+    """The first names, and whether there are more."""
+    return "; ".join(names[:_MOST_NAMED]) + ("; ..." if len(names) > _MOST_NAMED else "")
 
 
 def _broken(found: dict[int, Findings]) -> dict[int, str]:

@@ -404,5 +404,7 @@ def locate(
             return root / annotations, folder
     looked_for = ", ".join(layout.path.format(split=split) for layout in layouts)
     others = sorted(path.name for path in (root / "annotations").glob(f"*_{split}*.json"))
+    classes_alone = {path.name for folder in (root, root / "annotations") for path in folder.glob(f"*semseg_{split}*")}
+    others += [f"{name} (pixels' classes alone, without segments)" for name in sorted(classes_alone)]
     there = f"; there are those of another kind: {', '.join(others)}" if others else ""
     raise UserError(f"{root}: no annotations of the split {split}; looked for {looked_for}{there}")

@@ -15,11 +15,14 @@ import numpy as np
 from pycocotools import mask as rle
 
 from common.data.coco import CocoDataset, Objects
+from common.data.coco_index import find_positions
 from common.data.panoptic_index import read_panoptic_index
 from common.data.shared import SharedArrays
 from common.errors import UserError
 
 VOID = 0  # the id of pixels of no segment
+# What may be wrong with a PNG of an image beside the list of its segments.
+STRAY_IDS, EMPTY_SEGMENTS = "PNGs with ids that stand in no segment", "PNGs without a pixel of a segment"
 
 
 @dataclass(frozen=True)
@@ -106,7 +109,10 @@ class PanopticDataset(CocoDataset):
 
         Areas and boxes are those of the pixels.
         """
-        ids, segments = self.segments(position)
+        return self.things(*self.segments(position))
+
+    def things(self, ids: np.ndarray, segments: list[Segment]) -> list[dict]:
+        """What `truth` gives of an image whose map of ids and segments, as `segments` has them, are read already."""
         records = []
         for segment in segments:
             if segment.label < self._things:
@@ -121,6 +127,27 @@ class PanopticDataset(CocoDataset):
                     }
                 )
         return records
+
+    @property
+    def instances_file(self) -> Path | None:
+        """COCO's file of the same images' instances, if it lies beside the annotations: `panoptic` is `instances`."""
+        is_panoptic = self.annotations.name.startswith("panoptic_")
+        path = self.annotations.with_name(f"instances_{self.annotations.name.removeprefix('panoptic_')}")
+        return path if is_panoptic and path.is_file() else None
+
+    def instances(self) -> CocoDataset | None:
+        """Opens `instances_file`, with these images alone; None where it lacks some, or has other things.
+
+        In COCO it differs from the segments: objects may overlap, and others are crowds.
+        """
+        if self.instances_file is None:
+            return None
+        found = CocoDataset(self.instances_file, self.images)
+        positions, known = find_positions(self.image_ids, found.image_ids)
+        things = dict(zip(self.category_ids[: self._things], self.class_names, strict=False))
+        if not known.all() or dict(zip(found.category_ids, found.class_names, strict=True)) != things:
+            return None
+        return found.select_images(positions)
 
     def positions_with_objects(self) -> np.ndarray:
         """Returns the positions (K,) of images with a segment that is no crowd."""
@@ -148,9 +175,9 @@ class PanopticDataset(CocoDataset):
         drawn, listed = set(np.unique(ids).tolist()) - {VOID}, {segment.id for segment in segments}
         name = f"image {self.image_ids[position]} ({self.map_path(position)})"
         if drawn - listed:
-            yield "PNGs with ids that stand in no segment, taken as void", f"{name}: {_join(drawn - listed)}"
+            yield STRAY_IDS, f"{name}: {_join(drawn - listed)}"
         if listed - drawn:
-            yield "PNGs without a pixel of a segment, trained on as empty", f"{name}: {_join(listed - drawn)}"
+            yield EMPTY_SEGMENTS, f"{name}: {_join(listed - drawn)}"
 
     def _find_maps(self) -> Path:
         """The folder of PNGs; without an annotation none is needed."""

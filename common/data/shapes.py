@@ -21,6 +21,7 @@ import numpy as np
 from pycocotools import mask as rle
 from tqdm import tqdm
 
+from common.config.sections import DataKind
 from common.data import figures
 from common.data.ground import STUFF, Ground
 from common.data.panoptic import write_ids
@@ -67,6 +68,11 @@ class _PlacedObject:
     figure: figures.Figure
     full: np.ndarray
     crowd: bool = False
+
+
+def forms_of(kind: DataKind) -> dict[str, bool]:
+    """The options of `write_shapes` with which a set is one for a kind of annotations."""
+    return {"persons": kind == "person_keypoints", "stuff": kind == "panoptic"}
 
 
 def write_shapes(

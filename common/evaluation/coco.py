@@ -5,6 +5,7 @@ faster-coco-eval computes the same figures in less time.
 
 import contextlib
 import io
+from collections.abc import Iterable
 from typing import Any, Literal
 
 import numpy as np
@@ -89,10 +90,18 @@ class CocoAP:
 
     The annotations are those that training reads: records that are left out there are left out here, too.
     by_pycocotools: pycocotools computes the figures, else faster-coco-eval, which alone has boundaries. limits: of the
-    detections, pycocotools' `maxDets`.
+    detections, pycocotools' `maxDets`. truth: the annotations of each image as `CocoDataset.truth` has them, which it
+    is asked for where they are not at hand.
     """
 
-    def __init__(self, dataset: CocoDataset, by_pycocotools: bool = False, limits: Limits = LIMITS):
+    def __init__(
+        self,
+        dataset: CocoDataset,
+        by_pycocotools: bool = False,
+        limits: Limits = LIMITS,
+        truth: Iterable[list[dict]] | None = None,
+    ):
+        require_annotations(dataset)
         self._origin, self._limits = str(dataset.annotations), limits
         self._coco, self._evaluation = COCO, COCOeval
         if not by_pycocotools:
@@ -101,7 +110,8 @@ class CocoAP:
         # The tools are given ranks instead of ids: the fast one takes small ids alone, the other matches no id 0.
         self._images = {int(image_id): rank for rank, image_id in enumerate(np.sort(dataset.image_ids), start=1)}
         self._categories = {category: rank for rank, category in enumerate(dataset.category_ids, start=1)}
-        self._truth = self._indexed(_truth(dataset, self._images))
+        records = map(dataset.truth, range(len(dataset.image_ids))) if truth is None else truth
+        self._truth = self._indexed(_truth(dataset, records, self._images))
 
     def rate(self, results: list[dict[str, Any]], shape: Shape) -> dict[str, float]:
         """The twelve figures in percent, "AP" first; NaN where the data set has no object that would count.
@@ -151,13 +161,19 @@ def describe(dataset: CocoDataset) -> str:
     return f"{dataset.annotations}{left_out}"
 
 
-def _truth(dataset: CocoDataset, ranks: dict[int, int]) -> dict[str, Any]:
-    """The whole annotation file as the COCO tools take it, with ranks from 1 for the ids of images and categories."""
+def require_annotations(dataset: CocoDataset) -> None:
+    """Refuses a data set without any annotation to rate results against."""
     if dataset.annotation_count == 0:
         raise UserError(f"{describe(dataset)}: there are no annotations to evaluate against")
+
+
+def _truth(dataset: CocoDataset, truth: Iterable[list[dict]], ranks: dict[int, int]) -> dict[str, Any]:
+    """The whole annotation file as the COCO tools take it, with ranks from 1 for the ids of images and categories.
+
+    truth: the annotations of each image, as `CocoDataset.truth` has them.
+    """
     images, annotations = [], []
-    for position, image_id in enumerate(dataset.image_ids.tolist()):
-        objects = dataset.truth(position)
+    for position, (image_id, objects) in enumerate(zip(dataset.image_ids.tolist(), truth, strict=True)):
         height, width = objects[0]["segmentation"]["size"] if objects else dataset.image_size(position)
         images.append({"id": ranks[image_id], "height": height, "width": width})
         for found in objects:

@@ -157,14 +157,14 @@ class InstanceKind:
         boundaries: bool = False,
         limits: coco.Limits | None = None,
     ) -> Rating:
-        """A function that computes COCO's twelve figures of each of `rated`, and on request of masks' boundaries."""
+        """Rates by COCO's twelve figures of each of `rated`, and on request of masks' boundaries."""
         truth = CocoAP(dataset, by_pycocotools=by_reference, limits=limits or coco.LIMITS)
 
         def rate(results: Results) -> Figures:
             entries = results | ({"boundary": results["mask"]} if boundaries else {})
             return {shape: truth.rate(found, shape) for shape, found in entries.items()}
 
-        return rate
+        return Rating(rate)
 
     def lines(self, figures: Figures) -> list[str]:
         """A line for each figure, with the figure's full name."""

@@ -22,7 +22,21 @@ Entry = dict[str, Any]
 Results = dict[str, list[Entry]]
 # What a rating gives, by the same names: the figures by their own names, in percent; NaN where nothing could be rated.
 Figures = dict[str, dict[str, float]]
-Rating = Callable[[Results], Figures]
+
+
+@dataclass(frozen=True)
+class Rating:
+    """A function that gives the figures of results, and a line to print with them, if there is anything to say.
+
+    note: what the figures are of, where that is not just the data set's annotations.
+    """
+
+    rate: Callable[[Results], Figures]
+    note: str = ""
+
+    def __call__(self, results: Results) -> Figures:
+        """The figures of the results."""
+        return self.rate(results)
 
 
 class Classes(NamedTuple):
@@ -141,7 +155,7 @@ class ResultKind(Protocol):
         boundaries: bool = False,
         limits: tuple[int, int, int] | None = None,
     ) -> Rating:
-        """A function that rates results against a data set's annotations.
+        """What rates results against a data set's annotations.
 
         by_reference: the implementation that defines the figures computes them, where there is a faster one.
         boundaries: the boundaries of masks are rated, too. limits: how many results of an image and a class count,

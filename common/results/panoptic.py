@@ -9,18 +9,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-from pycocotools import mask as rle_tools
 
 from common.errors import UserError
 from common.evaluation import panoptic_quality, semantic
-from common.evaluation.coco import Limits
+from common.evaluation.coco import LIMITS, Limits
 from common.files import atomic_path, read_json, write_json
 from common.images import write_image
 from common.results.drawing import ALL_PARTS, Parts, draw_segments, require_supervision
 from common.results.instances import InstanceKind, Instances, encode_masks
 from common.results.kind import Comparison, Entry, Figures, Form, Prediction, Rating, Results
 from common.results.panoptic_compared import compare_panoptic
-from common.results.panoptic_files import PNG, decode_map, encode_map, read_panoptic, write_panoptic
+from common.results.panoptic_files import PNG, encode_map, read_panoptic, write_panoptic
+from common.results.panoptic_rated import PanopticRating
 
 if TYPE_CHECKING:
     from common.data.panoptic import PanopticDataset
@@ -171,14 +171,9 @@ class PanopticKind:
         boundaries: bool = False,
         limits: Limits | None = None,
     ) -> Rating:
-        """A function that computes the figures of all three; the options are about those of instances."""
-        rate_instances = _MASKS.rating(dataset, by_reference, boundaries, limits)
-
-        def rate(results: Results) -> Figures:
-            instances = rate_instances({"mask": results["mask"]})
-            return {**_rate_pixels(dataset, results), **instances}
-
-        return rate
+        """Rates by the figures of all three; the options are about those of instances."""
+        rate = PanopticRating(dataset, by_reference, boundaries, limits or LIMITS)
+        return Rating(rate, rate.note)
 
     def lines(self, figures: Figures) -> list[str]:
         """A line for each figure but those of single classes."""
@@ -239,33 +234,6 @@ def _segments_entry(image_id: int, result: Panoptic, category_ids: Sequence[int]
 def _of_instances(figures: Figures) -> Figures:
     """The figures of instances among those of a panoptic model."""
     return {name: values for name, values in figures.items() if name not in ("panoptic", "semantic")}
-
-
-def _rate_pixels(dataset: "PanopticDataset", results: Results) -> Figures:
-    """The figures of segments and of the classes of pixels, image by image; each one needs its results."""
-    count, origin = len(dataset.class_names), str(dataset.annotations)
-    quality, accuracy = panoptic_quality.PanopticQuality(dataset.category_ids, origin), semantic.SemanticAccuracy(count)
-    found = {entry["image_id"]: entry for entry in results["panoptic"]}
-    classes: dict[int, list[Entry]] = {}
-    for entry in results["semantic"]:
-        classes.setdefault(entry["image_id"], []).append(entry)
-    labels = {category: label for label, category in enumerate(dataset.category_ids)}
-    for position, image_id in enumerate(dataset.image_ids.tolist()):
-        truth, segments = dataset.segments(position)
-        if image_id not in found:
-            if not segments:
-                continue
-            raise UserError(f"{origin}: image {image_id} has no panoptic result")
-        entry = found[image_id]
-        categories = {segment["id"]: segment["category_id"] for segment in entry["segments_info"]}
-        quality.add(image_id, truth, segments, decode_map(entry), categories)
-        masks = [
-            (labels[each["category_id"]], rle_tools.decode(each["segmentation"])) for each in classes.get(image_id, ())
-        ]
-        annotated = semantic.name_pixels(truth, {segment.id: segment.label for segment in segments}, count)
-        accuracy.add(annotated, semantic.join_masks(masks, truth.shape, count))
-    names = dataset.class_names
-    return {"panoptic": quality.figures(names, np.asarray(dataset.is_thing)), "semantic": accuracy.figures(names)}
 
 
 def _save_masks(folder: Path, prediction: Prediction) -> None:

@@ -14,9 +14,17 @@ from common.weights import compare_weights
 from tests.goldens import golden
 from tests.weights_convert.originals import canonical_shapes, from_original, layout
 from tests.weights_convert.small_cascades import entries_of
-from weights_convert import conversion, convert, family_of, fit_for_training, open_weights, read_foreign
+from weights_convert import (
+    conversion,
+    convert,
+    family_of,
+    fit_for_training,
+    mmdetection_names,
+    open_weights,
+    read_foreign,
+)
 from weights_convert.conversion import formats, model_of, target_formats, write
-from weights_convert.upstreams import mask2former, mmdetection, upstreams
+from weights_convert.upstreams import mask2former, upstreams
 from weights_convert.writers import write_detectron2, write_pth
 
 GOLDEN = Path(golden.__file__).parent / "mask2former_swin_t"
@@ -40,6 +48,8 @@ def drawn(settings, upstream):
     return formats()[upstream].write(weights, settings, "drawn"), weights
 
 
+# Formats that are written alone, whose files are read as mmdetection's.
+READ_AS = {"mmdetection_2": "mmdetection", "modelscope": "mmdetection"}
 VARIANTS = [(model, upstream) for model in MODELS for upstream in family_of(small(model)).layouts(small(model))]
 
 
@@ -47,10 +57,12 @@ VARIANTS = [(model, upstream) for model in MODELS for upstream in family_of(smal
 def test_the_map_is_one_to_one(model, upstream):
     settings = small(model)
     source, weights = drawn(settings, upstream)
-    found = formats()[upstream].read(source, settings, model)
+    reader = READ_AS.get(upstream, upstream)
+    found = formats()[reader].read(source, settings, model)
     assert list(found) == [e.canonical for e in entries_of(settings, upstream) if e.canonical]
     assert compare_weights(found, weights) == ""
-    assert [each.name for each in upstreams() if each.recognises and each.recognises(source)] == [upstream]
+    assert [each.name for each in upstreams() if each.recognises and each.recognises(source)] == [reader]
+    assert compare_weights(formats()[upstream].write(found, settings, model), source) == ""
 
 
 def test_every_backbone_has_its_upstreams():
@@ -58,7 +70,8 @@ def test_every_backbone_has_its_upstreams():
         kind: set(family_of(small(f"mask2former_{kind}")).layouts(small(f"mask2former_{kind}")))
         for kind in ("r50", "swin_t")
     }
-    assert names == {"r50": {"mask2former", "mmdetection"}, "swin_t": {"mask2former", "mmdetection", "transformers"}}
+    assert names["r50"] == {"mask2former", "mmdetection", "mmdetection_2"}
+    assert names["swin_t"] == names["r50"] | {"modelscope", "transformers"}
     settings = load_settings("mask2former_r50", [*FEW, "network.backbone={kind: darknet}"])
     assert family_of(settings).original(settings) is None
 
@@ -113,8 +126,12 @@ def test_names_of_mmdetection_2():
     head = "panoptic_head.transformer_decoder.layers.8"
     assert {f"{head}.attentions.0.attn.in_proj_weight", f"{head}.attentions.1.attn.out_proj.bias"} <= set(old)
     assert "panoptic_head.pixel_decoder.encoder.layers.5.ffns.0.layers.0.0.weight" in old
-    assert list(map(mmdetection.current_name, old)) == list(source)
+    assert list(map(mmdetection_names.current_name, old)) == list(source)
     assert compare_weights(formats()["mmdetection"].read(old, settings, "m"), weights) == ""
+    for upstream in ("mmdetection_2", "modelscope"):
+        assert compare_weights(formats()[upstream].write(weights, settings, "m"), old) == ""
+    with pytest.raises(UserError, match="left over: more"):
+        formats()["mmdetection_2"].write(weights | {"more": np.zeros(1, np.float32)}, settings, "m")
 
 
 def test_the_rows_of_queries_keys_and_values():
@@ -136,15 +153,16 @@ def test_the_rows_of_queries_keys_and_values():
         formats()["transformers"].read(source, settings, "m")
 
 
-@pytest.mark.parametrize("upstream", ["mask2former", "mmdetection", "transformers"])
+@pytest.mark.parametrize("upstream", ["mask2former", "mmdetection", "mmdetection_2", "modelscope", "transformers"])
 def test_every_key_is_used(upstream):
     settings = small("mask2former_swin_t")
     source, weights = drawn(settings, upstream)
-    read = formats()[upstream].read
+    read = formats()[READ_AS.get(upstream, upstream)].read
     named = [e.original for e in entries_of(settings, upstream) if e.canonical and ".qkv." not in e.original]
     assert len(named) > 300
     for name in named[::29]:
-        with pytest.raises(UserError, match=rf"^m: does not fit mask2former_swin_t: missing: {re.escape(name)}$"):
+        told = mmdetection_names.current_name(name)
+        with pytest.raises(UserError, match=rf"^m: does not fit mask2former_swin_t: missing: {re.escape(told)}$"):
             read({key: array for key, array in source.items() if key != name}, settings, "m")
     with pytest.raises(UserError, match=r"left over: .*more\.weight"):
         read(source | {f"{named[-1]}.more.weight": np.zeros(1, np.float32)}, settings, "m")
@@ -168,6 +186,8 @@ def test_the_classes_weights_are_written():
         ("mask2former", "m.pkl"),
         ("mask2former", "m.pth"),
         ("mmdetection", "m.pth"),
+        ("mmdetection_2", "m.pth"),
+        ("modelscope", "pytorch_model.bin"),
         ("transformers", "pytorch_model.bin"),
     ],
 )
@@ -184,7 +204,7 @@ def test_there_and_back(tmp_path, monkeypatch, target, name):
     assert set(read_foreign(tmp_path / name)) == set(drawn(small(model), target)[0])
     again, card_again = convert(tmp_path / name, model)
     assert compare_weights(again, weights) == "" and card_again == card
-    assert set(target_formats(model)) >= {"mask2former", "mmdetection", "transformers"}
+    assert set(target_formats(model)) >= {"mask2former", "mmdetection", "mmdetection_2", "modelscope", "transformers"}
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 from common.weights import compare_weights
 from weights_convert import read_foreign
 from weights_convert.mindspore_names import from_mindspore, to_mindspore
-from weights_convert.writers import write_jittor, write_mindspore, write_pth
+from weights_convert.writers import write_jittor, write_mindspore, write_mmdetection, write_pth
 
 STATE = {
     "z.weight": np.arange(24, dtype=np.float32).reshape(2, 3, 4).transpose(2, 0, 1),  # not contiguous
@@ -24,7 +24,11 @@ STATE = {
 def test_torch_reads_a_pth(run_in, tmp_path):
     """With weights_only, into a mapping of the same order, with tensors of the same memory layout."""
     write_pth(tmp_path / "w.pth", STATE)
+    write_mmdetection(tmp_path / "m.pth", STATE, ["cat", "café"])
     code = """
+trained = torch.load("m.pth", weights_only=True)
+assert list(trained) == ["state_dict", "meta"] and trained["meta"] == {"CLASSES": ("cat", "café")}
+assert list(trained["state_dict"]) == list(torch.load("w.pth", weights_only=True))
 state = torch.load("w.pth", weights_only=True)
 assert type(state).__name__ == "OrderedDict"
 assert all(value.is_contiguous() and not value.requires_grad for value in state.values())

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from common.data.shapes import write_shapes
+from common.data.shapes import forms_of, write_shapes
 from common.models import load_settings
 from common.training import checkpoints
 from common.training.ranks import sum_of_one
@@ -22,7 +22,8 @@ from tests.wings.rcnn_batch import batch_of_bitmaps, on_ranks
 
 ROOT = Path(__file__).parents[2]
 STEPS = 10
-FEW_STEPS = {"cascade_mask_rcnn_tiny": 3}  # whose norms, of all ranks' regions, show a fault at once
+# The cascade's norms, of all ranks' regions, and Mask2Former's normalisers show a fault at once.
+FEW_STEPS = {"cascade_mask_rcnn_tiny": 3, "mask2former_tiny": 3}
 # Norms that stand still: those that train see only their own process's images, but for the cascade's. As such norms
 # of first weights keep no value small, pixels must come small themselves. With the model's own deviation the first loss
 # of Mask R-CNN is 40, and ten steps make a difference of 2e-2 out of a rounding, also out of that between one thread
@@ -33,6 +34,8 @@ STILL = {
     "point_rend_tiny": ["network.frozen_norm=true"],
     # Its norms are over the regions of all processes, and train. Each process pads its own images, which tokens see.
     "cascade_mask_rcnn_tiny": ["augmentation.crop=null", "augmentation.short_sides=[]"],
+    # Less to compile: its layers are all alike.
+    "mask2former_tiny": ["network.encoder_layers=1", "network.decoder_layers=1", "augmentation.size=64"],
 }
 PATIENCE = 900  # seconds; Jittor compiles its operators for MPI the first time
 
@@ -125,7 +128,8 @@ def test_the_shares_of_ranks_sum_up(model, overrides, wing):
 @pytest.mark.slow
 @pytest.mark.parametrize("model", STILL)
 def test_two_processes_see_what_one_sees(model, framework, tmp_path):
-    data = write_shapes(tmp_path / "shapes", images=16, seed=2, val_images=3)
+    form = forms_of(load_settings(model).data_kind)
+    data = write_shapes(tmp_path / "shapes", images=16, seed=2, val_images=3, **form)
     module = f"{framework}_impl.train"
     steps = FEW_STEPS.get(model, STEPS)
     count = ("--iterations", steps)

@@ -1,10 +1,9 @@
 """Swin-Transformer-Object-Detection: a .pth with the state dict of mmdetection 2.11 under `state_dict`."""
 
 from collections.abc import Collection
-from functools import partial
 
 from weights_convert.formats import state_dict_format
-from weights_convert.writers import write_pth
+from weights_convert.writers import write_mmdetection
 
 
 def recognises(names: Collection[str]) -> bool:
@@ -17,7 +16,8 @@ UPSTREAM = state_dict_format(
     endings=(".pth",),
     licence="Apache-2.0 code; the published weights as their authors say",
     recognises=recognises,
-    save=partial(write_pth, entry="state_dict"),
+    save=write_mmdetection,
+    saves_classes=True,
     # The short schedule is told; those that started from MoBY's weights differ in nothing else.
     file_names=(r"(moby_)?(?P<model>(cascade_)?mask_rcnn_swin_(tiny|small|base)_patch4_window7(_1x)?)(_3x)?",),
 )

@@ -1,6 +1,7 @@
 """The commands with a panoptic model: what is predicted, rated, logged and written; the wings run them for real."""
 
 import json
+import shutil
 
 import cv2
 import numpy as np
@@ -13,7 +14,7 @@ from common.data.shapes import write_shapes
 from common.errors import UserError
 from common.models import load_settings
 from common.results import PANOPTIC, Instances, Panoptic
-from common.weights import Card, save
+from common.weights import Card, load, save
 from tests.common.commands.still_learner import StillLearner, wing_with
 from tests.common.commands.test_commands import frame_count, write_video
 
@@ -69,6 +70,8 @@ def test_evaluate_prints_and_writes_all_three(tmp_path, shapes, weights, capsys)
     printed = capsys.readouterr().out
     for name in (PQ, "panoptic RQ (quality of recognition, stuff)", "semantic mIoU", "mask AP (", "boundary AP ("):
         assert f"\n{name}" in printed
+    note = f"\ninstances are rated by {shapes / 'annotations/instances_val.json'}\n"
+    assert note in printed and (tmp_path / "out/evaluation.log").read_text().endswith(note)
     names = ["evaluation.log", "mask_results.json", "metrics.json", "panoptic_results", "panoptic_results.json"]
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [*names, "semantic_results.json"]
     metrics = json.loads((tmp_path / "out/metrics.json").read_text())
@@ -114,16 +117,82 @@ def test_predict_a_video(tmp_path, weights):
     assert frame_count(tmp_path / "out.mp4") == 4
 
 
-def test_training_is_logged_and_chosen_by_panoptic_quality(tmp_path, shapes):
+def test_training_is_logged_and_chosen_by_panoptic_quality(tmp_path, shapes, capsys):
     words = ["--data", shapes, "--output", tmp_path / "run", "--workers", 0, "--iterations", 1, "--batch-size", 2]
     run(train, *words)
     lines = map(json.loads, (tmp_path / "run/log.jsonl").read_text().splitlines())
     (figures,) = [line["evaluation"] for line in lines if "evaluation" in line]
     assert next(iter(figures)) == PQ and 0 < figures[PQ] < 100
     assert {name.split()[0] for name in figures} == {"panoptic", "mask", "semantic"}
+    assert "instances are rated by " in capsys.readouterr().out
+
+
+def drop(png, segments):
+    png.unlink()
+
+
+def cut(png, segments):
+    cv2.imwrite(str(png), cv2.imread(str(png))[:-3])
+
+
+def draw_stray(png, segments):
+    pixels = cv2.imread(str(png))
+    pixels[:5, :5] = 0, 0, 99
+    cv2.imwrite(str(png), pixels)
+
+
+def list_one_more(png, segments):
+    segments.append({"id": 98, "category_id": 1})
+
+
+def keep_classes_alone(png, segments):
+    cv2.imwrite(str(png), cv2.imread(str(png))[..., 0])
+
+
+@pytest.mark.parametrize(
+    ("change", "fault", "in_training"),
+    [
+        (drop, "No such file or directory", "1 images whose PNG of segments is missing, not trained on (image "),
+        (cut, "the segments' PNG is 160x125, while the image is 160x128", "1 images that cannot be read, not to be"),
+        (keep_classes_alone, "are these classes alone?", "1 images that cannot be read, not to be"),
+        (draw_stray, "PNGs with ids that stand in no segment", "1 PNGs with ids that stand in no segment, taken as v"),
+        (list_one_more, "PNGs without a pixel of a segment", "1 PNGs without a pixel of a segment, trained on as "),
+    ],
+)
+def test_annotations_and_pngs_that_do_not_fit(tmp_path, shapes, weights, capsys, change, fault, in_training):
+    """What is rated is refused, before training too; what is trained on is said in a line."""
+    for split in ("train", "val"):
+        root = tmp_path / split
+        shutil.copytree(shapes, root)
+        path = root / f"annotations/panoptic_{split}.json"
+        content = json.loads(path.read_text())
+        png = path.with_suffix("") / content["annotations"][1]["file_name"]
+        change(png, content["annotations"][1]["segments_info"])
+        path.write_text(json.dumps(content))
+    trained = ["--output", tmp_path / "run", "--workers", 0, "--iterations", 1, "--batch-size", 2]
+    for command, words in ((evaluate, ["--weights", weights, "--workers", 0]), (train, trained)):
+        with pytest.raises(UserError) as refused:
+            run(command, "--data", tmp_path / "val", *words)
+        line = str(refused.value)
+        assert line.startswith(str(tmp_path / "val/annotations/panoptic_val.json")) and "\n" not in line
+        assert fault in line and str(png) in line
+    run(train, "--data", tmp_path / "train", *trained)
+    assert f"\n  {in_training}" in capsys.readouterr().out
+
+
+def test_weights_of_instances_are_refused(tmp_path, shapes, weights):
+    settings = load_settings(MODEL, ["task=instances", "num_classes=4", "things=4"])
+    arrays, card = load(weights)
+    classes = {"classes": card.classes[:4], "category_ids": card.category_ids[:4]}
+    save(tmp_path / "w.safetensors", arrays, card.model_copy(update=classes | {"numerics": settings.numerics()}))
+    with pytest.raises(UserError, match="task is panoptic, theirs is instances"):
+        run(evaluate, "--data", shapes, "--weights", tmp_path / "w.safetensors")
 
 
 def test_a_set_without_panoptic_annotations_is_refused(tmp_path, weights):
     plain = write_shapes(tmp_path / "plain", images=1, seed=0, val_images=1)
     with pytest.raises(UserError, match=r"no annotations of the split val; looked for .*panoptic_val"):
+        run(evaluate, "--data", plain, "--weights", weights)
+    (plain / "panoptic_semseg_val2017").mkdir()
+    with pytest.raises(UserError, match=r"instances_val.*, panoptic_semseg_val2017 \(pixels' classes alone"):
         run(evaluate, "--data", plain, "--weights", weights)

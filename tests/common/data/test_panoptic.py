@@ -90,6 +90,24 @@ def test_instances_are_rated_by_the_segments_that_are_things(shapes):
         assert CocoAP(dataset).rate([dict(each) for each in entries], shape)["AP"] == pytest.approx(100)
 
 
+def test_a_set_may_have_a_file_of_the_same_images_instances(shapes, tmp_path):
+    root = tmp_path / "root"
+    shutil.copytree(shapes, root)
+    dataset, plain = resolve(root, "train", "panoptic"), resolve(root, "train")
+    assert dataset.instances_file == plain.annotations
+    part = dataset.select_images(np.array([7, 2])).instances()
+    assert part.image_ids.tolist() == dataset.image_ids[[7, 2]].tolist()
+    assert [part.truth(place) for place in range(2)] == [plain.truth(7), plain.truth(2)]
+    whole = json.loads(plain.annotations.read_text())
+    renamed = [each | {"name": each["name"].upper()} for each in whole["categories"]]
+    for change in ({"images": whole["images"][1:]}, {"categories": renamed}, {"categories": whole["categories"][1:]}):
+        plain.annotations.write_text(json.dumps(whole | change))
+        assert dataset.instances() is None
+    plain.annotations.unlink()
+    assert dataset.instances_file is None and dataset.instances() is None
+    assert opened(write(tmp_path / "other", [image(1)], [annotation(1)])).instances_file is None
+
+
 def test_parts_and_copies_of_a_set_read_the_same(shapes):
     dataset = resolve(shapes, "train", "panoptic")
     part = dataset.select_images(np.array([7, 2]))

@@ -19,7 +19,7 @@ SEGMENTS = ([(7, 0, False), (70000, 1, False), (300, 2, False), (9, 3, False)], 
 class Dataset:
     """Two images of 40 x 60 pixels: the sky over a person, a dog and grass, with void at the right; and a crowd."""
 
-    annotations, faults = "panoptic.json", ()
+    annotations, faults, instances_file = "panoptic.json", (), None
     class_names, category_ids, is_thing = CLASSES, IDS, IS_THING
     image_ids, annotation_count = np.array([42, 7]), 6
 
@@ -40,8 +40,16 @@ class Dataset:
             for number, label, crowd in SEGMENTS[position]
         ]
 
+    def instances(self):
+        return None
+
+    def missing_maps(self):
+        return np.array([], np.int64)
+
     def truth(self, position):
-        ids, segments = self.segments(position)
+        return self.things(*self.segments(position))
+
+    def things(self, ids, segments):
         encoded = [rle_tools.encode(np.asfortranarray(ids == each.id, np.uint8)) for each in segments]
         return [
             {

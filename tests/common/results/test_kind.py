@@ -12,7 +12,7 @@ from common.commands import evaluate, predict, train
 from common.errors import UserError
 from common.files import write_json
 from common.images import write_image
-from common.results import Classes, Comparison, Form, Prediction
+from common.results import Classes, Comparison, Form, Prediction, Rating
 from tests.common.commands import test_commands as commands
 from tests.common.commands.still_learner import wing_with
 
@@ -65,7 +65,10 @@ class BrightnessKind:
         return json.loads(path.read_text())
 
     def rating(self, dataset, by_reference=False, boundaries=False, limits=None):
-        return lambda results: {"light": {"mean": 100 * float(np.mean([entry["light"] for entry in results["light"]]))}}
+        def rate(results):
+            return {"light": {"mean": 100 * float(np.mean([entry["light"] for entry in results["light"]]))}}
+
+        return Rating(rate, "light is bright")
 
     def lines(self, figures):
         return [f"mean light {figures['light']['mean']:.1f}"]
@@ -122,10 +125,10 @@ def test_it_goes_into_one_file(tmp_path, image, weights):
 def test_it_is_rated_by_its_own_figures(tmp_path, shapes, weights, capsys):
     words = ["--data", shapes, "--weights", weights, "--workers", 0, "--output", tmp_path]
     evaluate.main(WING, [commands.MODEL, *map(str, words)])
-    assert "mean light 50.0\n" in capsys.readouterr().out
+    assert "mean light 50.0\nlight is bright\n" in capsys.readouterr().out
     assert sorted(path.name for path in tmp_path.iterdir()) == ["evaluation.log", "light_results.json", "metrics.json"]
     assert json.loads((tmp_path / "metrics.json").read_text()) == {"light": {"mean": 50.0}}
-    assert (tmp_path / "evaluation.log").read_text() == "light = 0.500\n"
+    assert (tmp_path / "evaluation.log").read_text() == "light = 0.500\nlight is bright\n"
     assert {entry["light"] for entry in BrightnessKind().read_entries(tmp_path / "light_results.json")} == {0.5}
 
 

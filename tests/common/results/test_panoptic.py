@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 from pycocotools import mask as rle_tools
 
+from common.data.coco import resolve
+from common.data.panoptic import write_ids
 from common.errors import UserError
 from common.results import INSTANCES, PANOPTIC, Classes, Parts, Prediction
 from common.results.panoptic_files import decode_map, encode_map
-from tests.common.results.panoptic_made_up import CLASSES, IDS, Dataset, collect, perfect, without
+from tests.common.results.panoptic_made_up import CLASSES, IDS, IS_THING, Dataset, collect, perfect, without
 
 DATASET = Dataset()
 
@@ -207,6 +209,79 @@ def test_boundaries_and_limits_are_those_of_instances(results):
     assert figures["boundary"]["AP"] == pytest.approx(100)
     assert any("boundary AP" in line for line in PANOPTIC.lines(figures))
     assert "boundary" not in PANOPTIC.rating(DATASET, by_reference=True)(results)
+
+
+@pytest.fixture
+def on_disk(tmp_path):
+    """The data set in files, in the layout of a panoptic set."""
+    annotations = []
+    for position, image_id in enumerate(DATASET.image_ids.tolist()):
+        ids, segments = DATASET.segments(position)
+        (tmp_path / "annotations/panoptic_val").mkdir(parents=True, exist_ok=True)
+        write_ids(tmp_path / f"annotations/panoptic_val/{image_id}.png", ids)
+        listed = [{"id": each.id, "category_id": each.category_id, "iscrowd": int(each.crowd)} for each in segments]
+        annotations.append({"image_id": image_id, "file_name": f"{image_id}.png", "segments_info": listed})
+    categories = [
+        {"id": number, "name": name, "isthing": int(is_thing)}
+        for number, name, is_thing in zip(IDS, CLASSES, IS_THING, strict=True)
+    ]
+    images = [
+        {"id": each, "file_name": f"{each}.jpg", "height": 40, "width": 60} for each in DATASET.image_ids.tolist()
+    ]
+    whole = {"images": images, "annotations": annotations, "categories": categories}
+    (tmp_path / "annotations/panoptic_val.json").write_text(json.dumps(whole))
+    (tmp_path / "val").mkdir()
+    return tmp_path
+
+
+def test_a_png_is_read_once_for_all_figures(on_disk, results, monkeypatch):
+    dataset, read = resolve(on_disk, "val", "panoptic"), []
+    real = dataset._read_map
+    monkeypatch.setattr(dataset, "_read_map", lambda *args: read.append(args[0]) or real(*args))
+    rate = PANOPTIC.rating(dataset)
+    assert read == []
+    figures = json.dumps(rate(results))  # as text, in which NaN equals NaN
+    assert read == [0, 1] and figures == json.dumps(PANOPTIC.rating(DATASET)(results))
+    assert json.dumps(rate(results)) == figures and read == [0, 1] * 2
+
+
+def test_instances_are_rated_by_cocos_file_of_them(on_disk, results):
+    """There the dog lies behind the person, too; both have what the segments have otherwise."""
+    path = on_disk / "annotations/instances_val.json"
+    whole = json.loads((on_disk / "annotations/panoptic_val.json").read_text())
+    whole["categories"] = whole["categories"][:2]
+    (person, dog), (crowd,) = (DATASET.truth(position) for position in (0, 1))
+    behind = np.asfortranarray(rle_tools.decode(dog["segmentation"]))
+    behind[15:30, 5:30] = 1
+    objects = [(42, person), (42, dog | {"segmentation": rle_tools.encode(behind)}), (7, crowd)]
+    whole["annotations"] = [
+        {"id": number, "image_id": image_id, "category_id": IDS[each["label"]], "bbox": each["bbox"]}
+        | {"iscrowd": each["iscrowd"], "area": each["area"]}
+        | {"segmentation": each["segmentation"] | {"counts": each["segmentation"]["counts"].decode()}}
+        for number, (image_id, each) in enumerate(objects, start=1)
+    ]
+    path.write_text(json.dumps(whole))
+    dataset = resolve(on_disk, "val", "panoptic")
+    rate = PANOPTIC.rating(dataset)
+    assert rate.note == f"instances are rated by {path}"
+    figures = rate(results)
+    assert figures["panoptic"]["PQ"] == 100
+    # 400 of 775 pixels: the dog is found at the least of ten IoUs, and the person at all of them.
+    assert figures["mask"]["AP"] == pytest.approx((10 + 100) / 2)
+    path.write_text(json.dumps(whole | {"images": whole["images"][1:]}))
+    rate = PANOPTIC.rating(dataset)
+    things = f"instances are rated by the things of {dataset.annotations}"
+    assert rate.note == f"{things}, as {path} has other images or classes"
+    assert rate(results)["mask"]["AP"] == pytest.approx(100)
+    path.unlink()
+    assert PANOPTIC.rating(dataset).note == things
+
+
+def test_a_missing_png_shows_before_there_are_results(on_disk):
+    path = on_disk / "annotations/panoptic_val/7.png"
+    path.unlink()
+    with pytest.raises(UserError, match=rf"panoptic_val\.json: 1 PNGs of segments are missing: {path}$"):
+        PANOPTIC.rating(resolve(on_disk, "val", "panoptic"))
 
 
 def test_an_annotated_image_needs_a_result(results):

@@ -1,9 +1,9 @@
-"""The weights of Mask2Former: of facebookresearch/Mask2Former, mmdetection and Hugging Face's transformers."""
+"""The weights of Mask2Former: of facebookresearch/Mask2Former, mmdetection, ModelScope and transformers."""
 
 from common.families.mask2former.settings import Mask2FormerSettings
 from weights_convert import resnets, swins
 from weights_convert.families import FamilyWeights, Layout
-from weights_convert.families.mask2former.mmdetection import mmdetection
+from weights_convert.families.mask2former.mmdetection import mmdetection, mmdetection_2
 from weights_convert.families.mask2former.original import original
 from weights_convert.families.mask2former.transformers import transformers
 from weights_convert.finetuning import ClassRows
@@ -14,8 +14,8 @@ def layouts_of(settings: Mask2FormerSettings) -> dict[str, Layout]:
     kind = settings.network.backbone.kind
     if kind not in ("swin", "resnet"):
         return {}
-    layouts = {"mask2former": original, "mmdetection": mmdetection}
-    return layouts | {"transformers": transformers} if kind == "swin" else layouts
+    layouts = {"mask2former": original, "mmdetection": mmdetection, "mmdetection_2": mmdetection_2}
+    return layouts | {"modelscope": mmdetection_2, "transformers": transformers} if kind == "swin" else layouts
 
 
 WEIGHTS = FamilyWeights(

@@ -1,10 +1,11 @@
-"""The state dict of mmdetection's Mask2Former, under the names of mmdetection 3."""
+"""The state dict of mmdetection's Mask2Former, under the names of mmdetection 3 and of mmdetection 2."""
 
 from collections.abc import Iterator
 
 from common.families.mask2former.settings import Mask2FormerSettings
 from weights_convert import resnets, swins
 from weights_convert.families.mask2former.renaming import Names, renamed
+from weights_convert.mmdetection_names import old_name
 from weights_convert.resnets import MMDETECTION as RESNET
 from weights_convert.state_dicts import Entry
 from weights_convert.swins import MMDETECTION as SWIN
@@ -45,7 +46,7 @@ _NAMES: Names = {
 
 
 def mmdetection(settings: Mask2FormerSettings) -> Iterator[Entry]:
-    """mmdetection's state dict for these settings."""
+    """mmdetection 3's state dict for these settings."""
     backbone = settings.network.backbone
     if backbone.kind == "swin":
         yield from swins.swin("backbone.", "backbone.", backbone, SWIN)
@@ -54,3 +55,9 @@ def mmdetection(settings: Mask2FormerSettings) -> Iterator[Entry]:
         for number in range(1, 5):
             yield from resnets.stage(f"backbone.layer{number}", f"backbone.layer{number}", number, backbone, RESNET)
     yield from renamed(settings, _NAMES)
+
+
+def mmdetection_2(settings: Mask2FormerSettings) -> Iterator[Entry]:
+    """mmdetection 2's state dict for these settings, which ModelScope's files have, too."""
+    for entry in mmdetection(settings):
+        yield entry._replace(original=old_name(entry.original))
