@@ -15,6 +15,7 @@ from common import kernels
 
 HEADER = Path(__file__).with_name("_code_ops.h").read_text()
 BATCH_NORM = kernels.header("batch_norm")
+GROUP_NORM = BATCH_NORM + kernels.header("group_norm")
 
 Shape = Sequence[int]
 
@@ -222,3 +223,26 @@ def batch_norm(x: Var, weight: Var, bias: Var, eps: float) -> list[Var]:
     variance = ((x - mean) * (x - mean)).mean((0, 2, 3), keepdims=True)
     scale = weight.reshape(mean.shape) / jt.sqrt(variance + eps)
     return [(x - mean) * scale + bias.reshape(mean.shape), mean.reshape(weight.shape), variance.reshape(weight.shape)]
+
+
+def group_norm(x: Var, weight: Var, bias: Var, groups: int, eps: float) -> Var:
+    """Gives x (N, C, H, W), each image's groups of channels normalised by their own statistics; weight, bias (C,)."""
+    if jt.flags.use_cuda:
+        rows = x.reshape((x.shape[0], groups, -1))
+        centred = rows - rows.mean(2, keepdims=True)
+        normed = centred / jt.sqrt((centred * centred).mean(2, keepdims=True) + eps)
+        return normed.reshape(x.shape) * weight.reshape((1, -1, 1, 1)) + bias.reshape((1, -1, 1, 1))
+    n, c, h, w = x.shape
+    numbers = {"images": n, "channels": c, "groups": groups, "area": h * w, "eps": eps}
+    sizes = ", ".join(f'(int64_t)data["{name}"]' for name in ("images", "channels", "groups", "area"))
+    names = f'triseg::GroupNormShape{{{sizes}}}, (float)data["eps"]'
+
+    def forward(x: Var, weight: Var, bias: Var) -> Var:
+        source = f"triseg::group_norm_forward(in0_p, in1_p, in2_p, {names}, out0_p);"
+        return call(source, [x, weight, bias], [x.shape], header=GROUP_NORM, **numbers)[0]
+
+    def backward(gradient: Var, output: Var) -> list[Var]:
+        source = f"triseg::group_norm_backward(in0_p, in1_p, in2_p, {names}, out0_p, out1_p, out2_p);"
+        return call(source, [gradient, x, weight], [x.shape, (c,), (c,)], header=GROUP_NORM, **numbers)
+
+    return Differentiable(forward, backward)(x, weight, bias)

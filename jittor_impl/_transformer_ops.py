@@ -7,6 +7,7 @@ which keep their results for the gradient, and would compile anew for a shift or
 
 from pathlib import Path
 
+import jittor as jt
 from jittor import Var
 
 from common import kernels
@@ -85,6 +86,8 @@ def masked_attention(q: Var, k: Var, v: Var, hidden: Var, heads: int) -> Var:
 
     hidden (N, Q, T) bool: which keys a query does not see, never all.
     """
+    if jt.flags.use_cuda:
+        return _masked_attention(q, k, v, hidden, heads)
     images, queries, channels = q.shape
     numbers = {"images": images, "queries": queries, "keys": k.shape[1], "heads": heads, "size": channels // heads}
     names = ", ".join(f'(int64_t)data["{name}"]' for name in numbers)
@@ -100,6 +103,15 @@ def masked_attention(q: Var, k: Var, v: Var, hidden: Var, heads: int) -> Var:
         return call(source, inputs, [q.shape, k.shape, v.shape], header=_MASKED_ATTENTION, **numbers)
 
     return Differentiable(forward, backward)(q, k, v)
+
+
+def _masked_attention(q: Var, k: Var, v: Var, hidden: Var, heads: int) -> Var:
+    """The same in operations of Jittor, which stay on a GPU."""
+    shape = q.shape
+    q, k, v = (x.reshape((*x.shape[:2], heads, -1)).transpose((0, 2, 1, 3)) for x in (q, k, v))
+    logits = jt.matmul(q * q.shape[-1] ** -0.5, k.transpose((0, 1, 3, 2)))
+    logits = jt.ternary(hidden.unsqueeze(1).broadcast(logits.shape), jt.full_like(logits, -1e30), logits)
+    return jt.matmul(jt.nn.softmax(logits, -1), v).transpose((0, 2, 1, 3)).reshape(shape)
 
 
 def layer_norm(x: Var, weight: Var, bias: Var, eps: float) -> Var:

@@ -14,12 +14,14 @@
 #include "roi_align.h"
 #include "transformer.h"
 
+#include "group_norm.h"
 #include "masked_attention.h"
 
 using triseg::AttentionShape;
 using triseg::BatchNormShape;
 using triseg::DeformShape;
 using triseg::GridShape;
+using triseg::GroupNormShape;
 using triseg::MsDeformShape;
 using triseg::RoiAlignRule;
 using triseg::RoiAlignShape;
@@ -52,6 +54,11 @@ DeformShape deform_shape(const int64_t* x, const int64_t* offset, const int32_t*
 }
 
 BatchNormShape batch_norm_shape(const int64_t* x) { return {x[0], x[1], x[2] * x[3]}; }
+
+// x (N, C, H, W); settings (2,) float32: eps, groups
+GroupNormShape group_norm_shape(const int64_t* x, const float* settings) {
+    return {x[0], x[1], int64_t(settings[1]), x[2] * x[3]};
+}
 
 int64_t product(const int64_t* shape, int dimensions) {
     int64_t count = 1;
@@ -242,6 +249,23 @@ int triseg_batch_norm_grad_aot(int, void** params, int*, int64_t** shapes, const
     triseg::batch_norm_statistics(array(params, 1), shape, mean.data(), variance.data());
     triseg::batch_norm_backward(array(params, 0), array(params, 1), array(params, 2), mean.data(), variance.data(),
                                 shape, array(params, 3)[0], array(params, 4), array(params, 5), array(params, 6));
+    return 0;
+}
+
+// x (N, C, H, W), weight, bias (C,), settings (2,) float32: eps, groups -> output
+int triseg_group_norm_aot(int, void** params, int*, int64_t** shapes, const char**, void*, void*) {
+    const float* settings = array(params, 3);
+    triseg::group_norm_forward(array(params, 0), array(params, 1), array(params, 2),
+                               group_norm_shape(shapes[0], settings), settings[0], array(params, 4));
+    return 0;
+}
+
+// grad_output, x, weight, settings -> grad_x, grad_weight, grad_bias
+int triseg_group_norm_grad_aot(int, void** params, int*, int64_t** shapes, const char**, void*, void*) {
+    const float* settings = array(params, 3);
+    triseg::group_norm_backward(array(params, 0), array(params, 1), array(params, 2),
+                                group_norm_shape(shapes[1], settings), settings[0], array(params, 4), array(params, 5),
+                                array(params, 6));
     return 0;
 }
 

@@ -1,4 +1,4 @@
-"""GELU, layer norm and attention, in windows and where queries see, as compiled kernels, against NumPy in float64.
+"""GELU, norms and attention, in windows and where queries see, as compiled kernels, against NumPy in float64.
 
 What the gradients should be is measured: as differences of a loss, whose gradient is what the kernels are given.
 """
@@ -91,6 +91,31 @@ def test_a_layer_norm_of_many_rows_adds_their_gradients_up_in_parts(library):
     gradient, ones = np.full_like(x, 0.1), np.ones(8, np.float32)
     dbias = call(library, "layer_norm_grad", [gradient, x, ones, np.float32([EPS])], [x.shape, (8,), (8,)])[2]
     np.testing.assert_allclose(dbias, 30_000, rtol=5e-6)
+
+
+def group_norm(x, weight, bias, groups):
+    """x (N, C, H, W), weight, bias (C,)"""
+    rows = x.reshape(len(x), groups, -1)
+    centred = rows - rows.mean(-1, keepdims=True)
+    normed = centred / np.sqrt((centred**2).mean(-1, keepdims=True) + EPS)
+    return normed.reshape(x.shape) * weight[:, None, None] + bias[:, None, None]
+
+
+@pytest.mark.parametrize(("shape", "groups"), [((1, 2, 3, 2), 1), ((2, 6, 1, 5), 3), ((3, 4, 5, 3), 4)])
+def test_group_norm(library, shape, groups):
+    (x, gradient, weight, bias), exact = numbers(11, shape, shape, shape[1], shape[1])
+    settings = np.float32([EPS, groups])
+
+    def losses(x, weight, bias):
+        return (group_norm(x, weight, bias, groups) * exact[1]).sum((1, 2, 3))
+
+    (answer,) = call(library, "group_norm", [x, weight, bias, settings], [shape])
+    assert_close(answer, group_norm(exact[0], *exact[2:], groups))
+    shapes = [shape, weight.shape, weight.shape]
+    dx, dweight, dbias = call(library, "group_norm_grad", [gradient, x, weight, settings], shapes)
+    assert_close(dx, slopes(lambda x: losses(x, *exact[2:]), exact[0]), 5e-6)
+    assert_close(dweight, slopes_of_all(lambda weight: losses(exact[0], weight, exact[3]), exact[2]), 5e-6)
+    assert_close(dbias, slopes_of_all(lambda bias: losses(exact[0], exact[2], bias), exact[3]), 5e-6)
 
 
 def attention(qkv, bias, masks, kinds):
