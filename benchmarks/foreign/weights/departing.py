@@ -1,0 +1,49 @@
+"""How an array that is not the reference's departs from it."""
+
+from typing import Any
+
+import numpy as np
+
+from benchmarks.foreign.weights.forms import fitting_axes
+from benchmarks.parity.difference import difference
+from benchmarks.parity.pattern import pattern
+
+_ROUNDING = 4 * float(np.finfo(np.float32).eps)  # of the largest number: what a detour through other formulae costs
+_UNRELATED = 0.1  # a smaller cosine, of many numbers, is chance
+_MANY = 256  # numbers, of which that holds
+_MOST_SEARCHED = 1 << 16  # numbers, of the first rows that differ, in which a pattern is looked for
+
+
+def is_rounding(reference: np.ndarray, other: np.ndarray) -> float | None:
+    """The largest difference, relative to the largest number, of arrays that differ by rounding alone; else None."""
+    if reference.shape != other.shape:
+        return None
+    largest = float(np.max(np.abs(reference), initial=0.0))
+    distance = float(np.max(np.abs(reference - other), initial=0.0))
+    return distance / largest if distance <= _ROUNDING * largest and largest else None
+
+
+def brought(reference: np.ndarray, other: np.ndarray) -> np.ndarray | None:
+    """`other` in the reference's shape: as it is, without unit axes, or with its axes exchanged; None if none fits.
+
+    Of several ways to exchange the axes it is the one that leaves it most alike.
+    """
+    ours, theirs = np.squeeze(reference), np.squeeze(other)
+    ways = [theirs.transpose(axes) for axes in fitting_axes(ours.shape, theirs.shape)]
+    if not ways:
+        return None
+    best = max(ways, key=lambda way: float(np.vdot(ours, way))) if len(ways) > 1 else ways[0]
+    return best.reshape(reference.shape)
+
+
+def describe_departure(reference: np.ndarray, other: np.ndarray) -> dict[str, Any]:
+    """The pattern, largest difference and cosine of two arrays of one shape, as `Found` has them."""
+    found = difference(reference, other, 0.0)
+    facts = {"largest": found.largest, "cosine": found.cosine}
+    if reference.size >= _MANY and abs(found.cosine) < _UNRELATED and np.ptp(other):
+        return {"pattern": "unrelated", "detail": "it has nothing in common with the reference's", **facts}
+    rows = np.flatnonzero(np.any((reference != other).reshape(len(reference), -1), axis=1)) if reference.ndim else []
+    some = rows[: max(1, _MOST_SEARCHED * len(reference) // reference.size)] if reference.ndim else ...
+    explained = pattern(reference[some], other[some])
+    parts = [f"in {len(rows)} of {len(reference)} rows"] if 0 < len(rows) < np.size(reference, 0) / 2 else []
+    return {"pattern": explained.name, "detail": "; ".join([explained.detail, *parts]), **facts}
