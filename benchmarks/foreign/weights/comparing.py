@@ -4,7 +4,12 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from benchmarks.foreign.weights.contents import pair_constants, pair_contents, pair_equal_names
+from benchmarks.foreign.weights.contents import (
+    pair_constants,
+    pair_contents,
+    pair_equal_names,
+    pair_named_constants,
+)
 from benchmarks.foreign.weights.files import WeightsFile, common_precision
 from benchmarks.foreign.weights.folding import pair_folded
 from benchmarks.foreign.weights.found import Found
@@ -18,8 +23,9 @@ from benchmarks.foreign.weights.transposing import check_squares
 _STEPS = (
     pair_equal_names,
     pair_contents,
-    pair_constants,
+    pair_named_constants,
     pair_joined,
+    pair_constants,
     pair_folded,
     pair_what_differs,
     name_what_is_left,

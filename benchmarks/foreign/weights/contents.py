@@ -6,7 +6,7 @@ import numpy as np
 
 from benchmarks.foreign.weights.files import WeightsFile
 from benchmarks.foreign.weights.found import Found
-from benchmarks.foreign.weights.names import derive_names
+from benchmarks.foreign.weights.names import derive_names, leaf_of
 from benchmarks.foreign.weights.search import Search
 
 
@@ -41,11 +41,34 @@ def pair_contents(search: Search) -> None:
             search.add_if_equal(ours, theirs, "content")
 
 
-def pair_constants(search: Search) -> None:
+def pair_named_constants(search: Search) -> None:
     """Pairs by name what is of one number alone on both sides, and is equal."""
     for ours, theirs in search.names.items():
         if search.is_free(ours, theirs) and search.ours.is_constant(ours):
             search.add_if_equal(ours, theirs, search.way_of_name(ours, theirs))
+
+
+def pair_constants(search: Search) -> None:
+    """Pairs in their order arrays of one and the same number that have one shape, and no partner by name.
+
+    Which of them belong together makes no difference.
+    """
+    named = set(search.names.values())
+    left = _constants(search.ours, [name for name in search.left if name not in search.names])
+    right = _constants(search.theirs, [name for name in search.right if name not in named])
+    for key, names in left.items():
+        for ours, theirs in zip(names, right.get(key, ()), strict=False):
+            search.add(Found((ours,), (theirs,), "one number", "equal"))
+
+
+def _constants(file: WeightsFile, names: list[str]) -> dict[tuple, list[str]]:
+    """The arrays of one number alone by that number, their shape and what they are to their layer."""
+    groups: dict[tuple, list[str]] = {}
+    for name in names:
+        numbers = file.numbers(name)
+        if numbers.size and file.is_constant(name):
+            groups.setdefault((numbers.shape, float(numbers.flat[0]), leaf_of(name)), []).append(name)
+    return groups
 
 
 def _by_content(search: Search) -> dict[str, str]:

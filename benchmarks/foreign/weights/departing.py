@@ -1,5 +1,6 @@
 """How an array that is not the reference's departs from it."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -9,8 +10,9 @@ from benchmarks.parity.difference import difference
 from benchmarks.parity.pattern import pattern
 
 _ROUNDING = 4 * float(np.finfo(np.float32).eps)  # of the largest number: what a detour through other formulae costs
-_UNRELATED = 0.1  # a smaller cosine, of many numbers, is chance
-_MANY = 256  # numbers, of which that holds
+_UNRELATED = 0.1  # a smaller cosine is chance
+_CHANCE = 2.0  # and so is one that is smaller than this divided by the root of the number of numbers
+_MANY = 64  # numbers, of which that holds
 _MOST_SEARCHED = 1 << 16  # numbers, of the first rows that differ, in which a pattern is looked for
 
 
@@ -40,10 +42,12 @@ def describe_departure(reference: np.ndarray, other: np.ndarray) -> dict[str, An
     """The pattern, largest difference and cosine of two arrays of one shape, as `Found` has them."""
     found = difference(reference, other, 0.0)
     facts = {"largest": found.largest, "cosine": found.cosine}
-    if reference.size >= _MANY and abs(found.cosine) < _UNRELATED and np.ptp(other):
+    chance = max(_UNRELATED, _CHANCE / math.sqrt(max(reference.size, 1)))
+    if reference.size >= _MANY and abs(found.cosine) < chance and np.ptp(other):
         return {"pattern": "unrelated", "detail": "it has nothing in common with the reference's", **facts}
-    rows = np.flatnonzero(np.any((reference != other).reshape(len(reference), -1), axis=1)) if reference.ndim else []
-    some = rows[: max(1, _MOST_SEARCHED * len(reference) // reference.size)] if reference.ndim else ...
+    reference, other = np.atleast_1d(reference), np.atleast_1d(other)
+    rows = np.flatnonzero(np.any((reference != other).reshape(len(reference), -1), axis=1))
+    some = rows[: max(1, _MOST_SEARCHED * len(reference) // reference.size)]
     explained = pattern(reference[some], other[some])
-    parts = [f"in {len(rows)} of {len(reference)} rows"] if 0 < len(rows) < np.size(reference, 0) / 2 else []
-    return {"pattern": explained.name, "detail": "; ".join([explained.detail, *parts]), **facts}
+    parts = [f"in {len(rows)} of {len(reference)} rows"] if 2 * len(rows) < len(reference) else []
+    return {"pattern": explained.name, "detail": "; ".join(filter(None, [explained.detail, *parts])), **facts}

@@ -9,6 +9,8 @@ import numpy as np
 from benchmarks.foreign.weights.fingerprints import slice_fingerprints
 from benchmarks.foreign.weights.orders import Order, describe_order
 
+_NOT_TURNED = Order("its numbers were put into another shape, where its axes should have been exchanged", False)
+
 
 @dataclass(frozen=True)
 class Form:
@@ -43,7 +45,8 @@ def find_form(reference: np.ndarray, other: np.ndarray) -> Form | None:
     if reference.size != other.size:
         return None
     if np.array_equal(reference.reshape(-1), other.reshape(-1)):
-        return Form(_describe_shapes(reference.shape, other.shape))
+        shaping = _describe_shapes(reference.shape, other.shape)
+        return Form(shaping, orders=(_NOT_TURNED,) if _should_be_turned(reference, other) else ())
     for ours, theirs, shaping in _in_one_rank(reference, other):
         found = _turned(ours, theirs)
         if found is not None:
@@ -57,6 +60,13 @@ def fitting_axes(shape: tuple[int, ...], other: tuple[int, ...]) -> Iterator[tup
         for axes in itertools.permutations(range(len(other))):
             if tuple(other[axis] for axis in axes) == shape:
                 yield axes
+
+
+def _should_be_turned(reference: np.ndarray, other: np.ndarray) -> bool:
+    """Whether an array has the reference's axes in another order, so that its numbers should stand in another, too."""
+    ours, theirs = np.squeeze(reference).shape, np.squeeze(other).shape
+    is_constant = reference.size == 0 or bool(np.all(reference == reference.flat[0]))
+    return ours != theirs and sorted(ours) == sorted(theirs) and not is_constant
 
 
 def _in_one_rank(reference: np.ndarray, other: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, str]]:
@@ -75,19 +85,23 @@ def _in_one_rank(reference: np.ndarray, other: np.ndarray) -> Iterator[tuple[np.
 
 def _turned(reference: np.ndarray, other: np.ndarray) -> tuple[tuple[int, ...], tuple[Order, ...]] | None:
     """The axes and orders by which an array with as many axes becomes the reference; None if nothing does."""
-    if not any(True for _ in fitting_axes(reference.shape, other.shape)):
+    if reference.ndim == 0:
+        return None
+    unchanged = tuple(range(reference.ndim))
+    possible = list(fitting_axes(reference.shape, other.shape))
+    for axes in possible:
+        turned = other.transpose(axes)
+        if np.array_equal(reference[:1], turned[:1]) and np.array_equal(reference, turned):
+            return (axes, ()) if axes != unchanged else ((), ())
+    if not possible:
         return None
     ours, theirs = slice_fingerprints(reference), slice_fingerprints(other)
     sorted_ours, sorted_theirs = [np.sort(each) for each in ours], [np.sort(each) for each in theirs]
-    unchanged = tuple(range(reference.ndim))
     fitting = [
         axes
-        for axes in fitting_axes(reference.shape, other.shape)
+        for axes in possible
         if all(np.array_equal(sorted_ours[place], sorted_theirs[axis]) for place, axis in enumerate(axes))
     ]
-    for axes in fitting:
-        if np.array_equal(reference, other.transpose(axes)):
-            return (axes, ()) if axes != unchanged else ((), ())
     for axes in fitting:
         turned, orders = other.transpose(axes), []
         for place, axis in enumerate(axes):

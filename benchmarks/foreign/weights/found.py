@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-Way = Literal["name", "similar name", "content", "path", "shape and order", ""]
+Way = Literal["name", "similar name", "content", "path", "one number", "shape and order", ""]
 Verdict = Literal["equal", "equal in another form", "left out", "differs", "missing", "extra"]
 
 WAYS: dict[Way, str] = {
@@ -11,6 +11,7 @@ WAYS: dict[Way, str] = {
     "similar name": "by name, but for a prefix or a word",
     "content": "by their numbers",
     "path": "by the path of others that were found by their numbers",
+    "one number": "by their one number, in order",
     "shape and order": "by shape and order, a guess",
     "": "by nothing",
 }

@@ -22,7 +22,8 @@ def pair_what_differs(search: Search) -> None:
         if search.is_free(ours, theirs):
             search.add(_compared(search, ours, theirs, search.way_of_name(ours, theirs)))
     for ours, theirs in _in_order(search):
-        search.add(_compared(search, ours, theirs, "shape and order"))
+        if not search.add_if_equal(ours, theirs, "shape and order"):
+            search.add(_compared(search, ours, theirs, "shape and order"))
 
 
 def name_what_is_left(search: Search) -> None:

@@ -49,6 +49,9 @@ def describe(comparison: Comparison) -> str:
     """The verdict, each departure, what has no partner, and the rest by groups."""
     lines = [comparison.verdict()]
     differing = comparison.of("differs")
+    unrelated = sum(found.pattern == "unrelated" for found in differing)
+    if 2 * unrelated > len(differing):
+        lines.append(f"{unrelated} of those that differ have nothing in common: other weights, or none were loaded")
     if differing:
         lines += ["", f"differs ({len(differing)}):"]
         for found in differing[:_MOST_DEPARTURES]:

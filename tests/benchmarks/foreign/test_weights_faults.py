@@ -64,6 +64,11 @@ FAULTS = {
         [FC1],
         "in 1 of 6 rows",
     ),
+    "reshaped, not transposed": (
+        lambda n: replace(n[0], lambda a: a.reshape(a.shape[::-1])),
+        [FC1],
+        "its numbers were put into another shape, where its axes should have been exchanged",
+    ),
     "NaN": (lambda n: replace(n[0], lambda a: np.where(a > 0, np.nan, a)), [NORM1], "not finite"),
     "other classes": (lambda n: replace(n[0], lambda a: a[1:]), [FC1], "another shape: (5,"),
 }
@@ -138,3 +143,18 @@ def test_arrays_of_one_shape_alone_are_no_partners(detector):
     (pair,) = [each for each in compare_weights(detector[0], nearly) if each.ours and each.theirs]
     assert (pair.ours, pair.way) == (("backbone.layers.0.downsample.norm.weight",), "shape and order")
     assert pair.pattern == "shift"
+
+
+@pytest.mark.parametrize("prefix", ["module.", "module.backbone.", "detector.trunk."])
+def test_names_behind_a_prefix_are_paired_when_their_numbers_differ(detector, prefix):
+    other = {f"{prefix}{name}": array + array.dtype.type(1) for name, array in detector[0].items()}
+    found = compare_weights(detector[0], other)
+    assert {each.way for each in found} == {"similar name"}
+    assert all(each.theirs == (f"{prefix}{each.ours[0]}",) for each in found)
+    assert {each.pattern for each in found if each.departs} <= {"shift", "noise"}
+
+
+def test_numbers_without_an_axis_differ():
+    pair = {"scale": np.array(2.0, np.float32), "more": np.array([1.5], np.float32)}
+    other = {"scale": np.array(3.0, np.float32), "more": np.array(2.5, np.float32)}
+    assert [each.pattern for each in compare_weights(pair, other)] == ["scale", "scale"]
