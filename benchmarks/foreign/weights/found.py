@@ -10,7 +10,7 @@ WAYS: dict[Way, str] = {
     "name": "by name",
     "similar name": "by name, but for a prefix or a word",
     "content": "by their numbers",
-    "path": "by the path of others that were found by their numbers",
+    "path": "by their place beside others",
     "one number": "by their one number, in order",
     "shape and order": "by shape and order, a guess",
     "": "by nothing",

@@ -35,14 +35,15 @@ class Comparison:
 
     def verdict(self) -> str:
         """The whole in one line."""
-        agree = _arrays(_count(self.of("equal", "equal in another form")))
+        agree = f"{_arrays(_count(self.of('equal', 'equal in another form')))} agree"
+        if self.conditions:
+            agree += f", if its network {' and '.join(self.conditions)}"
         if self.passed:
-            demands = f", if its network {' and '.join(self.conditions)}" if self.conditions else ""
-            return f"{self.other} has the weights of {self.reference}{demands}: {agree} agree"
+            return f"{self.other} has the weights of {self.reference}: {agree}"
         counts = [(len(self.of(verdict)), verdict) for verdict in ("differs", "missing", "extra")]
         named = [_told(count, verdict) for count, verdict in counts if count]
         departures = ", ".join(named) or "nothing was compared"
-        return f"{self.other} does not have the weights of {self.reference}: {departures}; {agree} agree"
+        return f"{self.other} does not have the weights of {self.reference}: {departures}; {agree}"
 
 
 def describe(comparison: Comparison) -> str:

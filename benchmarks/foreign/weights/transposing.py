@@ -25,7 +25,8 @@ def check_squares(found: list[Found], ours: Mapping[str, np.ndarray], theirs: Ma
     for place, each in matrices.items():
         if len(set(ours[each.ours[0]].shape)) == 1 and _is_transposed(each) != usual:
             detail = "not transposed, as the others are" if usual else "transposed, as no other is"
-            checked[place] = replace(each, verdict="differs", pattern="transposed", detail=f"a square matrix {detail}")
+            detail = f"a square matrix is {detail}"
+            checked[place] = replace(each, verdict="differs", form="", pattern="transposed", detail=detail)
     return checked
 
 

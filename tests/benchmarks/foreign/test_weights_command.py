@@ -78,9 +78,8 @@ def test_a_condition_stands_in_the_verdict(files, run, capsys):
     np.savez(files / "bgr.npz", **WEIGHTS | {"conv.weight": WEIGHTS["conv.weight"][:, ::-1]})
     assert run("--weights", files / "plain.pth", files / "bgr.npz") == 0
     first = capsys.readouterr().out.splitlines()[0]
-    assert first.startswith(
-        "bgr.npz has the weights of plain.pth, if its network takes the image's channels in the rev"
-    )
+    condition = "if its network takes the image's channels in the reverse order"
+    assert first == f"bgr.npz has the weights of plain.pth: 7 arrays agree, {condition}"
 
 
 def test_what_is_not_finite_can_be_written(files, run):
@@ -121,3 +120,23 @@ def test_no_framework_is_imported(files):
     command = [sys.executable, "-c", code, files / "plain.pth", files / "mindspore.ckpt"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.stdout.splitlines()[-1:] == ["[]"], done.stderr
+
+
+def test_the_page_shows_what_is_printed(tmp_path, run, capsys):
+    """docs/porting.md has an example, whose files are these."""
+    shapes = {"conv1.weight": (8, 3, 7, 7), **{f"bn1.{name.rpartition('.')[2]}": (8,) for name in list(SHAPES)[3:]}}
+    shapes |= {"attn.qkv.weight": (24, 8), "attn.qkv.bias": (24,), "attn.proj.weight": (8, 8), "mlp.weight": (16, 8)}
+    rng = np.random.default_rng(0)
+    drawn = {n: rng.standard_normal(shape, np.float32) for n, shape in (shapes | {"fc.weight": (5, 16)}).items()}
+    drawn["bn1.running_var"] = np.abs(drawn["bn1.running_var"])
+    writers.write_pth(tmp_path / "original.pth", drawn)
+    mine = to_mindspore(drawn)
+    for leaf in ("weight", "bias"):
+        parts = np.split(mine.pop(f"attn.qkv.{leaf}"), 3)
+        mine |= {f"attn.{word}.{leaf}": part for word, part in zip("qkv", parts, strict=True)}
+    mine |= {"conv1.weight": mine["conv1.weight"][:, ::-1], "attn.proj.weight": mine["attn.proj.weight"].T}
+    mine["bn1.moving_variance"] = np.ones(8, np.float32)
+    writers.write_mindspore(tmp_path / "mine.ckpt", {f"network.{name}": array for name, array in mine.items()})
+    assert run("--weights", tmp_path / "original.pth", tmp_path / "mine.ckpt") == 1
+    page = (ROOT / "docs/porting.md").read_text()
+    assert f"```\n$ triseg parity --weights original.pth mine.ckpt\n{capsys.readouterr().out}```\n" in page

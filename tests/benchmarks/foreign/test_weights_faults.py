@@ -48,7 +48,7 @@ FAULTS = {
         [QKV],
         "in another order: the reference's 3 blocks of axis 0 stand in the places 2, 1, 3",
     ),
-    "square, transposed": (lambda n: replace(n[0], lambda a: a.T), [PROJ], "a square matrix transposed, as no other"),
+    "square, transposed": (lambda n: replace(n[0], lambda a: a.T), [PROJ], "a square matrix is transposed"),
     "kernel flipped": (
         lambda n: replace(n[0], lambda a: a[:, :, ::-1]),
         ["backbone.patch_embed.proj.weight"],
@@ -130,7 +130,7 @@ def test_squares_that_stayed_where_all_others_are_transposed_are_named(detector)
     assert not [each for each in compare_weights(detector[0], other) if each.departs]
     name = PROJ.format(**MICROSOFT)
     (found,) = [each for each in compare_weights(detector[0], other | {name: detector[0][name]}) if each.departs]
-    assert found.ours == (name,) and found.detail == "a square matrix not transposed, as the others are"
+    assert found.ours == (name,) and found.detail == "a square matrix is not transposed, as the others are"
 
 
 def test_arrays_of_one_shape_alone_are_no_partners(detector):
