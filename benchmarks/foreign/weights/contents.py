@@ -6,7 +6,7 @@ import numpy as np
 
 from benchmarks.foreign.weights.files import WeightsFile
 from benchmarks.foreign.weights.found import Found
-from benchmarks.foreign.weights.names import derive_names, leaf_of
+from benchmarks.foreign.weights.names import derive_names, leaf_of, why_left_out
 from benchmarks.foreign.weights.search import Search
 
 
@@ -66,7 +66,7 @@ def _constants(file: WeightsFile, names: list[str]) -> dict[tuple, list[str]]:
     groups: dict[tuple, list[str]] = {}
     for name in names:
         numbers = file.numbers(name)
-        if numbers.size and file.is_constant(name):
+        if numbers.size and file.is_constant(name) and not why_left_out(name):
             groups.setdefault((numbers.shape, float(numbers.flat[0]), leaf_of(name)), []).append(name)
     return groups
 

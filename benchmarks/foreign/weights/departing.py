@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.foreign.weights.fingerprints import slice_fingerprints
 from benchmarks.foreign.weights.forms import fitting_axes
 from benchmarks.parity.difference import difference
 from benchmarks.parity.pattern import pattern
@@ -49,5 +50,25 @@ def describe_departure(reference: np.ndarray, other: np.ndarray) -> dict[str, An
     rows = np.flatnonzero(np.any((reference != other).reshape(len(reference), -1), axis=1))
     some = rows[: max(1, _MOST_SEARCHED * len(reference) // reference.size)]
     explained = pattern(reference[some], other[some])
-    parts = [f"in {len(rows)} of {len(reference)} rows"] if 2 * len(rows) < len(reference) else []
-    return {"pattern": explained.name, "detail": "; ".join(filter(None, [explained.detail, *parts])), **facts}
+    detail = _worst(reference, other) if explained.name == "noise" else explained.detail
+    if 2 * len(rows) < len(reference):
+        detail = "; ".join(filter(None, [detail, f"in {len(rows)} of {len(reference)} rows"]))
+    return {"pattern": explained.name, "detail": detail, **facts}
+
+
+def describe_shape(reference: np.ndarray, other: np.ndarray) -> str:
+    """The two shapes, and how many rows the arrays have in common, as heads of other classes may."""
+    text = f"{other.shape}, where the reference has {reference.shape}"
+    if reference.ndim < 2 or reference.shape[1:] != other.shape[1:]:
+        return text
+    rows = [slice_fingerprints(array)[0] for array in (reference, other)]
+    common = np.count_nonzero(np.isin(rows[1], rows[0]))
+    return f"{text}; {common} of its {len(other)} rows are the reference's" if common else text
+
+
+def _worst(reference: np.ndarray, other: np.ndarray) -> str:
+    """The place of the largest difference."""
+    place = np.unravel_index(np.argmax(np.abs(other - reference)), reference.shape)
+    share = np.count_nonzero(reference != other) / reference.size
+    at = ", ".join(map(str, place))
+    return f"{share:.0%} of the numbers differ, most at ({at}): {other[place]:.6g} instead of {reference[place]:.6g}"

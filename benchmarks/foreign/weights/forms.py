@@ -45,13 +45,21 @@ def find_form(reference: np.ndarray, other: np.ndarray) -> Form | None:
     if reference.size != other.size:
         return None
     if np.array_equal(reference.reshape(-1), other.reshape(-1)):
-        shaping = _describe_shapes(reference.shape, other.shape)
+        shaping = describe_shapes(reference.shape, other.shape)
         return Form(shaping, orders=(_NOT_TURNED,) if _should_be_turned(reference, other) else ())
     for ours, theirs, shaping in _in_one_rank(reference, other):
         found = _turned(ours, theirs)
         if found is not None:
             return Form(shaping, *found)
     return None
+
+
+def describe_shapes(reference: tuple[int, ...], other: tuple[int, ...]) -> str:
+    """How an array's shape differs from the reference's, in words; "" where it does not."""
+    if reference == other:
+        return ""
+    same = [size for size in reference if size != 1] == [size for size in other if size != 1]
+    return f"{_shape(other)} for {_shape(reference)}" + (", unit axes" if same else "")
 
 
 def fitting_axes(shape: tuple[int, ...], other: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
@@ -75,12 +83,12 @@ def _in_one_rank(reference: np.ndarray, other: np.ndarray) -> Iterator[tuple[np.
     if ours.ndim == theirs.ndim:
         is_alike = sorted(reference.shape) == sorted(other.shape)
         # A convolution keeps its unit axes, so that its axes have their usual names.
-        yield (reference, other, "") if is_alike else (ours, theirs, _describe_shapes(reference.shape, other.shape))
+        yield (reference, other, "") if is_alike else (ours, theirs, describe_shapes(reference.shape, other.shape))
         return
     rows = reference.shape[0]
     for axis in (axis for axis in range(other.ndim) if other.shape[axis] == rows):
         matrix = np.moveaxis(other, axis, 0).reshape(rows, -1)
-        yield reference.reshape(rows, -1), matrix, f"{_describe_shapes(reference.shape, other.shape)}, as matrices"
+        yield reference.reshape(rows, -1), matrix, f"{describe_shapes(reference.shape, other.shape)}, as matrices"
 
 
 def _turned(reference: np.ndarray, other: np.ndarray) -> tuple[tuple[int, ...], tuple[Order, ...]] | None:
@@ -119,13 +127,6 @@ def _order(ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:
     order = np.empty(len(ours), int)
     order[np.argsort(ours, kind="stable")] = np.argsort(theirs, kind="stable")
     return order
-
-
-def _describe_shapes(reference: tuple[int, ...], other: tuple[int, ...]) -> str:
-    if reference == other:
-        return ""
-    same = [size for size in reference if size != 1] == [size for size in other if size != 1]
-    return f"{_shape(other)} for {_shape(reference)}" + (", unit axes" if same else "")
 
 
 def _describe_axes(axes: tuple[int, ...]) -> str:

@@ -5,8 +5,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from benchmarks.foreign.weights.departing import brought, describe_departure, is_rounding
+from benchmarks.foreign.weights.departing import brought, describe_departure, describe_shape, is_rounding
 from benchmarks.foreign.weights.files import WeightsFile
+from benchmarks.foreign.weights.forms import describe_shapes
 from benchmarks.foreign.weights.found import Found, Way
 from benchmarks.foreign.weights.names import is_made_anew, leaf_of, why_left_out
 from benchmarks.foreign.weights.search import Search
@@ -42,23 +43,21 @@ def _compared(search: Search, ours: str, theirs: str, way: Way) -> Found:
     """A pair that does not have the same numbers, or perhaps but for rounding."""
     pair = Found((ours,), (theirs,), way, "differs")
     reference, other = search.ours.numbers(ours), search.theirs.numbers(theirs)
-    form_words = "" if reference.shape == other.shape else f"{other.shape} for {reference.shape}"
+    shaping = describe_shapes(reference.shape, other.shape)
     turned = brought(reference, other)
     if reason := why_left_out(ours) or why_left_out(theirs):
         return replace(pair, verdict="left out", detail=reason)
     if turned is None:
-        return replace(
-            pair, pattern="another shape", detail=f"{other.shape}, where the reference has {reference.shape}"
-        )
+        return replace(pair, pattern="another shape", detail=describe_shape(reference, other))
     rounding = is_rounding(reference, turned)
     if rounding is not None:
         words = f"but for rounding, {rounding:.0e} of the largest number"
-        return replace(pair, verdict="equal in another form", form="; ".join(filter(None, (form_words, words))))
+        return replace(pair, verdict="equal in another form", form="; ".join(filter(None, (shaping, words))))
     source = _source(search, ours, theirs)
     facts = describe_departure(reference, turned)
     if source:
         facts |= {"pattern": "numbers of another array", "detail": f"it holds the reference's {source}"}
-    return replace(pair, form=form_words, **facts)
+    return replace(pair, form=shaping, **facts)
 
 
 def _source(search: Search, ours: str, theirs: str) -> str:

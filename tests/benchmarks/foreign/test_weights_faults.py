@@ -70,7 +70,12 @@ FAULTS = {
         "its numbers were put into another shape, where its axes should have been exchanged",
     ),
     "NaN": (lambda n: replace(n[0], lambda a: np.where(a > 0, np.nan, a)), [NORM1], "not finite"),
-    "other classes": (lambda n: replace(n[0], lambda a: a[1:]), [FC1], "another shape: (5,"),
+    "other classes": (lambda n: replace(n[0], lambda a: a[1:]), [FC1], "5 of its 5 rows are the reference's"),
+    "some numbers": (
+        lambda n: replace(n[0], lambda a: np.where(np.arange(a.size).reshape(a.shape) % 99 == 98, a * a + 3, a)),
+        [QKV],
+        "1% of the numbers differ, most at (",
+    ),
 }
 
 
