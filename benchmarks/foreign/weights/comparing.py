@@ -17,7 +17,7 @@ from benchmarks.foreign.weights.joining import pair_joined
 from benchmarks.foreign.weights.names import pair_names
 from benchmarks.foreign.weights.rest import name_what_is_left, pair_what_differs
 from benchmarks.foreign.weights.search import Search
-from benchmarks.foreign.weights.transposing import check_squares
+from benchmarks.foreign.weights.transposing import check_axes
 
 # From what is sure to what is a guess; each passes over what the ones before it have paired.
 _STEPS = (
@@ -41,4 +41,4 @@ def compare_weights(reference: Mapping[str, np.ndarray], other: Mapping[str, np.
         step(search)
     order = {name: place for place, name in enumerate(reference)}
     found = sorted(search.found, key=lambda each: min((order[name] for name in each.ours), default=len(order)))
-    return check_squares(found, reference, other)
+    return check_axes(found, reference, other)

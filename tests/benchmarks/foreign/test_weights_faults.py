@@ -48,7 +48,11 @@ FAULTS = {
         [QKV],
         "in another order: the reference's 3 blocks of axis 0 stand in the places 2, 1, 3",
     ),
-    "square, transposed": (lambda n: replace(n[0], lambda a: a.T), [PROJ], "a square matrix is transposed"),
+    "square, transposed": (
+        lambda n: replace(n[0], lambda a: a.T),
+        [PROJ],
+        "transposed, where the others are as they are",
+    ),
     "kernel flipped": (
         lambda n: replace(n[0], lambda a: a[:, :, ::-1]),
         ["backbone.patch_embed.proj.weight"],
@@ -135,7 +139,7 @@ def test_squares_that_stayed_where_all_others_are_transposed_are_named(detector)
     assert not [each for each in compare_weights(detector[0], other) if each.departs]
     name = PROJ.format(**MICROSOFT)
     (found,) = [each for each in compare_weights(detector[0], other | {name: detector[0][name]}) if each.departs]
-    assert found.ours == (name,) and found.detail == "a square matrix is not transposed, as the others are"
+    assert found.ours == (name,) and found.detail == "its axes as they are, where the others are transposed"
 
 
 def test_arrays_of_one_shape_alone_are_no_partners(detector):
@@ -163,3 +167,16 @@ def test_numbers_without_an_axis_differ():
     pair = {"scale": np.array(2.0, np.float32), "more": np.array([1.5], np.float32)}
     other = {"scale": np.array(3.0, np.float32), "more": np.array(2.5, np.float32)}
     assert [each.pattern for each in compare_weights(pair, other)] == ["scale", "scale"]
+
+
+@pytest.mark.parametrize("axes", [(1, 0, 2, 3), (0, 1, 3, 2)])
+@pytest.mark.parametrize("kept", [(0, 1, 2, 3), (2, 3, 1, 0)])
+def test_a_kernel_whose_axes_stand_otherwise_than_all_others_is_named(axes, kept):
+    rng = np.random.default_rng(0)
+    shapes = {"stem.weight": (8, 3, 3, 3), "conv.weight": (8, 8, 3, 3), "last.weight": (4, 8, 3, 3)}
+    reference = {name: rng.standard_normal(shape, np.float32) for name, shape in shapes.items()}
+    other = {name: array.transpose(kept) for name, array in reference.items()}
+    assert not [each for each in compare_weights(reference, other) if each.departs]
+    other["conv.weight"] = reference["conv.weight"].transpose(axes).transpose(kept)
+    (found,) = [each for each in compare_weights(reference, other) if each.departs]
+    assert (found.ours, found.pattern) == (("conv.weight",), "axes exchanged")
