@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from benchmarks.foreign.weights import run_weights
 from benchmarks.frameworks import FRAMEWORKS, chosen_frameworks
 from benchmarks.models import default_models
 from benchmarks.parity import progress
@@ -41,11 +42,14 @@ examples:
   python -m benchmarks.parity yolact_resnet50 --frameworks torch,jittor --gates 1
   python -m benchmarks.parity yolact_resnet50 --weights w.safetensors --against my_port --output parity
   python -m benchmarks.parity --reference their_dump --against my_port
+  python -m benchmarks.parity --weights original.pth mine.ckpt
 """
 
 
 def main() -> None:
     arguments = _arguments()
+    if arguments.compared:
+        sys.exit(run_weights(*arguments.compared, arguments.output))
     if arguments.output:
         check_packages()
     if arguments.reference:
@@ -185,7 +189,14 @@ def _arguments() -> argparse.Namespace:
     )
     add = parser.add_argument
     add("models", nargs="*", metavar="MODEL", help=f"default: {' '.join(default_models())}")
-    add("--weights", type=Path, metavar="FILE", help="of any known format; otherwise they are drawn")
+    add(
+        "--weights",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="FILE",
+        help="of any known format; otherwise they are drawn. Two files without a MODEL are held against each other",
+    )
     add(
         "--frameworks",
         type=chosen_frameworks,
@@ -202,17 +213,48 @@ def _arguments() -> argparse.Namespace:
     add("--against", type=Path, metavar="FOLDER", help="hold a dump made elsewhere against the model or --reference")
     add("--reference", type=Path, metavar="FOLDER", help="with --against: the dump of any other network's layers")
     arguments = parser.parse_args()
+    _sort_weights(arguments)
     if arguments.reference and not arguments.against:
         raise UserError("--reference is one of two dumps: give the other with --against")
     if arguments.against and not arguments.reference and not (len(arguments.models) == 1 and arguments.output):
         raise UserError("--against needs one MODEL and --output, where its reference is laid, or --reference")
     if arguments.weights and len(arguments.models) != 1:
-        raise UserError("--weights are those of one MODEL: name it")
+        raise UserError("--weights are those of one MODEL: name it, or give two files to hold against each other")
     if arguments.steps is not None and arguments.steps < 1:
         raise UserError(f"--steps {arguments.steps}: at least one step")
     if arguments.batch_size < 1:
         raise UserError(f"--batch-size {arguments.batch_size}: at least one image")
     return arguments
+
+
+def _sort_weights(arguments: argparse.Namespace) -> None:
+    """Sets `weights` to the one file of a model's weights, and `compared` to two that are held against each other.
+
+    A MODEL may stand behind the file.
+    """
+    files = list(arguments.weights)
+    while len(files) > 1 and not arguments.models and _is_model(files[-1]):
+        arguments.models.append(str(files.pop()))
+    arguments.weights, arguments.compared = (files[0] if len(files) == 1 else None), tuple(files[:2])
+    if len(files) < 2:
+        arguments.compared = None
+        return
+    if len(files) > 2 or arguments.models:
+        given = " ".join(map(str, [*arguments.models, *files]))
+        raise UserError(f"--weights takes one file of a MODEL, or two files and no MODEL: not {given}")
+    if arguments.against or arguments.reference or arguments.data:
+        raise UserError("--weights A B compares two files alone: not with --against, --reference or --data")
+
+
+def _is_model(word: Path) -> bool:
+    """Whether a word names a variant, or the file of one."""
+    if word.is_file():
+        return word.suffix in (".yaml", ".yml")
+    try:
+        load_settings(str(word))
+    except UserError:
+        return False
+    return True
 
 
 if __name__ == "__main__":

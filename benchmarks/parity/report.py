@@ -33,16 +33,17 @@ def write_json(path: Path, runs: list[Run]) -> None:
     ]
     alone = [asdict(contradiction) for contradiction in contradictions(runs)]
     whole = {"passed": passed(runs), "reference_departs": alone, "runs": found}
-    text = json.dumps(_strict(whole), indent=1, allow_nan=False)
+    text = json.dumps(strict(whole), indent=1, allow_nan=False)
     with atomic_path(path) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
 
 
-def _strict(value: Any) -> Any:
+def strict(value: Any) -> Any:
+    """The value with "inf" or "nan" for each number that JSON has not."""
     if isinstance(value, dict):
-        return {key: _strict(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_strict(item) for item in value]
+        return {key: strict(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [strict(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     return value
