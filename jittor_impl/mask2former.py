@@ -241,7 +241,7 @@ def _tokens(x: Var) -> Var:
 def _masks(embedded: Var, features: Var) -> Var:
     """The products of (N, Q, C) with every cell of a map (N, C, h, w): (N, Q, h, w)"""
     images, channels, height, width = features.shape
-    products = jt.matmul(embedded, features.reshape((images, channels, height * width)))
+    products = ops.matmul(embedded, features.reshape((images, channels, height * width)))
     return products.reshape((images, embedded.shape[1], height, width))
 
 

@@ -215,6 +215,9 @@ def topk(x: Var, k: int) -> tuple[Var, Var]:
 
 
 def matmul(a: Var, b: Var) -> Var:
+    # Batches of matrices Jittor multiplies number by number, and two matrices by oneDNN, in a tenth of the time.
+    if len(a.shape) == len(b.shape) == 3 and a.shape[0] == b.shape[0] > 0 and not jt.flags.use_cuda:
+        return jt.stack([jt.matmul(x, y) for x, y in zip(a, b, strict=True)])
     return jt.matmul(a, b)
 
 
