@@ -57,6 +57,10 @@ CAUSES = {
     "WindowAttention": {
         "": "the projections, or in shifted windows their mask; the input of its `proj` tells them apart",
     },
+    "RelativePosition": {
+        "": "the table of relative positions: another's, its order of heads, or its index (i - j or j - i)",
+        "transposed": "the table of relative positions read the other way, j - i for i - j",
+    },
     "PatchMerging": {
         "": "the order of the four corners, or a map of an odd side, which zeros fill up",
     },

@@ -75,48 +75,59 @@ def attention_hypotheses(evidence: Evidence) -> Iterator[Hypothesis]:
     for qkv in _projected(evidence):
         tables, masks = _tables(evidence, qkv), _masks(qkv)
         forms = list(_forms(qkv, tables, masks, reference))
-        answers = _Answers(evidence, reference, qkv)
-        found = settle(((form, answer) for form in forms if (answer := answers.of(form)) is not None), reference)
-        if found is not None:
-            answers.keep_projection(found[0])
-            for cause, form in _changes(found[0], tables, masks, qkv.shape[-1] // 3):
-                answer = answers.of(form)
-                if answer is not None:
-                    yield Hypothesis(f"the attention: {cause}", answer)
+        for project in _projections(evidence, reference):
+            answers = ((form, answer) for form in forms if (answer := project(form, qkv)) is not None)
+            found = settle(answers, reference)
+            if found is not None:
+                project = project.kept(found[0], qkv)
+                for cause, form in _changes(found[0], tables, masks, qkv.shape[-1] // 3):
+                    answer = project(form, qkv)
+                    if answer is not None:
+                        yield Hypothesis(f"the attention: {cause}", answer)
+                return
+
+
+@dataclass(frozen=True)
+class _Projection:
+    """What follows on the attention in the layer: nothing, or a projection, which is solved for if it is not known."""
+
+    reference: np.ndarray
+    weight: np.ndarray | None = None  # (O, C)
+    bias: np.ndarray | float = 0.0
+    is_there: bool = True
+
+    def __call__(self, form: _Attention, qkv: np.ndarray) -> np.ndarray | None:
+        """The layer's answer if its attention has the form; None where the shapes do not fit."""
+        if self.reference.ndim == 4:
+            return form.weights(qkv)
+        taken = form(qkv)
+        if not self.is_there:
+            return taken
+        if self.weight is None:
+            solved = self.kept(form, qkv)
+            return None if solved.weight is None else solved(form, qkv)
+        return taken @ self.weight.T + self.bias if self.weight.shape[1] == taken.shape[-1] else None
+
+    def kept(self, form: _Attention, qkv: np.ndarray) -> "_Projection":
+        """The projection that brings the attention of this form nearest to the reference, if it was not known."""
+        taken = form(qkv)
+        if not self.is_there or self.weight is not None or taken.shape[:2] != self.reference.shape[:2]:
+            return self
+        width = self.reference.shape[-1]
+        solved = fit_matrix(taken.reshape(-1, taken.shape[-1]), self.reference.reshape(-1, width))
+        return self if solved is None else replace(self, weight=solved[0], bias=solved[1])
+
+
+def _projections(evidence: Evidence, reference: np.ndarray) -> Iterator[_Projection]:
+    """The projection by the layer's own parameters, or none, or one that is solved for."""
+    for owner in (evidence.name, f"{evidence.name}.proj", f"{evidence.name}.out_proj"):
+        own = evidence.own(owner)
+        if "weight" in own and own["weight"].ndim == 2:
+            yield _Projection(reference, own["weight"], own.get("bias", 0.0))
             return
-
-
-class _Answers:
-    """What a form of attention gives in the shape of the layer: its weights, or its answer behind the projection."""
-
-    def __init__(self, evidence: Evidence, reference: np.ndarray, qkv: np.ndarray):
-        self._reference, self._qkv = reference, qkv
-        owners = (evidence.name, f"{evidence.name}.proj", f"{evidence.name}.out_proj")
-        weights = [evidence.own(owner) for owner in owners]
-        self._projection = next(
-            ((own["weight"], own.get("bias", 0.0)) for own in weights if "weight" in own and own["weight"].ndim == 2),
-            None,
-        )
-
-    def of(self, form: _Attention) -> np.ndarray | None:
-        if self._reference.ndim == 4:
-            return form.weights(self._qkv)
-        taken = form(self._qkv)
-        projection = self._projection or self._fit(taken)
-        if projection is None or projection[0].shape[1] != taken.shape[-1]:
-            return None
-        return taken @ projection[0].T + projection[1]
-
-    def keep_projection(self, form: _Attention) -> None:
-        """Solves for the projection by the reference's form, where no parameters are known."""
-        if self._reference.ndim == 3:
-            self._projection = self._projection or self._fit(form(self._qkv))
-
-    def _fit(self, taken: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
-        if taken.shape[:2] != self._reference.shape[:2]:
-            return None
-        width = taken.shape[-1]
-        return fit_matrix(taken.reshape(-1, width), self._reference.reshape(-1, self._reference.shape[-1]))
+    yield _Projection(reference, is_there=False)
+    if reference.ndim == 3:
+        yield _Projection(reference)
 
 
 def _projected(evidence: Evidence) -> Iterator[np.ndarray]:
@@ -203,7 +214,7 @@ def _changes(
 
 
 def _tables(evidence: Evidence, qkv: np.ndarray) -> list[np.ndarray]:
-    """Biases (heads, N, N) from the parameters: tables by relative position of a square window, this block's first."""
+    """Biases (heads, N, N): from parameters by relative position in a window, this block first, or as dumped."""
     tokens, block = qkv.shape[1], evidence.name.rpartition(".")[0]
     side = round(tokens**0.5)
     found = []
@@ -212,6 +223,8 @@ def _tables(evidence: Evidence, qkv: np.ndarray) -> list[np.ndarray]:
             found.append((not name.startswith(block), _by_position(np.asarray(array, np.float64), side)))
         elif np.ndim(array) == 3 and np.shape(array)[1:] == (tokens, tokens):
             found.append((not name.startswith(block), np.asarray(array, np.float64)))
+    dumped = [x[0] if x.ndim == 4 and len(x) == 1 else x for _, x in evidence.inputs()]
+    found += [(False, x) for x in dumped if x.ndim == 3 and x.shape[1:] == (tokens, tokens)]
     return [table for _, table in sorted(found, key=lambda entry: entry[0])]
 
 

@@ -84,7 +84,7 @@ def _usual(finding: Finding) -> list[str]:
     """The usual causes; those of the projection behind an attention are the attention's, which is no layer."""
     kind = finding.kind.lower()
     if ("linear" in kind or "dense" in kind) and _is_behind_attention(finding.name):
-        return list(usual_causes(finding.pattern, "input", "block.attn.proj"))
+        return list(usual_causes(finding.pattern, "layer", "block.attn.proj"))
     return list(usual_causes(finding.pattern, finding.kind, finding.name))
 
 

@@ -20,6 +20,8 @@ def forms(x: np.ndarray, shape: tuple[int, ...]) -> Iterator[np.ndarray]:
     tokens = x.reshape(len(x), -1, x.shape[-1]) if x.ndim in (3, 4) and x.size else None
     if tokens is not None and len(shape) == 3 and len(tokens) < shape[0] and shape[0] % len(tokens) == 0:
         yield from _in_windows(tokens, shape[0] // len(tokens), shape[1])
+    if tokens is not None and tokens.shape[1] % 4 == 0 and tuple(shape[1:]) == _merged_shape(tokens):
+        yield _merge(tokens)
     if x.ndim == 3 and len(shape) == 3 and shape[0] < len(x) and len(x) % shape[0] == 0:
         yield from _from_windows(x, len(x) // shape[0])
 
@@ -54,6 +56,20 @@ def _from_windows(windows: np.ndarray, count: int) -> Iterator[np.ndarray]:
         picture = join_windows(windows, across)
         for shift in (0, side // 2):
             yield np.roll(picture, (shift, shift), (1, 2)).reshape(len(picture), -1, windows.shape[-1])
+
+
+def _merged_shape(tokens: np.ndarray) -> tuple[int, int]:
+    return tokens.shape[1] // 4, 4 * tokens.shape[2]
+
+
+def _merge(tokens: np.ndarray) -> np.ndarray:
+    """Tokens (N, P, C) of a square picture, each two by two as one of 4 C channels: rows change before columns."""
+    side = _side(tokens.shape[1])
+    if side == 0 or side % 2:
+        return tokens
+    picture = tokens.reshape(len(tokens), side, side, -1)
+    corners = [picture[:, row::2, column::2] for column in (0, 1) for row in (0, 1)]
+    return np.concatenate(corners, axis=-1).reshape(len(tokens), *_merged_shape(tokens))
 
 
 def _side(count: int) -> int:

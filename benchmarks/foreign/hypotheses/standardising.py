@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from itertools import combinations
+from itertools import combinations, permutations
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from benchmarks.foreign.hypotheses.operations import standardise
 from benchmarks.parity.channels import channels_of, fit_lines
 
 _GROUPS = (2, 4, 8, 16, 32, 64)
+_CORNERS = (0, 1, 2, 3)
 
 
 @dataclass(frozen=True)
@@ -121,8 +122,19 @@ def _faults(
         if other.over != form.over and other.channel == form.channel:
             cause = f"it normalises over {other.over}, where the reference does so over {form.over}"
             yield Hypothesis(cause, _apply(other, x, scale, shift))
+    yield from _of_corners(form, x, scale, shift)
     for path, theirs in evidence.alike():
         cause = f"the weights are those of {path}: exchanged"
         yield Hypothesis(cause, _apply(form, x, theirs["weight"], theirs.get("bias", zeros)))
     fitted = fit_lines(channels_of(form(x), form.channel), channels_of(np.float64(evidence.other), form.channel))
     yield Hypothesis("its scale or shift (weight or bias) has other values: another's", _apply(form, x, *fitted), READ)
+
+
+def _of_corners(form: _Form, x: np.ndarray, scale: np.ndarray, shift: np.ndarray) -> Iterator[Hypothesis]:
+    """The norm of merged patches, whose four corners are concatenated in another order."""
+    if x.ndim == 3 and form.channel == 2 and x.shape[2] % len(_CORNERS) == 0:
+        parts = np.split(x, len(_CORNERS), axis=2)
+        for order in list(permutations(_CORNERS))[1:]:
+            put = np.concatenate([parts[part] for part in order], axis=2)
+            cause = f"the corners of a merged patch are concatenated in another order: {list(order)}"
+            yield Hypothesis(cause, _apply(form, put, scale, shift))
