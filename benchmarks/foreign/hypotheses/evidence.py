@@ -73,6 +73,8 @@ class Evidence:
     def inputs(self) -> Iterator[tuple[str, np.ndarray]]:
         """The arrays that may be this layer's input, the nearest first, in float64 and in each form."""
         for name, array in list(self.before.items())[:NEAREST]:
+            if np.ndim(array) == 0 or np.size(array) == 0 or not np.isfinite(array).all():
+                continue
             for x in forms(np.asarray(array, np.float64), np.shape(self.reference)):
                 yield name, x
 

@@ -102,7 +102,8 @@ def explain_statistic(finding: Finding, before: np.ndarray, reference: np.ndarra
 
 def find_causes(evidence: Evidence) -> list[str]:
     """The causes that give the port's answer, the best first; at most two."""
-    if not (np.isfinite(evidence.reference).all() and np.isfinite(evidence.other).all()):
+    both = (np.asarray(evidence.reference), np.asarray(evidence.other))
+    if not all(array.ndim and array.size and np.isfinite(array).all() for array in both):
         return []
     some, found = crop(evidence, MOST_VALUES), []
     for family in _families(evidence.kind):

@@ -38,7 +38,7 @@ def norm_hypotheses(evidence: Evidence) -> Iterator[Hypothesis]:
             if found is not None:
                 yield from _with_parameters(evidence, found[0], x)
                 return
-    if not own:
+    if not own and evidence.other.shape == evidence.reference.shape:
         yield from _without_parameters(evidence, inputs)
 
 
@@ -104,6 +104,8 @@ def _of_statistics(norm: _Norm, x: np.ndarray) -> Iterator[Hypothesis]:
 
 def _stale(evidence: Evidence, norm: _Norm, x: np.ndarray) -> Iterator[Hypothesis]:
     """What remains if the port draws a line by channel: statistics or weights of other values, told from the lines."""
+    if evidence.other.shape != x.shape:
+        return
     scale, shift = _lines(x, evidence.other)
     given, _ = _lines(x, evidence.reference)
     other = np.asarray(evidence.other, np.float64)
@@ -128,7 +130,7 @@ def _without_parameters(evidence: Evidence, inputs: list[np.ndarray]) -> Iterato
         ours, theirs = _lines(x, reference), _lines(x, other)
         if left_by(reference, _draw(x, *ours), energy(reference)) > SAME:
             continue
-        if other.shape != x.shape or left_by(other, _draw(x, *theirs), energy(other)) > SAME:
+        if left_by(other, _draw(x, *theirs), energy(other)) > SAME:
             return
         answer = _draw(x, *theirs)
         for cause in _read(ours, theirs, other):

@@ -126,8 +126,10 @@ def _faults(
     for path, theirs in evidence.alike():
         cause = f"the weights are those of {path}: exchanged"
         yield Hypothesis(cause, _apply(form, x, theirs["weight"], theirs.get("bias", zeros)))
-    fitted = fit_lines(channels_of(form(x), form.channel), channels_of(np.float64(evidence.other), form.channel))
-    yield Hypothesis("its scale or shift (weight or bias) has other values: another's", _apply(form, x, *fitted), READ)
+    if evidence.other.shape == x.shape:
+        fitted = _affine(form, x, np.asarray(evidence.other, np.float64), {})
+        cause = "its scale or shift (weight or bias) has other values: another's"
+        yield Hypothesis(cause, _apply(form, x, *fitted), READ)
 
 
 def _of_corners(form: _Form, x: np.ndarray, scale: np.ndarray, shift: np.ndarray) -> Iterator[Hypothesis]:

@@ -64,6 +64,30 @@ def test_noise_has_no_tested_cause(level):
         assert find_causes(Evidence(name, kind, right, other, before, reference.parameters)) == [], name
 
 
+@pytest.mark.slow
+def test_arrays_of_any_shape_are_answered():
+    """A layer of another shape, a number, nothing at all, NaN: whatever a port dumps, the hypotheses go on."""
+    reference = Reference(seed=5, images=1)
+    names = list(reference.layers)
+    shapes = [(), (0,), (7,), (1, 4), (1, 8, 3), (1, 8, 5, 5), (2, 8, 16, 16, 1)]
+    one_a_kind = {reference.network[name].kind: name for name in names}.values()
+    for at, name in ((names.index(name), name) for name in one_a_kind):
+        before = {earlier: reference.layers[earlier] for earlier in names[max(0, at - 3) : at][::-1]}
+        before |= {
+            "number": np.float32(3),
+            "none": np.zeros((0, 4)),
+            "row": np.ones(5),
+            "nan": np.full((1, 8, 16, 16), np.nan),
+        }
+        for shape in shapes:
+            kind = reference.network[name].kind
+            find_causes(Evidence(name, kind, reference.layers[name], np.ones(shape), before, reference.parameters))
+    for kind in ("Conv2d", "Linear", "LayerNorm", "BatchNorm2d", "MaxPool2d", "ReLU", "Upsample", "layer"):
+        for shape in shapes:
+            ones = np.ones(shape)
+            find_causes(Evidence("x", kind, ones, RNG.normal(size=shape), {"one": ones, "two": RNG.normal(size=shape)}))
+
+
 @pytest.mark.parametrize(("images", "words"), [(1, "one image does not tell"), (3, "3 images do not tell")])
 def test_a_small_batch_is_told(images, words):
     reference, other = RNG.normal(size=(images, 10)), RNG.normal(size=(images, 10))
