@@ -1,8 +1,8 @@
-"""Operators of transformers on maps (N, H, W, C) in C++, each of them one kernel forward and one backward.
+"""Operators of transformers in C++, each of them one kernel forward and one backward.
 
-Their bodies are in common/kernels/transformer.h, and those of the windows in _transformer_ops.h; how they are called is
-told in _code_ops.py. Of Jittor's own operators attention would be eight, which keep their results for the gradient, and
-would compile anew for a shift or a size that is in an expression.
+Their bodies are in common/kernels (transformer.h, masked_attention.h), and those of the windows of maps (N, H, W, C) in
+_transformer_ops.h; how they are called is told in _code_ops.py. Of Jittor's own operators attention would be eight,
+which keep their results for the gradient, and would compile anew for a shift or a size that is in an expression.
 """
 
 from pathlib import Path
@@ -13,6 +13,7 @@ from common import kernels
 from jittor_impl._code_ops import Differentiable, Shape, call
 
 _TRANSFORMER = kernels.header("transformer")
+_MASKED_ATTENTION = _TRANSFORMER + kernels.header("masked_attention")
 _WINDOWS = Path(__file__).with_name("_transformer_ops.h").read_text()
 
 
@@ -77,6 +78,28 @@ def attend(qkv: Var, bias: Var, masks: Var, kinds: Var, heads: int) -> Var:
         return call(source, inputs, [qkv.shape, bias.shape], header=_TRANSFORMER, **numbers)
 
     return Differentiable(forward, backward)(qkv, bias)
+
+
+def masked_attention(q: Var, k: Var, v: Var, hidden: Var, heads: int) -> Var:
+    """Attention between queries (N, Q, C) and keys and values (N, T, C) -> (N, Q, C)
+
+    hidden (N, Q, T) bool: which keys a query does not see, never all.
+    """
+    images, queries, channels = q.shape
+    numbers = {"images": images, "queries": queries, "keys": k.shape[1], "heads": heads, "size": channels // heads}
+    names = ", ".join(f'(int64_t)data["{name}"]' for name in numbers)
+    sizes = f"triseg::AttentionShape{{{names}}}"
+
+    def forward(q: Var, k: Var, v: Var) -> Var:
+        source = f"triseg::masked_attention_forward(in0_p, in1_p, in2_p, (const uint8_t*)in3_p, {sizes}, out0_p);"
+        return call(source, [q, k, v, hidden], [q.shape], header=_MASKED_ATTENTION, **numbers)[0]
+
+    def backward(gradient: Var, output: Var) -> list[Var]:
+        arguments = f"in0_p, in1_p, in2_p, in3_p, (const uint8_t*)in4_p, {sizes}, out0_p, out1_p, out2_p"
+        source, inputs = f"triseg::masked_attention_backward({arguments});", [gradient, q, k, v, hidden]
+        return call(source, inputs, [q.shape, k.shape, v.shape], header=_MASKED_ATTENTION, **numbers)
+
+    return Differentiable(forward, backward)(q, k, v)
 
 
 def layer_norm(x: Var, weight: Var, bias: Var, eps: float) -> Var:

@@ -219,25 +219,22 @@ class MultiHeadAttention(nn.Module):
 
     def __init__(self, channels: int, heads: int):
         super().__init__()
-        self.heads, self.size = heads, channels // heads
+        self.heads = heads
         self.in_proj = Linear(channels, 3 * channels)
         self.out_proj = Linear(channels, channels)
 
     def execute(self, queries: Var, keys: Var, values: Var, hidden: Var | None = None) -> Var:
         """(N, Q, C), (N, T, C) twice -> (N, Q, C); hidden (N, Q, T): which keys a query does not see, never all."""
         q, k, v = (self._project(x, part) for part, x in enumerate((queries, keys, values)))
-        logits = jt.matmul(q * self.size**-0.5, k.transpose((0, 1, 3, 2)))
-        if hidden is not None:
-            logits = ops.where(hidden.unsqueeze(1), -1e30, logits)
-        x = jt.matmul(ops.softmax(logits, 3), v).transpose((0, 2, 1, 3))
-        return self.out_proj(x.reshape(queries.shape))
+        if hidden is None:
+            hidden = jt.zeros((*queries.shape[:2], keys.shape[1]), "bool")
+        return self.out_proj(transformer_ops.masked_attention(q, k, v, hidden, self.heads))
 
     def _project(self, x: Var, part: int) -> Var:
-        """(N, T, C) -> (N, heads, T, size), by the rows of queries, keys or values."""
+        """(N, T, C) -> (N, T, C), by the rows of queries, keys or values."""
         channels = x.shape[2]
         rows = slice(part * channels, (part + 1) * channels)
-        x = nn.matmul_transpose(x, self.in_proj.weight[rows]) + self.in_proj.bias[rows]
-        return x.reshape((*x.shape[:2], self.heads, self.size)).transpose((0, 2, 1, 3))
+        return nn.matmul_transpose(x, self.in_proj.weight[rows]) + self.in_proj.bias[rows]
 
 
 def norm_class(frozen: FrozenNorm, learning: type[BatchNorm] = BatchNorm) -> type[BatchNorm]:

@@ -1,9 +1,8 @@
-"""Operators of vision and of transformers, and norms, each in the fastest way that is right.
+"""Operators of vision and norms, each in the fastest way that is right.
 
 On the CPU that is this project's own kernel: ops.ROIAlign has wrong gradients there and other samples where their
 number adapts, ops.NMSWithMask sorts its answer, ops.deformable_conv2d takes twice as long, ops.grid_sample ten times,
-and a batch norm of large maps is 1e-3 off. GELU and a layer norm take ten times as long there, and attention of single
-operations several times, with all its weights kept for the gradient. Elsewhere operations of MindSpore do it.
+and a batch norm of large maps is 1e-3 off. Elsewhere operations of MindSpore do it.
 """
 
 import functools
@@ -24,7 +23,7 @@ def roi_align(
     rois = F.stop_gradient(rois)
     if len(rois) == 0:
         return F.zeros((0, x.shape[1], *output_size), dtype=ms.float32)
-    if _path() is None:
+    if library_file() is None:
         return _roi_align(x, rois, output_size, scale, sampling_ratio, aligned)
     settings = Tensor(np.array([scale, sampling_ratio, aligned], np.float32))
     return _roi_align_kernel(tuple(output_size))(x, rois, settings)
@@ -63,7 +62,7 @@ def deform_conv2d(
     size = offset.shape[2:]
     if mask is None:
         mask = F.ones((len(x), kernel[0] * kernel[1], *size), dtype=ms.float32)
-    if _path() is None:
+    if library_file() is None:
         # MindSpore takes all x offsets, all y offsets and the mask, in one array.
         order = np.arange(offset.shape[1]).reshape(-1, 2)[:, ::-1].T.reshape(-1)
         moves = F.cat((F.gather(offset, Tensor(order), 1), mask), 1)
@@ -78,7 +77,7 @@ def deform_conv2d(
 
 def has_batch_norm() -> bool:
     """Whether `batch_norm` can run here."""
-    return _path() is not None
+    return library_file() is not None
 
 
 def batch_norm(x: Tensor, weight: Tensor, bias: Tensor, settings: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -93,7 +92,7 @@ def grid_sample(x: Tensor, grid: Tensor, align_corners: bool) -> Tensor:
     """x (N, C, H, W), grid (N, h, w, 2) -> (N, C, h, w)"""
     if grid.size == 0:
         return F.zeros((len(grid), x.shape[1], *grid.shape[1:3]), dtype=ms.float32)
-    if _path() is None:
+    if library_file() is None:
         return _grid_sample(x, grid, align_corners)
     return _grid_sample_kernel()(x, grid, Tensor(np.array([align_corners], np.int32)))
 
@@ -103,59 +102,34 @@ def ms_deform_attn(value: Tensor, shapes: Sequence[tuple[int, int]], locations: 
     if locations.size == 0:
         return F.zeros((len(value), locations.shape[1], value.shape[2] * value.shape[3]), dtype=ms.float32)
     sides = kernels.sides_of_levels(shapes, value.shape[1])
-    if _path() is None:
+    if library_file() is None:
         return _ms_deform_attn(value, shapes, locations, attention)
     return _ms_deform_attn_kernel()(value, locations, attention, Tensor(sides))
-
-
-def gelu(x: Tensor) -> Tensor:
-    """The exact GELU, x times the normal distribution's function, of x of any shape"""
-    return F.gelu(x) if _path() is None else _gelu_kernel()(x)
-
-
-def layer_norm(x: Tensor, weight: Tensor, bias: Tensor, settings: Tensor) -> Tensor:
-    """x (..., C), weight, bias (C,) -> (..., C), normalised over the last axis
-
-    settings (1,) float32: the epsilon.
-    """
-    if _path() is None:
-        return F.LayerNorm(-1, -1, settings.asnumpy().item())(x, weight, bias)[0]
-    return _layer_norm_kernel()(x, weight, bias, settings)
-
-
-def window_attention(qkv: Tensor, bias: Tensor, masks: Tensor, kinds: Tensor) -> Tensor:
-    """qkv (B, T, 3 * C), bias (heads, T, T), masks (M, T, T), kinds (B,) int32: each window's mask -> (B, T, C)
-
-    Attention among the T tokens of each window in each head, bias and mask added to its logits.
-    """
-    if _path() is None:
-        return _window_attention(qkv, bias, masks, kinds)
-    return _window_attention_kernel()(qkv, bias, masks, kinds)
 
 
 # The project's own kernels
 
 
 @functools.cache
-def _path() -> str | None:
+def library_file() -> str | None:
     """The compiled kernels' file, or None where they cannot take MindSpore's arrays."""
     on_cpu = ms.get_context("device_target") == "CPU"
     return str(kernels.library_path()) if on_cpu and kernels.library() is not None else None
 
 
-def _custom(name: str, shape, dtype, **parameters) -> F.Custom:
+def custom(name: str, shape, dtype, **parameters) -> F.Custom:
     """Makes an operator of a compiled kernel; `parameters` are what `shape` depends on beside the inputs' shapes.
 
     They become attributes: MindSpore takes operators of one name and equal attributes for the same, with the first
     one's shapes.
     """
-    custom = F.Custom(f"{_path()}:triseg_{name}_aot", shape, dtype, func_type="aot")
+    operator = F.Custom(f"{library_file()}:triseg_{name}_aot", shape, dtype, func_type="aot")
     for key, value in parameters.items():
-        custom.add_prim_attr(key, value)
-    return custom
+        operator.add_prim_attr(key, value)
+    return operator
 
 
-def _first(*values):
+def first(*values):
     return values[0]
 
 
@@ -166,10 +140,10 @@ def _third_and_fourth(*values):
 class _RoiAlign(nn.Cell):
     def __init__(self, output_size: tuple[int, int]):
         super().__init__()
-        self.align = _custom(
-            "roi_align", lambda x, rois, settings: (rois[0], x[1], *output_size), _first, output_size=list(output_size)
+        self.align = custom(
+            "roi_align", lambda x, rois, settings: (rois[0], x[1], *output_size), first, output_size=list(output_size)
         )
-        self.grad = _custom("roi_align_grad", lambda gradient, rois, settings, x: x, _first)
+        self.grad = custom("roi_align_grad", lambda gradient, rois, settings, x: x, first)
 
     def construct(self, x, rois, settings):
         return self.align(x, rois, settings)
@@ -186,9 +160,9 @@ class _DeformProduct(nn.Cell):
 
     def __init__(self):
         super().__init__()
-        self.columns = _custom("deform_columns", lambda x, o, m, s: (x[0], x[1] * m[1], o[2] * o[3]), _first)
-        self.grad_input = _custom("deform_columns_grad_input", lambda gradient, o, m, s, x: x, _first)
-        self.grad_offset = _custom("deform_columns_grad_offset", _third_and_fourth, _third_and_fourth)
+        self.columns = custom("deform_columns", lambda x, o, m, s: (x[0], x[1] * m[1], o[2] * o[3]), first)
+        self.grad_input = custom("deform_columns_grad_input", lambda gradient, o, m, s, x: x, first)
+        self.grad_offset = custom("deform_columns_grad_offset", _third_and_fourth, _third_and_fourth)
 
     def construct(self, x, offset, mask, weight, settings):
         return F.matmul(weight, self.columns(x, offset, mask, settings))
@@ -207,8 +181,8 @@ class _BatchNorm(nn.Cell):
 
     def __init__(self):
         super().__init__()
-        self.norm = _custom("batch_norm", lambda x, w, b, s: (x, w, w), lambda x, w, b, s: (x, w, w))
-        self.grad = _custom("batch_norm_grad", lambda g, x, w, s: (x, w, w), lambda g, x, w, s: (x, w, w))
+        self.norm = custom("batch_norm", lambda x, w, b, s: (x, w, w), lambda x, w, b, s: (x, w, w))
+        self.grad = custom("batch_norm_grad", lambda g, x, w, s: (x, w, w), lambda g, x, w, s: (x, w, w))
 
     def construct(self, x, weight, bias, settings):
         return self.norm(x, weight, bias, settings)
@@ -221,9 +195,9 @@ class _BatchNorm(nn.Cell):
 class _GridSample(nn.Cell):
     def __init__(self):
         super().__init__()
-        self.sample = _custom("grid_sample", lambda x, grid, s: (grid[0], x[1], grid[1], grid[2]), _first)
-        self.grad_input = _custom("grid_sample_grad_input", lambda gradient, grid, s, x: x, _first)
-        self.grad_grid = _custom("grid_sample_grad_grid", lambda gradient, x, grid, s: grid, _first)
+        self.sample = custom("grid_sample", lambda x, grid, s: (grid[0], x[1], grid[1], grid[2]), first)
+        self.grad_input = custom("grid_sample_grad_input", lambda gradient, grid, s, x: x, first)
+        self.grad_grid = custom("grid_sample_grad_grid", lambda gradient, x, grid, s: grid, first)
 
     def construct(self, x, grid, settings):
         return self.sample(x, grid, settings)
@@ -236,8 +210,8 @@ class _GridSample(nn.Cell):
 class _MsDeformAttn(nn.Cell):
     def __init__(self):
         super().__init__()
-        self.attend = _custom("ms_deform_attn", lambda v, x, a, s: (v[0], x[1], v[2] * v[3]), _first)
-        self.grad = _custom("ms_deform_attn_grad", lambda g, v, x, a, s: (v, x, a), lambda g, v, x, a, s: (v, x, a))
+        self.attend = custom("ms_deform_attn", lambda v, x, a, s: (v[0], x[1], v[2] * v[3]), first)
+        self.grad = custom("ms_deform_attn_grad", lambda g, v, x, a, s: (v, x, a), lambda g, v, x, a, s: (v, x, a))
 
     def construct(self, value, locations, attention, sides):
         return self.attend(value, locations, attention, sides)
@@ -247,56 +221,12 @@ class _MsDeformAttn(nn.Cell):
         return dvalue, dlocations, dattention, F.zeros_like(sides)
 
 
-class _Gelu(nn.Cell):
-    def __init__(self):
-        super().__init__()
-        self.gelu = _custom("gelu", _first, _first)
-        self.grad = _custom("gelu_grad", _first, _first)
-
-    def construct(self, x):
-        return self.gelu(x)
-
-    def bprop(self, x, out, gradient):
-        return (self.grad(gradient, x),)
-
-
-class _LayerNorm(nn.Cell):
-    def __init__(self):
-        super().__init__()
-        self.norm = _custom("layer_norm", _first, _first)
-        self.grad = _custom("layer_norm_grad", lambda g, x, w, s: (x, w, w), lambda g, x, w, s: (x, w, w))
-
-    def construct(self, x, weight, bias, settings):
-        return self.norm(x, weight, bias, settings)
-
-    def bprop(self, x, weight, bias, settings, out, gradient):
-        dx, dweight, dbias = self.grad(gradient, x, weight, settings)
-        return dx, dweight, dbias, F.zeros_like(settings)
-
-
-class _WindowAttention(nn.Cell):
-    def __init__(self):
-        super().__init__()
-        self.attend = _custom("window_attention", lambda qkv, b, m, k: (*qkv[:2], qkv[2] // 3), _first)
-        self.grad = _custom("window_attention_grad", lambda g, qkv, b, m, k: (qkv, b), lambda g, qkv, b, m, k: (qkv, b))
-
-    def construct(self, qkv, bias, masks, kinds):
-        return self.attend(qkv, bias, masks, kinds)
-
-    def bprop(self, qkv, bias, masks, kinds, out, gradient):
-        dqkv, dbias = self.grad(gradient, qkv, bias, masks, kinds)
-        return dqkv, dbias, F.zeros_like(masks), F.zeros_like(kinds)
-
-
 # Cached functions rather than objects: compiled networks can call these, and nothing is built before it is needed.
 _roi_align_kernel = functools.cache(_RoiAlign)
 _deform_product = functools.cache(_DeformProduct)
 _batch_norm_kernel = functools.cache(_BatchNorm)
 _grid_sample_kernel = functools.cache(_GridSample)
 _ms_deform_attn_kernel = functools.cache(_MsDeformAttn)
-_gelu_kernel = functools.cache(_Gelu)
-_layer_norm_kernel = functools.cache(_LayerNorm)
-_window_attention_kernel = functools.cache(_WindowAttention)
 
 
 # The same in operations of MindSpore
@@ -377,12 +307,3 @@ def _ms_deform_attn(value: Tensor, shapes: Sequence[tuple[int, int]], locations:
         total = total + (_grid_sample(cells, grids[level], False) * weights[level]).sum(3)
         start += height * width
     return F.transpose(total.reshape(images, heads * size, queries), (0, 2, 1))
-
-
-def _window_attention(qkv: Tensor, bias: Tensor, masks: Tensor, kinds: Tensor) -> Tensor:
-    """qkv (B, T, 3 * C), bias (heads, T, T), masks (M, T, T), kinds (B,) -> (B, T, C)"""
-    count, tokens, channels = qkv.shape[0], qkv.shape[1], qkv.shape[2] // 3
-    q, k, v = F.unbind(F.transpose(qkv.reshape(count, tokens, 3, len(bias), -1), (2, 0, 3, 1, 4)))
-    logits = F.matmul(q * (q.shape[-1] ** -0.5), F.transpose(k, (0, 1, 3, 2)))
-    weights = F.softmax(logits + bias + F.expand_dims(F.gather(masks, kinds, 0), 1), -1)
-    return F.transpose(F.matmul(weights, v), (0, 2, 1, 3)).reshape(count, tokens, channels)

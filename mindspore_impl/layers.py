@@ -4,12 +4,14 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor, nn
 from mindspore import ops as F
 
 from common.config import FrozenNorm
 from mindspore_impl import _kernels, distributed, ops
+from mindspore_impl import _transformer_ops as transformer_ops
 
 _folding = True
 
@@ -170,7 +172,7 @@ class LayerNorm(nn.Cell):
         self._settings = Tensor(np.array([1e-5], np.float32))
 
     def construct(self, x: Tensor) -> Tensor:
-        return _kernels.layer_norm(x, self.weight, self.bias, self._settings)
+        return transformer_ops.layer_norm(x, self.weight, self.bias, self._settings)
 
 
 class GroupNorm(nn.Cell):
@@ -198,25 +200,22 @@ class MultiHeadAttention(nn.Cell):
 
     def __init__(self, channels: int, heads: int):
         super().__init__()
-        self.heads, self.size = heads, channels // heads
         self.in_proj = Linear(channels, 3 * channels)
         self.out_proj = Linear(channels, channels)
+        self._settings = Tensor(np.array([heads], np.int32))
 
     def construct(self, queries: Tensor, keys: Tensor, values: Tensor, hidden: Tensor | None = None) -> Tensor:
         """(N, Q, C), (N, T, C) twice -> (N, Q, C); hidden (N, Q, T): which keys a query does not see, never all."""
         q, k, v = (self._project(x, part) for part, x in enumerate((queries, keys, values)))
-        logits = F.matmul(q * self.size**-0.5, F.transpose(k, (0, 1, 3, 2)))
-        if hidden is not None:
-            logits = F.masked_fill(logits, F.expand_dims(hidden, 1), -np.inf)
-        x = F.transpose(F.matmul(F.softmax(logits, -1), v), (0, 2, 1, 3))
-        return self.out_proj(x.reshape(queries.shape))
+        if hidden is None:
+            hidden = F.zeros((*queries.shape[:2], keys.shape[1]), dtype=ms.bool_)
+        return self.out_proj(transformer_ops.masked_attention(q, k, v, hidden, self._settings))
 
     def _project(self, x: Tensor, part: int) -> Tensor:
-        """(N, T, C) -> (N, heads, T, size), by the rows of queries, keys or values."""
+        """(N, T, C) -> (N, T, C), by the rows of queries, keys or values."""
         channels = x.shape[2]
         rows = slice(part * channels, (part + 1) * channels)
-        x = F.matmul(x, F.transpose(self.in_proj.weight[rows], (1, 0))) + self.in_proj.bias[rows]
-        return F.transpose(x.reshape(*x.shape[:2], self.heads, self.size), (0, 2, 1, 3))
+        return F.matmul(x, F.transpose(self.in_proj.weight[rows], (1, 0))) + self.in_proj.bias[rows]
 
 
 def norm_class(frozen: FrozenNorm, learning: type[BatchNorm] = BatchNorm) -> type[BatchNorm]:

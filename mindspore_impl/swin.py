@@ -13,7 +13,7 @@ from mindspore import ops as F
 
 from common.config import FrozenNorm, SwinSettings
 from common.windows import relative_positions, shift_masks, window_kinds
-from mindspore_impl import _kernels
+from mindspore_impl import _transformer_ops as transformer_ops
 from mindspore_impl.layers import Conv, LayerNorm, Linear, freeze
 
 
@@ -49,7 +49,7 @@ class WindowAttention(nn.Cell):
         bias = F.transpose(bias.reshape(tokens, tokens, self.heads), (2, 0, 1))
         if kinds is None:
             kinds = _whole(count)
-        return self.proj(_kernels.window_attention(self.qkv(x), bias, _masks(self.window, self.shift), kinds))
+        return self.proj(transformer_ops.window_attention(self.qkv(x), bias, _masks(self.window, self.shift), kinds))
 
 
 class Mlp(nn.Cell):
@@ -61,7 +61,7 @@ class Mlp(nn.Cell):
         self.fc2 = Linear(4 * channels, channels)
 
     def construct(self, x: Tensor) -> Tensor:
-        return self.fc2(_kernels.gelu(self.fc1(x)))
+        return self.fc2(transformer_ops.gelu(self.fc1(x)))
 
 
 class SwinBlock(nn.Cell):

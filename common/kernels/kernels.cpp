@@ -2,7 +2,7 @@
 // (triseg_NAME_aot: the inputs, then the outputs, with their shapes; settings travel in a small input).
 //
 // shape is RoiAlignShape, DeformShape, GridShape or MsDeformShape (without its sides), field after field. All arrays are
-// contiguous; float32 unless int32 is said.
+// contiguous; float32 unless another type is said.
 #include <cstdint>
 #include <vector>
 
@@ -14,6 +14,9 @@
 #include "roi_align.h"
 #include "transformer.h"
 
+#include "masked_attention.h"
+
+using triseg::AttentionShape;
 using triseg::BatchNormShape;
 using triseg::DeformShape;
 using triseg::GridShape;
@@ -58,6 +61,10 @@ int64_t product(const int64_t* shape, int dimensions) {
 
 WindowShape window_shape(const int64_t* qkv, const int64_t* bias) {
     return {qkv[0], qkv[1], bias[0], qkv[2] / bias[0] / 3};
+}
+
+AttentionShape attention_shape(const int64_t* q, const int64_t* k, const int32_t* settings) {
+    return {q[0], q[1], k[1], settings[0], q[2] / settings[0]};
 }
 
 GridShape grid_shape(const int64_t* s) { return {s[0], s[1], s[2], s[3], s[4], s[5], s[6] != 0}; }
@@ -279,6 +286,23 @@ int triseg_window_attention_grad_aot(int, void** params, int*, int64_t** shapes,
     triseg::window_attention_backward(array(params, 0), array(params, 1), array(params, 2), array(params, 3),
                                       array<int32_t>(params, 4), window_shape(shapes[1], shapes[2]), array(params, 5),
                                       array(params, 6));
+    return 0;
+}
+
+// q (N, Q, C), k, v (N, T, C), hidden (N, Q, T) bool, settings (1,) int32: heads -> (N, Q, C)
+int triseg_masked_attention_aot(int, void** params, int*, int64_t** shapes, const char**, void*, void*) {
+    const AttentionShape shape = attention_shape(shapes[0], shapes[1], array<int32_t>(params, 4));
+    triseg::masked_attention_forward(array(params, 0), array(params, 1), array(params, 2), array<uint8_t>(params, 3),
+                                     shape, array(params, 5));
+    return 0;
+}
+
+// grad_output, q, k, v, hidden, settings -> grad_q, grad_k, grad_v
+int triseg_masked_attention_grad_aot(int, void** params, int*, int64_t** shapes, const char**, void*, void*) {
+    const AttentionShape shape = attention_shape(shapes[1], shapes[2], array<int32_t>(params, 5));
+    triseg::masked_attention_backward(array(params, 0), array(params, 1), array(params, 2), array(params, 3),
+                                      array<uint8_t>(params, 4), shape, array(params, 6), array(params, 7),
+                                      array(params, 8));
     return 0;
 }
 

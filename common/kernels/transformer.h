@@ -180,22 +180,15 @@ inline void multiply(const float* a, int64_t a_row, int64_t a_inner, const float
         multiply_rows<1>(a, a_row, a_inner, b, inner, columns, output);
 }
 
-// Windows, and how the arrays of one head in one of them are held: rows are filled up with zeros to whole eights.
-struct WindowShape {
-    int64_t windows, tokens, heads, size;  // size: the channels of a head
+// The tokens of one head, and how its arrays are held: rows are filled up with zeros to whole eights.
+struct HeadShape {
+    int64_t tokens, size;  // size: the channels of a head
 
-    int64_t channels() const { return heads * size; }
     int64_t wide_tokens() const { return (tokens + 7) / 8 * 8; }
     int64_t wide_size() const { return (size + 7) / 8 * 8; }
     int64_t rows() const { return tokens * wide_size(); }
     int64_t columns() const { return size * wide_tokens(); }
-    int64_t square() const { return tokens * wide_tokens(); }
     float factor() const { return 1.0f / std::sqrt(float(size)); }
-
-    // part: 0, 1, 2 of queries, keys, values
-    int64_t in_qkv(int64_t window, int64_t part, int64_t head) const {
-        return (window * tokens * 3 + part) * channels() + head * size;
-    }
 
     // tokens `step` apart -> (tokens, wide_size)
     void take_rows(const float* from, int64_t step, float times, float* to) const {
@@ -213,12 +206,25 @@ struct WindowShape {
         for (int64_t t = 0; t < tokens; ++t)
             for (int64_t c = 0; c < size; ++c) to[t * step + c] = from[t * wide_size() + c] * times;
     }
+};
+
+struct WindowShape {
+    int64_t windows, tokens, heads, size;  // size: the channels of a head
+
+    HeadShape head() const { return {tokens, size}; }
+    int64_t channels() const { return heads * size; }
+    int64_t square() const { return tokens * head().wide_tokens(); }
+
+    // part: 0, 1, 2 of queries, keys, values
+    int64_t in_qkv(int64_t window, int64_t part, int64_t number) const {
+        return (window * tokens * 3 + part) * channels() + number * size;
+    }
 
     // q (tokens, wide_size), k (size, wide_tokens), bias, mask (tokens, tokens) -> weights (tokens, wide_tokens)
     void attend(const float* q, const float* k, const float* bias, const float* mask, float* weights) const {
-        multiply(q, wide_size(), 1, k, tokens, size, wide_tokens(), weights);
-        for (int64_t t = 0; t < tokens; ++t)
-            softmax(weights + t * wide_tokens(), bias + t * tokens, mask + t * tokens);
+        const int64_t row = head().wide_tokens();
+        multiply(q, head().wide_size(), 1, k, tokens, size, row, weights);
+        for (int64_t t = 0; t < tokens; ++t) softmax(weights + t * row, bias + t * tokens, mask + t * tokens);
     }
 
     void softmax(float* row, const float* bias, const float* mask) const {
@@ -244,20 +250,21 @@ struct WindowShape {
 // mask of each window -> output (windows, tokens, heads, size)
 inline void window_attention_forward(const float* qkv, const float* bias, const float* masks, const int32_t* kinds,
                                      const WindowShape& shape, float* output) {
+    const HeadShape one = shape.head();
     const int64_t tokens = shape.tokens, channels = shape.channels(), pairs = tokens * tokens;
     #pragma omp parallel
     {
-        std::vector<float> q(shape.rows()), k(shape.columns()), v(shape.rows()), mixed(shape.rows());
+        std::vector<float> q(one.rows()), k(one.columns()), v(one.rows()), mixed(one.rows());
         std::vector<float> weights(shape.square());
         #pragma omp for schedule(static)
         for (int64_t each = 0; each < shape.windows * shape.heads; ++each) {
             const int64_t w = each / shape.heads, head = each % shape.heads;
-            shape.take_rows(qkv + shape.in_qkv(w, 0, head), 3 * channels, shape.factor(), q.data());
-            shape.take_columns(qkv + shape.in_qkv(w, 1, head), 3 * channels, k.data());
-            shape.take_rows(qkv + shape.in_qkv(w, 2, head), 3 * channels, 1.0f, v.data());
+            one.take_rows(qkv + shape.in_qkv(w, 0, head), 3 * channels, one.factor(), q.data());
+            one.take_columns(qkv + shape.in_qkv(w, 1, head), 3 * channels, k.data());
+            one.take_rows(qkv + shape.in_qkv(w, 2, head), 3 * channels, 1.0f, v.data());
             shape.attend(q.data(), k.data(), bias + head * pairs, masks + kinds[w] * pairs, weights.data());
-            multiply(weights.data(), shape.wide_tokens(), 1, v.data(), tokens, tokens, shape.wide_size(), mixed.data());
-            shape.put_rows(mixed.data(), 1.0f, output + w * tokens * channels + head * shape.size, channels);
+            multiply(weights.data(), one.wide_tokens(), 1, v.data(), tokens, tokens, one.wide_size(), mixed.data());
+            one.put_rows(mixed.data(), 1.0f, output + w * tokens * channels + head * shape.size, channels);
         }
     }
 }
@@ -265,14 +272,15 @@ inline void window_attention_forward(const float* qkv, const float* bias, const 
 inline void window_attention_backward(const float* grad_output, const float* qkv, const float* bias,
                                       const float* masks, const int32_t* kinds, const WindowShape& shape,
                                       float* grad_qkv, float* grad_bias) {
+    const HeadShape one = shape.head();
     const int64_t tokens = shape.tokens, channels = shape.channels(), pairs = tokens * tokens;
-    const int64_t wide = shape.wide_size(), row = shape.wide_tokens();
+    const int64_t wide = one.wide_size(), row = one.wide_tokens();
     const int64_t together = 64, parts = (shape.windows + together - 1) / together;
     std::vector<float> biases(parts * shape.heads * pairs);
     #pragma omp parallel
     {
-        std::vector<float> q(shape.rows()), k(shape.rows()), gradient(shape.rows()), product(shape.rows());
-        std::vector<float> k_columns(shape.columns()), v_columns(shape.columns());
+        std::vector<float> q(one.rows()), k(one.rows()), gradient(one.rows()), product(one.rows());
+        std::vector<float> k_columns(one.columns()), v_columns(one.columns());
         std::vector<float> weights(shape.square()), slopes(shape.square());
         #pragma omp for schedule(static)
         for (int64_t each = 0; each < parts * shape.heads; ++each) {
@@ -280,16 +288,16 @@ inline void window_attention_backward(const float* grad_output, const float* qkv
             float* to_bias = biases.data() + each * pairs;
             for (int64_t w = part * together; w < std::min((part + 1) * together, shape.windows); ++w) {
                 const int64_t of_q = shape.in_qkv(w, 0, head), of_k = of_q + channels, of_v = of_k + channels;
-                shape.take_rows(qkv + of_q, 3 * channels, shape.factor(), q.data());
-                shape.take_rows(qkv + of_k, 3 * channels, 1.0f, k.data());
-                shape.take_columns(qkv + of_k, 3 * channels, k_columns.data());
-                shape.take_columns(qkv + of_v, 3 * channels, v_columns.data());
+                one.take_rows(qkv + of_q, 3 * channels, one.factor(), q.data());
+                one.take_rows(qkv + of_k, 3 * channels, 1.0f, k.data());
+                one.take_columns(qkv + of_k, 3 * channels, k_columns.data());
+                one.take_columns(qkv + of_v, 3 * channels, v_columns.data());
                 const float* from = grad_output + w * tokens * channels + head * shape.size;
-                shape.take_rows(from, channels, 1.0f, gradient.data());
+                one.take_rows(from, channels, 1.0f, gradient.data());
                 shape.attend(q.data(), k_columns.data(), bias + head * pairs, masks + kinds[w] * pairs, weights.data());
 
                 multiply(weights.data(), 1, row, gradient.data(), tokens, tokens, wide, product.data());
-                shape.put_rows(product.data(), 1.0f, grad_qkv + of_v, 3 * channels);
+                one.put_rows(product.data(), 1.0f, grad_qkv + of_v, 3 * channels);
                 multiply(gradient.data(), wide, 1, v_columns.data(), tokens, shape.size, row, slopes.data());
                 for (int64_t t = 0; t < tokens; ++t) {
                     float *slope = &slopes[t * row], mean = 0;
@@ -303,9 +311,9 @@ inline void window_attention_backward(const float* grad_output, const float* qkv
                     }
                 }
                 multiply(slopes.data(), row, 1, k.data(), tokens, tokens, wide, product.data());
-                shape.put_rows(product.data(), shape.factor(), grad_qkv + of_q, 3 * channels);
+                one.put_rows(product.data(), one.factor(), grad_qkv + of_q, 3 * channels);
                 multiply(slopes.data(), 1, row, q.data(), tokens, tokens, wide, product.data());
-                shape.put_rows(product.data(), 1.0f, grad_qkv + of_k, 3 * channels);
+                one.put_rows(product.data(), 1.0f, grad_qkv + of_k, 3 * channels);
             }
         }
     }

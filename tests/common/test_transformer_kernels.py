@@ -1,4 +1,4 @@
-"""GELU, layer norm and attention in windows as compiled kernels, against NumPy in float64.
+"""GELU, layer norm and attention, in windows and where queries see, as compiled kernels, against NumPy in float64.
 
 What the gradients should be is measured: as differences of a loss, whose gradient is what the kernels are given.
 """
@@ -147,6 +147,87 @@ def test_attention_with_large_logits(library):
     assert np.isfinite(dqkv).all() and np.isfinite(dbias).all()
 
 
+def masked_attention(q, k, v, hidden, heads):
+    """q (N, Q, C), k, v (N, T, C), hidden (N, Q, T) -> (N, Q, C)"""
+    q, k, v = (x.reshape(*x.shape[:2], heads, -1).transpose(0, 2, 1, 3) for x in (q, k, v))
+    logits = np.where(hidden[:, None], -np.inf, q @ k.transpose(0, 1, 3, 2) / math.sqrt(q.shape[-1]))
+    weights = np.exp(logits - logits.max(-1, keepdims=True))
+    mixed = weights / weights.sum(-1, keepdims=True) @ v
+    return mixed.transpose(0, 2, 1, 3).reshape(len(mixed), -1, mixed.shape[1] * mixed.shape[3])
+
+
+def masked_numbers(images, queries, keys, heads, size, seen=0.5):
+    """q, k, v, the output's gradient and `hidden`; each query sees at least one key, the first one the last alone."""
+    channels = heads * size
+    arrays, _ = numbers(9, *((images, tokens, channels) for tokens in (queries, keys, keys, queries)))
+    random = np.random.default_rng(10)
+    hidden = random.random((images, queries, keys)) >= seen
+    np.put_along_axis(hidden, random.integers(0, keys, (images, queries, 1)), False, 2)
+    hidden[:, 0] = np.arange(keys) < keys - 1
+    return *arrays, hidden
+
+
+def attend_masked(library, q, k, v, gradient, hidden, heads):
+    """The output and the gradients of q, k and v."""
+    settings = np.int32([heads])
+    (answer,) = call(library, "masked_attention", [q, k, v, hidden, settings], [q.shape])
+    inputs = [gradient, q, k, v, hidden, settings]
+    return answer, *call(library, "masked_attention_grad", inputs, [q.shape, k.shape, v.shape])
+
+
+# One of each; sides that fill no vector and no block of rows; whole ones; more keys than are taken at a time.
+@pytest.mark.parametrize("shape", [(1, 1, 1, 1, 1), (2, 5, 7, 2, 3), (1, 12, 16, 2, 8), (1, 3, 600, 1, 4)])
+def test_masked_attention(library, shape):
+    heads = shape[3]
+    q, k, v, gradient, hidden = masked_numbers(*shape)
+    exact, slope = [x.astype(np.float64) for x in (q, k, v)], gradient.astype(np.float64)
+    answers = attend_masked(library, q, k, v, gradient, hidden, heads)
+    assert_close(answers[0], masked_attention(*exact, hidden, heads))
+    for position, answer in enumerate(answers[1:]):
+
+        def losses(x, position=position):
+            given = [*exact[:position], x, *exact[position + 1 :]]
+            return (masked_attention(*given, hidden, heads) * slope).sum((1, 2))
+
+        assert_close(answer, slopes(losses, exact[position]))
+
+
+def test_masked_attention_with_large_logits_that_grow_from_part_to_part(library):
+    q, k, v, gradient, hidden = masked_numbers(1, 4, 700, 2, 8)
+    k *= np.linspace(1, 60, 700, dtype=np.float32)[:, None]
+    answers = attend_masked(library, q, k, v, gradient, hidden, 2)
+    assert_close(answers[0], masked_attention(*(x.astype(np.float64) for x in (q, k, v)), hidden, 2), 1e-4)
+    assert all(np.isfinite(answer).all() for answer in answers)
+
+
+def test_keys_that_no_query_sees_change_nothing(library):
+    """Whole parts of keys before, between and behind those that are seen, and numbers in them that are none."""
+    q, k, v, gradient, hidden = masked_numbers(1, 3, 900, 2, 4)
+    hidden[:, :, :300] = hidden[:, :, 500:] = True
+    hidden[:, 0, 400] = False
+    answers = attend_masked(library, q, k, v, gradient, hidden, 2)
+    kept = slice(300, 500)
+    expected = attend_masked(library, q, k[:, kept], v[:, kept], gradient, hidden[:, :, kept], 2)
+    for answer, other in zip(answers[:2], expected[:2], strict=True):
+        assert_close(answer, other)
+    for answer, other in zip(answers[2:], expected[2:], strict=True):
+        assert_close(answer[:, kept], other)
+        assert not answer[:, :300].any() and not answer[:, 500:].any()
+    k[0, 600] = np.nan
+    assert_close(attend_masked(library, q, k, v, gradient, hidden, 2)[0], answers[0])
+
+
+def test_nan_passes_through_masked_attention(library):
+    """Of a query it reaches this query, of a key those that see it; in one image and head alone."""
+    q, k, v, gradient, hidden = masked_numbers(2, 5, 300, 2, 4)
+    hidden[1, :, 280] = [True, False, True, False, False]
+    q[1, 1, 5] = k[1, 280, 5] = np.nan
+    answer = attend_masked(library, q, k, v, gradient, hidden, 2)[0]
+    reached = np.zeros(answer.shape, bool)
+    reached[1, [1, 3, 4], 4:] = True
+    np.testing.assert_array_equal(np.isnan(answer), reached)
+
+
 def test_nan_passes_through_a_gelu(library):
     (x, gradient), _ = numbers(6, 21, 21)
     x[4] = np.nan
@@ -189,4 +270,6 @@ def answers(library) -> dict[str, np.ndarray]:
     outputs = call(library, "layer_norm_grad", [gradient, x, weight, settings], [x.shape, (21,), (21,)])
     found |= zip(("normed's gradient", "weight's gradient", "bias's gradient"), outputs, strict=True)
     names = "attended", "qkv's gradient", "positions' gradient"
-    return found | dict(zip(names, attend(library, *window_numbers(200, 9, 2, 5)), strict=True))
+    found |= dict(zip(names, attend(library, *window_numbers(200, 9, 2, 5)), strict=True))
+    names = "seen", "queries' gradient", "keys' gradient", "values' gradient"
+    return found | dict(zip(names, attend_masked(library, *masked_numbers(2, 9, 700, 3, 5), 3), strict=True))

@@ -16,7 +16,7 @@ from tests.wings.parity_faults import CALL, SCALED, Fault, smaller_folded_shifts
 ATTENTION = {
     "torch": ("F", "scaled_dot_product_attention", 1),
     "jittor": ("transformer_ops", "attend", 3),
-    "mindspore": ("_kernels", "window_attention", 3),
+    "mindspore": ("transformer_ops", "window_attention", 3),
 }
 NOISY = ("noise", *SCALED)
 ATTENDED = "input of backbone.layer1.blocks.0.attn.proj"

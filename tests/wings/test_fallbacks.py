@@ -35,9 +35,9 @@ def no_kernels(monkeypatch, framework, wing):
         monkeypatch.setattr(wing("_kernels"), "torchvision_ops", lambda: None)
         yield
         return
-    wing("_kernels")._path.cache_clear()
+    wing("_kernels").library_file.cache_clear()
     yield
-    wing("_kernels")._path.cache_clear()
+    wing("_kernels").library_file.cache_clear()
 
 
 def test_a_golden_case_without_kernels(case, no_kernels, framework, device_name, xp, like, tmp_path):
