@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.foreign.hypotheses.evidence import gather
+from benchmarks.foreign.hypotheses.explain import explain
 from benchmarks.parity.difference import difference
 from benchmarks.parity.dumps import Dump, read_names
 from benchmarks.parity.finding import Finding, Run
@@ -79,6 +81,10 @@ def _compared(found: Match, whole: _Reference, theirs: Dump, cause: str, departu
     tolerances.measure_rounding(Tolerances.key(GATE, found.name), whole.exact.array(found.name), reference)
     kind = whole.kinds.get(found.name, "layer")
     finding = Judge(tolerances, departures)(GATE, found.name, kind, reference, other)
+    if finding.failed and not cause:
+        dump = whole.rounded
+        inputs = {name: dump.array(name) for name in dump.inputs}
+        finding = explain(finding, gather(finding, reference, other, dump.layers, dump.array, inputs, {}))
     return replace(finding, role="consequence" if cause else "cause") if finding.failed else finding
 
 

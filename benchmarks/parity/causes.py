@@ -29,7 +29,10 @@ CAUSES = {
         "": "the epsilon, or running statistics that are stale or of the batch",
         "scale by channel": "the epsilon, or a running variance that is stale, biased or of the batch",
         "shift by channel": "a running mean or bias that is stale or was not loaded",
-        "scale and shift by channel": "the epsilon, or statistics that are stale or of the batch",
+        "scale and shift by channel": (
+            "statistics that are stale or of the batch (train mode), or weight and bias exchanged"
+        ),
+        "scale": "the unbiased variance (n / (n - 1)) for the biased, or the reverse",
     },
     "FrozenBatchNorm": {
         "": "an epsilon that is added on one side only, or statistics that moved nevertheless",
@@ -38,13 +41,25 @@ CAUSES = {
         "": "the epsilon, or statistics: stale, of the batch, or of rows that only fill it up",
     },
     "LayerNorm": {
-        "": "the epsilon, 1e-5 in some and 1e-6 in others, or a norm over other axes than the channels",
+        "": "the weight and the bias: exchanged, left out, or another norm's",
         "scale by channel": "the weight: left out, or another norm's",
         "shift by channel": "the bias: left out, or another norm's",
-        "scale and shift by channel": "the weight and the bias: left out, or another norm's",
+        "scale": "the unbiased variance (n - 1) for the biased, or the epsilon",
+        "noise": "the epsilon, 1e-5 in some and 1e-6 in others, or a norm over other axes than the channels",
+    },
+    "GroupNorm": {
+        "": "the weight and the bias: exchanged, left out, or another norm's",
+        "scale by channel": "the weight: left out, or another norm's",
+        "shift by channel": "the bias: left out, or another norm's",
+        "scale": "the unbiased variance (n - 1) for the biased, or the epsilon",
+        "noise": "the number of groups, or the epsilon",
     },
     "WindowAttention": {
         "": "the projections, or in shifted windows their mask; the input of its `proj` tells them apart",
+    },
+    "RelativePosition": {
+        "": "the table of relative positions: another's, its order of heads, or its index (i - j or j - i)",
+        "transposed": "the table of relative positions read the other way, j - i for i - j",
     },
     "PatchMerging": {
         "": "the order of the four corners, or a map of an odd side, which zeros fill up",
@@ -58,15 +73,29 @@ CAUSES = {
     "Conv": {
         "scale by channel": "a norm folded into the kernel with another epsilon or stale statistics",
         "shift by channel": "the bias: missing, added twice, or another's",
-        "noise": "another dilation or grouping, a kernel loaded in another order, or lower precision",
-        "": "the kernel or the bias as they were loaded",
+        "noise": "uneven padding (`same`) where the stride is 2; else another dilation or grouping",
+        "border": "the padding: its width, its value, or on which side it lies",
+        "another shape": "the padding (none, `same`), the stride or the dilation",
+        "": "the kernel or the bias as they were loaded: another's, fresh, or in another order",
     },
     "DeformConv": {
         "noise": "the offsets: x before y, their order by tap, or a mask without its sigmoid",
         "border": "how a sample beyond the picture is read: as zero, or clipped to the border",
     },
     "Linear": {
-        "noise": "a square weight that is transposed, or inputs flattened in another order",
+        "noise": "the weight: not loaded, another layer's, or where it is square transposed",
+        "shift by channel": "the bias: missing, not loaded, or another's",
+        "": "inputs flattened in another order, or the weight and the bias as they were loaded",
+    },
+    "Pool": {
+        "": "the padding: its side, its value, or whether a mean counts it (count_include_pad)",
+        "noise": "the maximum for the mean or the reverse, or a kernel of another size",
+        "another shape": "the ceil mode, the padding, the stride or the kernel's size",
+        "moved by whole pixels": "the padding: on another side where it is uneven",
+    },
+    "LU": {
+        "": "another activation: ReLU6 or a leaky one for ReLU, GELU by tanh for the exact, another slope",
+        "missing ReLU": "the activation: left out, or a leaky one for ReLU",
     },
     "FPN": {
         "": "how the coarser level is enlarged (align_corners, nearest) or where an activation stands",
@@ -138,22 +167,35 @@ CAUSES = {
 _ATTENTION = (
     "the scale of the queries, the table of relative positions (i - j or j - i), or the mask of shifted windows"
 )
+_HEADS = "the order of queries, keys and values, or how heads are split and joined"
 _GELU = "the GELU: exact (erf) or its approximation by tanh"
 _CORNERS = "the order of the four corners: the rows change before the columns; or a map of an odd side"
 
+_MOMENTUM = "the norm's momentum read the other way (0.1 for 0.9), or another momentum"
+_NOT_UPDATED = "a statistic that is not updated: frozen, or in evaluation mode"
+_RUNNING_MEAN = {
+    "": _MOMENTUM,
+    "scale": _MOMENTUM,
+    "shift": _MOMENTUM,
+    "all zero": _NOT_UPDATED,
+    "did not move": _NOT_UPDATED,
+}
+_VARIANCE = "the biased variance for the unbiased, or the norm's momentum read the other way"
+_RUNNING_VAR = _RUNNING_MEAN | {
+    "scale": _VARIANCE,
+    "scale and shift": _VARIANCE,
+    "": f"{_MOMENTUM}; a biased variance",
+}
+
 # The same by the last part of a name or the last two, of what is no module.
 NAMED = {
-    "attn.proj": {"": _ATTENTION, "noise": _ATTENTION, "channels permuted": "heads that are joined in another order"},
+    "attn.proj": {"": _HEADS, "noise": _ATTENTION, "channels permuted": "heads that are joined in another order"},
     "mlp.fc2": {"": _GELU, "noise": _GELU},
     "downsample.norm": {"": _CORNERS, "noise": _CORNERS, "channels permuted": _CORNERS},
-    "running_var": {
-        "scale": "the biased variance for the unbiased, or the norm's momentum read the other way",
-        "": "the norm's momentum read the other way, a biased variance, or a statistic never updated",
-        "scale and shift": "the biased variance for the unbiased, or the norm's momentum read the other way",
-    },
-    "running_mean": {
-        "": "the norm's momentum read the other way, or a statistic that is not updated",
-    },
+    "running_var": _RUNNING_VAR,
+    "running_mean": _RUNNING_MEAN,
+    "moving_mean": _RUNNING_MEAN,
+    "moving_variance": _RUNNING_VAR,
     "boxes": {
         "": "the last pixel counted with (+1), rounding or clipping, or another order of detections",
         "shift": "half a pixel or the last pixel counted with (+1)",
@@ -177,17 +219,25 @@ NAMED = {
 }
 
 
-def usual_cause(pattern: str, kind: str, name: str) -> str:
-    """One line: what usually causes this pattern, in this place if that is known; else what is usual for the place."""
+MOST_CAUSES = 2  # told of a departure
+
+
+def usual_causes(pattern: str, kind: str, name: str) -> tuple[str, ...]:
+    """One or two lines, the likelier first: what usually causes this pattern in this place, then what the place does.
+
+    The line for a place or pattern of which nothing is known stands alone.
+    """
     by_class, by_name = _all_causes()
     parts = name.split("@", 1)[0].split(".")  # running_var of backbone.bn1.running_var, trunk of head.trunk@2
     names = (name, ".".join(parts[-2:]), parts[-1])
     # A class may be another's by name: BatchNorm's causes serve BatchNorm2d, and FrozenBatchNorm after its own.
     kinds = sorted((known for known in by_class if known and known in kind), key=len, reverse=True)
     named = next((by_name[known] for known in names if known in by_name), {}) if kind.islower() else {}
-    tables = [named, *(by_class[known] for known in kinds), by_class[""]]
-    key = pattern if any(pattern in table for table in tables) else ""
-    return "usually " + next(table[key] for table in tables if key in table)
+    places = [named, *(by_class[known] for known in kinds)]
+    lines = [table[pattern] for table in (*places, by_class[""]) if pattern in table]
+    lines += [table[""] for table in places if "" in table]
+    lines = list(dict.fromkeys(lines)) or [by_class[""][""]]
+    return tuple(f"usually {line}" for line in lines[:MOST_CAUSES])
 
 
 @cache

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from benchmarks.parity.finding import Contradiction, Finding, Run
 from benchmarks.parity.wording import (
-    describe_cause,
+    describe_causes,
     describe_departure,
     describe_difference,
     describe_place,
@@ -39,9 +39,10 @@ class Faults:
 
     @property
     def facts(self) -> list[tuple[str, str]]:
-        """The first departure: how it departs, by how much and usually why."""
+        """The first departure: how it departs, by how much, and its likely causes, one or two."""
         told = {"how": describe_departure(self.first), "by": describe_difference(self.first)}
-        return [(word, text) for word, text in (told | {"why": describe_cause(self.first)}).items() if text]
+        told |= dict(zip(("why", "or"), describe_causes(self.first), strict=False))
+        return [(word, text) for word, text in told.items() if text]
 
 
 def find_faults(run: Run, alone: list[Contradiction]) -> Faults | None:

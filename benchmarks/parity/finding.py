@@ -62,6 +62,7 @@ class Finding:
     pattern: str = ""  # how it departs: see pattern.PATTERNS
     detail: str = ""  # the pattern in numbers
     usual_cause: str = ""
+    second_cause: str = ""  # the next that is likely, where there is one
 
     @property
     def passed(self) -> bool:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.parity.causes import usual_cause
+from benchmarks.parity.causes import usual_causes
 from benchmarks.parity.difference import difference, holds
 from benchmarks.parity.finding import Difference, Finding, Mode
 from benchmarks.parity.majority import Departures
@@ -88,8 +88,9 @@ class Judge:
         allowed: Allowed | None = None,
     ) -> Finding:
         """The finding of an array that departs, which is kept where departures are; identity: what names it."""
-        cause = usual_cause(departure.name, identity["kind"], identity["name"])
-        facts = {"pattern": departure.name, "detail": departure.detail, "usual_cause": cause, "difference": found}
+        causes = usual_causes(departure.name, identity["kind"], identity["name"])
+        facts = {"pattern": departure.name, "detail": departure.detail, "difference": found}
+        facts |= dict(zip(("usual_cause", "second_cause"), causes, strict=False))
         if allowed is not None:
             facts |= {"tolerance": allowed.tolerance, "scale_of": allowed.scale_of}
         finding = Finding(**identity, **facts, verdict="failed")

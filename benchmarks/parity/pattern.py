@@ -220,11 +220,13 @@ def _by_channel(pair: _Pair, axes: tuple[int, ...] | None = None) -> Pattern | N
         each = reference.shape[0] * reference.shape[2]
         if reference.shape[1] < 2 or each < FEWEST:
             continue
-        scale = fit_scales(reference, other)
-        if remaining_energy(reference, other, scale, 0.0) <= pair.allowed:
+        scale, shift = fit_scales(reference, other), (other - reference).mean(axis=(0, 2))
+        by_scale = remaining_energy(reference, other, scale, 0.0)
+        by_shift = remaining_energy(reference, other, 1.0, shift)
+        # In images that are alike, a value that is added looks like a factor, but for what that leaves.
+        if by_scale <= min(pair.allowed, by_shift):
             return Pattern("scale by channel", f"{_numbers(scale, 'times', 1.0)}, {_axes((axis,))}")
-        shift = (other - reference).mean(axis=(0, 2))
-        if remaining_energy(reference, other, 1.0, shift) <= pair.allowed:
+        if by_shift <= pair.allowed:
             return Pattern("shift by channel", f"{_numbers(shift, 'plus', 0.0)}, {_axes((axis,))}")
         if each < 2 * FEWEST:
             continue

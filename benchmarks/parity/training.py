@@ -121,7 +121,7 @@ def excuse_leaps(findings: Sequence[Finding], excesses: Excesses, looks: int) ->
         if not _may_have_leapt(finding) or looks < LOOKS or not (is_rare or is_slight):
             return finding
         detail = f"it departs in {len(found)} of {looks} looks, as a gradient does that leaps at a kink"
-        return replace(finding, verdict="cannot tell", pattern="", detail=detail, usual_cause="")
+        return replace(finding, verdict="cannot tell", pattern="", detail=detail, usual_cause="", second_cause="")
 
     return [excuse(finding) for finding in findings]
 
@@ -171,7 +171,8 @@ def explain_training(finding: Finding, is_trained: bool) -> Finding:
     """The finding of a parameter that is trained on one side alone; is_trained: whether on the other side."""
     where = ("stands still here and is trained in the reference", "is trained here, and not in the reference")
     cause = "a layer that is frozen in one and trained in the other"
-    return replace(finding, pattern="trained or not", detail=where[is_trained], usual_cause=cause)
+    known = {"pattern": "trained or not", "detail": where[is_trained], "usual_cause": cause, "second_cause": ""}
+    return replace(finding, **known)
 
 
 def assign_roles(findings: list[Finding]) -> list[Finding]:

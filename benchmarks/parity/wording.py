@@ -2,7 +2,7 @@
 
 import math
 
-from benchmarks.parity.causes import usual_cause
+from benchmarks.parity.causes import usual_causes
 from benchmarks.parity.finding import GATES, Finding
 
 FIGURES = (  # (title, meaning) of the texts that `figures` gives
@@ -62,5 +62,13 @@ def describe_difference(finding: Finding) -> str:
     return f"{number(finding.difference.largest)}{scale}, where {number(finding.tolerance.largest)} is allowed"
 
 
+def describe_causes(finding: Finding) -> list[str]:
+    """The likely causes of a departure, one or two, the likeliest first."""
+    if finding.usual_cause:
+        return [cause for cause in (finding.usual_cause, finding.second_cause) if cause]
+    return list(usual_causes(finding.pattern, finding.kind, finding.name))
+
+
 def describe_cause(finding: Finding) -> str:
-    return finding.usual_cause or usual_cause(finding.pattern, finding.kind, finding.name)
+    """The likely causes in one line."""
+    return "; or ".join(describe_causes(finding))
