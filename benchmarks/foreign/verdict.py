@@ -6,13 +6,14 @@ from typing import Any
 
 from benchmarks.foreign.pairing import Pair
 from benchmarks.foreign.rules import shorten
-from benchmarks.parity.faults import find_faults
-from benchmarks.parity.finding import GATES, Finding, Run
+from benchmarks.parity.faults import describe_other, find_faults
+from benchmarks.parity.finding import TITLES, Finding, Run
 from benchmarks.parity.summary import passed
 from benchmarks.parity.table import describe_remarks, gate_table
 from benchmarks.parity.wording import describe_difference, describe_place, number
 
 Pairs = Mapping[int, Sequence[Pair]]  # by gate
+MOST_CAUSES = 3  # told after the first
 
 
 def describe_verdict(run: Run, pairs: Pairs) -> str:
@@ -39,7 +40,10 @@ def verdict_facts(run: Run, pairs: Pairs) -> list[tuple[str, str]]:
     facts += faults.facts
     if first.gate == 1 and (before := _before(first, run, of_gate)):
         facts.append(("before", before))
-    return facts + ([("after", f"{faults.consequences} layers, its consequences")] if faults.consequences else [])
+    facts += [("also", describe_other(other)) for other in faults.others[:MOST_CAUSES]]
+    more = len(faults.others) - MOST_CAUSES
+    facts += [("also", f"{more} more")] if more > 0 else []
+    return facts + ([("after", f"{faults.consequences} values, as consequences")] if faults.consequences else [])
 
 
 def describe_pair(found: Pair) -> str:
@@ -54,7 +58,7 @@ def describe_pairs(gate: int, pairs: Sequence[Pair]) -> str:
     ways = Counter(found.way for found in compared)
     told = ", ".join(f"{count} by {way}" for way, count in ways.most_common())
     ours = sum(bool(found.ours) for found in pairs)
-    lines = [f"{GATES[gate]}: {len(compared)} of {ours} paired{': ' if told else ''}{told}"]
+    lines = [f"{TITLES[gate]}: {len(compared)} of {ours} paired{': ' if told else ''}{told}"]
     forms = Counter(found.form for found in compared if found.form)
     reasons = {
         "equal under another shape": [f"{form} ({count})" for form, count in forms.most_common()],
@@ -71,7 +75,7 @@ def describe_pairs(gate: int, pairs: Sequence[Pair]) -> str:
 def pairs_for_json(pairs: Pairs) -> dict[str, list[dict[str, Any]]]:
     """Every pair of every gate, for programs."""
     return {
-        GATES[gate]: [
+        TITLES[gate]: [
             {"ours": each.ours, "theirs": list(each.theirs), "way": each.way, "sure": each.sure, "form": each.form}
             for each in found
         ]

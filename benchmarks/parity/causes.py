@@ -115,6 +115,9 @@ CAUSES = {
         "all zero": "a layer that is frozen, or a path that is cut off (detach)",
         "scale": "what the loss is divided by, or the sum over devices for their mean",
     },
+    "rate": {
+        "": "the schedule, its warm-up, or what is made of the batch size",
+    },
     "update": {
         "": "the learning rate or weight decay of its group, the momentum's convention, or another gradient",
         "missing": "a layer that is frozen on one side alone",
@@ -152,6 +155,7 @@ NAMED = {
         "scale and shift": "the biased variance for the unbiased, or the norm's momentum read the other way",
     },
     "running_mean": {
+        "scale": "the norm's momentum read the other way, 0.1 for 0.9",
         "": "the norm's momentum read the other way, or a statistic that is not updated",
     },
     "boxes": {
