@@ -184,7 +184,11 @@ class _Pairing:
         for left, right, is_last in gaps(names, given_names, self.anchors):
             self._join_by_position([name for name in left if name in ours], [name for name in right if name in theirs])
             left = [name for name in left if name in ours and name not in self.pairs]
-            self._align(left, [name for name in right if name in theirs and name not in self.taken], is_last)
+            right = [name for name in right if name in theirs and name not in self.taken]
+            # Layers that tell and have no partner, on both sides, have departed, whatever happens to agree behind them.
+            departs = any(self.our_kinds[name] in TELLING for name in left)
+            departs = departs and any(self.their_kinds[name] in TELLING for name in right)
+            self._align(left, right, is_last or departs)
         for name in self._free_ours():
             self._pair_elsewhere(name)
 
@@ -255,7 +259,7 @@ class _Pairing:
         """What a pair is worth beside others; 0 for two layers of which nothing says that they are one.
 
         near: how near the one is to the other; None where their shapes do not allow that. is_last: whether nothing that
-        agrees follows. Before what agrees, layers of a kind that tells little have to be much alike.
+        agrees follows, or a layer beside it departs. Elsewhere layers of a kind that tells little must be much alike.
         """
         correlation = 0.0 if near is None else 1.0 if near.equal else max(0.0, near.correlation)
         known, kind = self._common_kind(name, given)
