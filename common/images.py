@@ -6,9 +6,7 @@ import cv2
 import numpy as np
 
 from common.errors import UserError
-from common.files import atomic_path
-
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+from common.files import IMAGE_SUFFIXES, atomic_path
 
 
 def write_image(path: Path, image: np.ndarray) -> None:

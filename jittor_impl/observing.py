@@ -1,12 +1,14 @@
 """Hooks on a network's modules, which let an observer see and change what flows between them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from jittor import nn
+import numpy as np
+from jittor import Var, nn
+from jittor.optim import Optimizer
 
-import jittor_impl.ops  # noqa: F401  an observer reads the network's arrays through it
 from common.observing import Observer
+from jittor_impl import ops  # an observer reads the network's arrays through it
 
 
 @contextmanager
@@ -25,6 +27,23 @@ def observed(network: nn.Module, observer: Observer) -> Iterator[None]:
         for module in watched.values():
             module.remove_pre_forward_hook()
             module.remove_forward_hook()
+
+
+def parameters_of(network: nn.Module) -> dict[str, np.ndarray]:
+    """The network's parameters and statistics by their canonical names, copied."""
+    return {name: ops.to_numpy(value) for name, value in network.named_parameters()}
+
+
+def gradients_of(network: nn.Module, computed: Optimizer | Sequence[Var]) -> dict[str, np.ndarray]:
+    """The gradients of the network's parameters by their canonical names, copied; of those that have one.
+
+    computed: the optimizer after its `backward(loss)`, or what `jittor.grad` gave for the trained parameters in their
+    order.
+    """
+    trained = {name: value for name, value in network.named_parameters() if not value.is_stop_grad()}
+    if isinstance(computed, Optimizer):
+        computed = [value.opt_grad(computed) for value in trained.values()]
+    return {name: ops.to_numpy(gradient) for name, gradient in zip(trained, computed, strict=True)}
 
 
 def _before(observer: Observer, path: str):

@@ -21,12 +21,10 @@ from common.training.choices import Choose, choose_own
 from common.weights import check_fit
 from mindspore_impl import device as devices
 from mindspore_impl import distributed
+from mindspore_impl._names import canonical
 from mindspore_impl._optimizers import Optimizer
 from mindspore_impl.layers import unfolded
 from mindspore_impl.observing import observed
-
-# What MindSpore's norms call their parameters, and what they are called everywhere else.
-_CANONICAL = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"}
 
 
 class Learner:
@@ -52,7 +50,7 @@ class Learner:
         frozen_norm = not training or settings.network.freezes_norm(per_device)
         self.network = _network_class(settings.family, self._family.network)(settings, frozen_norm)
         self.network.set_train(training)
-        self._state = {_canonical(name): value for name, value in self.network.parameters_dict().items()}
+        self._state = {canonical(name): value for name, value in self.network.parameters_dict().items()}
         self._trainable = {name: value for name, value in self._state.items() if value.requires_grad}
         statistics = [value for name, value in self._state.items() if ".running_" in name]
         self._statistics = [] if frozen_norm else statistics
@@ -197,8 +195,3 @@ def _clip(gradients: tuple[Tensor, ...], norm: Tensor, schedule: Schedule) -> tu
 def _network_class(family: str, name: str) -> type:
     """The class of a family's network, from this wing's file of the family's name."""
     return getattr(importlib.import_module(f"mindspore_impl.{family}"), name)
-
-
-def _canonical(name: str) -> str:
-    path, _, leaf = name.rpartition(".")
-    return f"{path}.{_CANONICAL.get(leaf, leaf)}"

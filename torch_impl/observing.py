@@ -1,12 +1,13 @@
 """Hooks on a network's modules, which let an observer see and change what flows between them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from torch import nn
+import numpy as np
+from torch import Tensor, nn
 
-import torch_impl.ops  # noqa: F401  an observer reads the network's arrays through it
 from common.observing import Observer
+from torch_impl import ops  # an observer reads the network's arrays through it
 
 
 @contextmanager
@@ -25,6 +26,25 @@ def observed(network: nn.Module, observer: Observer) -> Iterator[None]:
     finally:
         for handle in handles:
             handle.remove()
+
+
+def parameters_of(network: nn.Module) -> dict[str, np.ndarray]:
+    """The network's parameters and statistics by their canonical names, copied."""
+    values = dict(network.named_parameters()) | dict(network.named_buffers())
+    # The counter of a norm's batches is no weight, and no other framework has it.
+    return {name: ops.to_numpy(value) for name, value in values.items() if value.is_floating_point()}
+
+
+def gradients_of(network: nn.Module, computed: Sequence[Tensor] | None) -> dict[str, np.ndarray]:
+    """The gradients of the network's parameters by their canonical names, copied; of those that have one.
+
+    computed: what `torch.autograd.grad` gave for the trained parameters in their order; None where `backward` has left
+    the gradients at the parameters.
+    """
+    trained = {name: parameter for name, parameter in network.named_parameters() if parameter.requires_grad}
+    found = [parameter.grad for parameter in trained.values()] if computed is None else computed
+    by_name = zip(trained, found, strict=True)
+    return {name: ops.to_numpy(gradient) for name, gradient in by_name if gradient is not None}
 
 
 def _before(observer: Observer, path: str):

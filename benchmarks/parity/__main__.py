@@ -1,8 +1,9 @@
 """`python -m benchmarks.parity`: says where three implementations of a model part ways.
 
-Each framework runs in a process of its own on the same weights and inputs and passes five gates: every layer's forward,
-every term of the loss, every gradient, twenty optimizer steps, and the results. PyTorch is the reference; its own error
-in float32, measured against float64 and in perturbed runs, is what the others are allowed a multiple of.
+Of a model here each framework runs in a process of its own on the same weights and inputs and passes five gates: every
+layer's forward, every term of the loss, every gradient, twenty optimizer steps, and the results. PyTorch is the
+reference; its own error in float32, measured against float64 and in perturbed runs, is what the others are allowed a
+multiple of. With --reference and --against two dumps are compared that were made anywhere: no framework is needed.
 """
 
 import argparse
@@ -15,19 +16,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from benchmarks.foreign.command import run_foreign
+from benchmarks.foreign.dump import FACTS, OLD
 from benchmarks.foreign.weights import run_weights
 from benchmarks.frameworks import FRAMEWORKS, chosen_frameworks
 from benchmarks.models import default_models
 from benchmarks.parity import progress
-from benchmarks.parity.against import run_against
 from benchmarks.parity.case import WEIGHTS, Case
-from benchmarks.parity.finding import GATES, Difference, Finding, Run, Tolerance
+from benchmarks.parity.finding import GATES, TITLES, Difference, Finding, Run, Tolerance
 from benchmarks.parity.majority import Departures, departures_folder, find_contradictions
 from benchmarks.parity.page import Heading, check_packages, sha256_of, versions_of, write_page
 from benchmarks.parity.prepare import prepare
 from benchmarks.parity.report import write_json
 from benchmarks.parity.summary import passed
 from benchmarks.parity.table import table
+from benchmarks.parity.tolerances import MOST
 from benchmarks.parity.worker import REFERENCE
 from common import weights as weight_files
 from common.errors import UserError, run_command
@@ -41,7 +44,7 @@ examples:
   python -m benchmarks.parity yolact_resnet50 --weights yolact_resnet50_54_800000.pth --output parity
   python -m benchmarks.parity yolact_resnet50 --frameworks torch,jittor --gates 1
   python -m benchmarks.parity yolact_resnet50 --weights w.safetensors --against my_port --output parity
-  python -m benchmarks.parity --reference their_dump --against my_port
+  python -m benchmarks.parity --reference their_dump --against my_port --output parity
   python -m benchmarks.parity --weights original.pth mine.ckpt
 """
 
@@ -50,12 +53,18 @@ def main() -> None:
     arguments = _arguments()
     if arguments.compared:
         sys.exit(run_weights(*arguments.compared, arguments.output))
+    if arguments.reference:
+        sys.exit(_run_foreign(arguments.reference, arguments))
     if arguments.output:
         check_packages()
-    if arguments.reference:
-        sys.exit(run_against(arguments.reference, arguments.against, arguments.output))
     codes = [_compare_model(model, arguments) for model in arguments.models or default_models()]
     sys.exit(max(codes))
+
+
+def _run_foreign(reference: Path, arguments: argparse.Namespace, output: Path | None = None) -> int:
+    """Holds a dump made elsewhere against a reference's -> the exit code."""
+    gates = arguments.gates or tuple(TITLES)
+    return run_foreign(reference, arguments.against, output or arguments.output, arguments.tolerance, gates)
 
 
 def _compare_model(model: str, arguments: argparse.Namespace) -> int:
@@ -67,20 +76,20 @@ def _compare_model(model: str, arguments: argparse.Namespace) -> int:
             settings = weight_files.with_card(settings, card, str(arguments.weights))
             weight_files.save(folder / WEIGHTS, weights, card)
         print(f"{settings.model}: preparing the data", file=sys.stderr, flush=True)
-        gates = [1] if arguments.against else arguments.gates
+        gates = [1] if arguments.against else arguments.gates or list(GATES)
         case = prepare(folder, settings, arguments.batch_size, arguments.data, seed=arguments.seed, gates=gates)
         output = arguments.output and arguments.output / settings.model
         if arguments.against:
-            return _run_against_port(folder, arguments.against, output)
+            return _run_against_port(folder, arguments, output)
         _run_worker("draw", REFERENCE, folder, [])
         case = _with_affordable_steps(case, folder, arguments)
-        _plan(case, folder, arguments)
-        runs = [_run_in_process("record", REFERENCE, folder, arguments.gates)]
+        _plan(case, folder, gates, arguments)
+        runs = [_run_in_process("record", REFERENCE, folder, gates)]
         if runs[0].not_run:
             raise UserError(f"there is no reference without PyTorch: {runs[0].not_run}")
         for framework in arguments.frameworks:
             if framework != REFERENCE:
-                runs.append(_run_in_process("compare", framework, folder, arguments.gates))
+                runs.append(_run_in_process("compare", framework, folder, gates))
         runs[0].contradictions = find_contradictions(folder, runs[1:])
         print(table(runs))
         if output:
@@ -106,17 +115,17 @@ def _write_page(path: Path, runs: list[Run], case: Case, folder: Path, arguments
     write_page(path, runs, heading, departures)
 
 
-def _plan(case: Case, folder: Path, arguments: argparse.Namespace) -> None:
+def _plan(case: Case, folder: Path, gates: list[int], arguments: argparse.Namespace) -> None:
     """Says what will be done, and leaves it in the folder for those who do it."""
-    parts = progress.parts_of("record", REFERENCE, case, arguments.gates)
+    parts = progress.parts_of("record", REFERENCE, case, gates)
     for framework in arguments.frameworks:
         if framework != REFERENCE:
-            parts += progress.parts_of("compare", framework, case, arguments.gates)
+            parts += progress.parts_of("compare", framework, case, gates)
     progress.save(folder, parts)
     weights = f"the weights of {arguments.weights}" if arguments.weights else "drawn weights"
     data = f"images of {arguments.data}" if arguments.data else "made-up images"
     material = f"{weights}, {data}, batches of {arguments.batch_size}"
-    print(progress.describe(case.settings.model, parts, arguments.gates, material), file=sys.stderr, flush=True)
+    print(progress.describe(case.settings.model, parts, gates, material), file=sys.stderr, flush=True)
 
 
 def _with_affordable_steps(case: Case, folder: Path, arguments: argparse.Namespace) -> Case:
@@ -162,7 +171,7 @@ def _read_finding(difference: dict | None, tolerance: dict | None, **values: Any
     )
 
 
-def _run_against_port(folder: Path, dump: Path, output: Path) -> int:
+def _run_against_port(folder: Path, arguments: argparse.Namespace, output: Path) -> int:
     """Holds a user's own port of the model against the reference -> the exit code.
 
     The reference stays in `output`: the port is given its inputs.
@@ -172,12 +181,12 @@ def _run_against_port(folder: Path, dump: Path, output: Path) -> int:
     for name in (WEIGHTS, weight_files.card_path(WEIGHTS).name):
         shutil.copyfile(folder / name, output / name)
     shutil.copytree(folder / "reference", output / "reference", dirs_exist_ok=True)
-    if not (dump / "outputs.npz").is_file():
+    if not any((arguments.against / name).is_file() for name in (FACTS, OLD)):
         raise UserError(
-            f"{dump / 'outputs.npz'} is not there: give your port {output / 'reference/inputs.npz'} and "
+            f"{arguments.against} has no dump: give your port {output / 'reference/inputs.npz'} and "
             f"{output / WEIGHTS}, and write what its layers make of them (docs/porting.md)"
         )
-    return run_against(output / "reference", dump, output)
+    return _run_foreign(output / "reference", arguments, output)
 
 
 def _arguments() -> argparse.Namespace:
@@ -207,15 +216,20 @@ def _arguments() -> argparse.Namespace:
     add("--output", type=Path, metavar="DIR", help="write parity.json and parity.html into DIR/MODEL")
     add("--data", type=Path, metavar="ROOT", help="a data set in COCO's format, of which the first images are taken")
     add("--batch-size", type=int, default=2, metavar="N", help="of the training gates; from 6 on the norms train too")
-    add("--gates", type=int, nargs="+", default=list(GATES), choices=list(GATES), help="default: all five")
+    add("--gates", type=int, nargs="+", choices=list(TITLES), help="default: all; gate 0 is that of two dumps alone")
     add("--steps", type=int, metavar="N", help="of gate 4; default: 20, or 3 of a model of over 64 MiB")
     add("--seed", type=int, default=0, metavar="N", help="of the drawn weights and the order of the data")
     add("--against", type=Path, metavar="FOLDER", help="hold a dump made elsewhere against the model or --reference")
-    add("--reference", type=Path, metavar="FOLDER", help="with --against: the dump of any other network's layers")
+    add("--reference", type=Path, metavar="FOLDER", help="with --against: the dump of any other network")
+    add("--tolerance", type=float, metavar="T", help="with --against: allowed in any case, relative to the reference")
     arguments = parser.parse_args()
     _sort_weights(arguments)
     if arguments.reference and not arguments.against:
         raise UserError("--reference is one of two dumps: give the other with --against")
+    if arguments.tolerance is not None and not (arguments.against and 0 < arguments.tolerance <= MOST):
+        raise UserError(f"--tolerance {arguments.tolerance:g}: above 0 and at most {MOST:g}, and only with --against")
+    if 0 in (arguments.gates or ()) and not arguments.against:
+        raise UserError("--gates 0: the preparation of an image is judged of two dumps, with --reference and --against")
     if arguments.against and not arguments.reference and not (len(arguments.models) == 1 and arguments.output):
         raise UserError("--against needs one MODEL and --output, where its reference is laid, or --reference")
     if arguments.weights and len(arguments.models) != 1:

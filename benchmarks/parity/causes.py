@@ -144,6 +144,9 @@ CAUSES = {
         "all zero": "a layer that is frozen, or a path that is cut off (detach)",
         "scale": "what the loss is divided by, or the sum over devices for their mean",
     },
+    "rate": {
+        "": "the schedule, its warm-up, or what is made of the batch size",
+    },
     "update": {
         "": "the learning rate or weight decay of its group, the momentum's convention, or another gradient",
         "missing": "a layer that is frozen on one side alone",

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 GATES = {1: "layers", 2: "losses", 3: "gradients", 4: "optimizer steps", 5: "results"}
+# Gate 0 is that of two dumps alone: the models here are prepared for by the same code in every framework.
+TITLES = {0: "preparation of the image"} | GATES
 
 Mode = Literal["accumulated", "injected"]
 Role = Literal["", "cause", "consequence"]

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,11 @@ from benchmarks.parity.summary import contradictions, passed, summaries
 from common.files import atomic_path
 
 
-def write_json(path: Path, runs: list[Run]) -> None:
-    """Everything that was found; an infinity or NaN, which JSON has not, is the string "inf" or "nan"."""
+def write_json(path: Path, runs: list[Run], more: Mapping[str, Any] | None = None) -> None:
+    """Everything that was found; an infinity or NaN, which JSON has not, is the string "inf" or "nan".
+
+    more: what stands beside the runs.
+    """
     found = [
         {
             "framework": run.framework,
@@ -33,6 +37,7 @@ def write_json(path: Path, runs: list[Run]) -> None:
     ]
     alone = [asdict(contradiction) for contradiction in contradictions(runs)]
     whole = {"passed": passed(runs), "reference_departs": alone, "runs": found}
+    whole |= more or {}
     text = json.dumps(strict(whole), indent=1, allow_nan=False)
     with atomic_path(path) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
@@ -40,7 +45,7 @@ def write_json(path: Path, runs: list[Run]) -> None:
 
 def strict(value: Any) -> Any:
     """The value with "inf" or "nan" for each number that JSON has not."""
-    if isinstance(value, dict):
+    if isinstance(value, Mapping):
         return {key: strict(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [strict(item) for item in value]

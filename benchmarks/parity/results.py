@@ -4,13 +4,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from benchmarks.parity.case import Case
 from benchmarks.parity.finding import Finding
 from benchmarks.parity.judge import Judge
 from benchmarks.parity.perturbing import perturbed
-from benchmarks.parity.tolerances import Tolerances
+from benchmarks.parity.tolerances import Tolerances, threshold_floor
 from common.evaluation.inference import predict_dataset
 from common.families import family_of
 from common.files import write_json
@@ -34,20 +32,9 @@ def measure_perturbed(case: Case, learner: Any, folder: Path, tolerances: Tolera
 def compare(case: Case, learner: Any, folder: Path, judge: Judge) -> list[Finding]:
     """Judges a wing's results and their figures against the reference's."""
     return [
-        judge(GATE, pair.name, "result", pair.reference, pair.other, floor=_rounding(pair))
+        judge(GATE, pair.name, "result", pair.reference, pair.other, floor=threshold_floor(pair))
         for pair in _compare(case, _recorded(folder), _predict(case, learner))
     ]
-
-
-def _rounding(pair: Comparison) -> tuple[float, float]:
-    """The change that rounding may cause in values decided at a threshold: (largest, frobenius), as in `Difference`.
-
-    With a step s that a share p of the N values x may take: s / max|x| and s sqrt(p N) / ||x||.
-    """
-    if not pair.step or not pair.reference.any():
-        return 0.0, 0.0
-    largest, norm = np.abs(pair.reference).max(), np.linalg.norm(pair.reference)
-    return pair.step / largest, pair.step * np.sqrt(pair.share * pair.reference.size) / norm
 
 
 def _recorded(folder: Path) -> Results:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, get_args
 
-from benchmarks.parity.finding import GATES, Contradiction, Finding, Mode, Run, Verdict
+from benchmarks.parity.finding import TITLES, Contradiction, Finding, Mode, Run, Verdict
 
 GateVerdict = Verdict | Literal["not run"]
 
@@ -25,7 +25,7 @@ class GateSummary:
 
     @property
     def title(self) -> str:
-        return f"{self.gate} {GATES[self.gate]}" + (", injected" if self.mode == "injected" else "")
+        return f"{self.gate} {TITLES[self.gate]}" + (", injected" if self.mode == "injected" else "")
 
     @cached_property
     def counts(self) -> dict[Verdict, int]:

@@ -14,8 +14,8 @@ _LEFT = ("gate", "framework", "verdict", "worst")  # aligned so; the rest are nu
 
 def table(runs: list[Run]) -> str:
     """The gates by framework, the place and usual cause of each departure, the reference's first, and the times."""
-    rows = [_cells(summary) for summary in summaries(runs)]
-    parts = [_align(rows)] if rows else []
+    gates = gate_table(runs)
+    parts = [gates] if gates else []
     alone = contradictions(runs)
     parts += ["\n  ".join(describe_contradictions(runs[0].reference, alone))] if alone else []
     parts += [_describe_faults(run, alone) for run in runs if run.failures()]
@@ -23,6 +23,12 @@ def table(runs: list[Run]) -> str:
     notes = ("\n".join(describe_remarks(runs)), "\n".join(describe_not_run(runs)))
     parts += [note for note in (*notes, describe_sensitivity(runs), describe_times(runs)) if note]
     return "\n\n".join(parts)
+
+
+def gate_table(runs: list[Run]) -> str:
+    """A line for each gate and framework, with the figures of the worst array; empty where nothing was compared."""
+    rows = [_cells(summary) for summary in summaries(runs)]
+    return _align(rows) if rows else ""
 
 
 def describe_remarks(runs: list[Run]) -> list[str]:

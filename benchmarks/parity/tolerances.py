@@ -17,6 +17,7 @@ import numpy as np
 from benchmarks.parity.difference import Scale, difference, measure_scale
 from benchmarks.parity.finding import Difference, Mode, Tolerance
 from common.files import atomic_path
+from common.results import Comparison
 
 # Two right float32 implementations differ from one another more than either differs from float64: they sum in another
 # order, choose another algorithm (Winograd, FFT, a fused multiply-add), and the error measured is one draw of many.
@@ -160,6 +161,17 @@ class Tolerances:
         error = _error(rounded, other, noise.scale)
         before = getattr(noise, field)
         self._noises[key] = replace(noise, **{field: (max(before[0], error[0]), max(before[1], error[1]))})
+
+
+def threshold_floor(pair: Comparison) -> tuple[float, float]:
+    """The change that rounding may cause in values decided at a threshold: (largest, frobenius), as in `Difference`.
+
+    With a step s that a share p of the N values x may take: s / max|x| and s sqrt(p N) / ||x||.
+    """
+    if not pair.step or not pair.reference.any():
+        return 0.0, 0.0
+    largest, norm = np.abs(pair.reference).max(), np.linalg.norm(pair.reference)
+    return pair.step / largest, pair.step * np.sqrt(pair.share * pair.reference.size) / norm
 
 
 def _describe(array: np.ndarray, sum_of: tuple[str, np.ndarray] | None) -> Noise:

@@ -3,7 +3,7 @@
 import math
 
 from benchmarks.parity.causes import usual_causes
-from benchmarks.parity.finding import GATES, Finding
+from benchmarks.parity.finding import TITLES, Finding
 
 FIGURES = (  # (title, meaning) of the texts that `figures` gives
     ("largest", "the largest difference of an element, relative to the largest of the reference"),
@@ -46,7 +46,7 @@ def name_and_scale(finding: Finding) -> str:
 def describe_place(finding: Finding) -> str:
     """Name, kind, gate and mode."""
     injected = ", injected" if finding.mode == "injected" else ""
-    return f"{name_and_step(finding)} ({finding.kind}; gate {finding.gate}, {GATES[finding.gate]}{injected})"
+    return f"{name_and_step(finding)} ({finding.kind}; gate {finding.gate}, {TITLES[finding.gate]}{injected})"
 
 
 def describe_departure(finding: Finding) -> str:

@@ -13,13 +13,10 @@ import resource
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
+from benchmarks.foreign import Recorder
 from benchmarks.parity import layers, results, steps, training
 from benchmarks.parity.case import Case, make_learner
-from benchmarks.parity.dumps import Archive, write_kinds, writing
 from benchmarks.parity.finding import GATES, Run
 from benchmarks.parity.judge import Judge
 from benchmarks.parity.majority import Departures, departures_folder
@@ -28,7 +25,6 @@ from benchmarks.parity.progress import Progress
 from benchmarks.parity.tolerances import Tolerances
 from common.errors import run_command
 from common.files import atomic_path
-from common.observing import Outputs
 
 REFERENCE = "torch"
 ANSWERED = ("findings", "losses", "sensitivity", "seconds")
@@ -89,21 +85,11 @@ def dump(folder: Path, learner_class: type) -> None:
     case = Case.load(folder)
     draw_missing_weights(case, learner_class, folder)
     inputs, reference = case.inputs(), folder / "reference"
-    with writing(reference / "float64.npz") as archive:
-        _dump(make_learner(case, learner_class, folder, dtype="float64"), inputs, archive)
-    with writing(reference / "inputs.npz") as archive:
-        archive.add(inputs)
-    with writing(reference / "outputs.npz") as archive:
-        archive.add(inputs)
-        write_kinds(reference, _dump(make_learner(case, learner_class, folder), inputs, archive))
-
-
-def _dump(learner: Any, inputs: dict[str, np.ndarray], archive: Archive) -> dict[str, str]:
-    """Writes layers and stages while they are computed; gives their kinds by their names."""
-    seen = Outputs(archive)
-    stages = learner.trace(inputs, seen)
-    archive.add(stages)
-    return seen.kinds | dict.fromkeys(stages, "stage")
+    for dtype, run in (("float64", reference / "float64"), ("float32", reference)):
+        record = Recorder(run, inputs, framework=REFERENCE)
+        stages = make_learner(case, learner_class, folder, dtype=dtype).trace(inputs, record)
+        for name, array in stages.items():
+            record.layer(name, array, "stage")
 
 
 def compare(folder: Path, learner_class: type, gates: list[int], progress: Progress) -> Run:

@@ -13,8 +13,7 @@ from tqdm import tqdm
 from common import opencv
 from common.data.coco import decode
 from common.errors import UserError
-from common.files import atomic_path
-from common.images import IMAGE_SUFFIXES
+from common.files import IMAGE_SUFFIXES, atomic_path
 
 VIDEO_SUFFIXES = {".mp4": "mp4v", ".mov": "mp4v", ".mkv": "mp4v", ".avi": "MJPG"}
 # How far the count that a container tells may be above the frames that are there.

@@ -9,7 +9,7 @@ import numpy as np
 
 from common.commands.media import VIDEO_SUFFIXES, video_writer
 from common.errors import UserError
-from common.images import IMAGE_SUFFIXES
+from common.files import IMAGE_SUFFIXES
 from common.results import ALL_PARTS, Classes, Entry, Parts, Prediction, Result, ResultKind
 
 # Called with an image's name, its number from 1, the image (H, W, 3) uint8 RGB, and what was found in it.

@@ -12,15 +12,15 @@ _SAME_BOX = 0.9
 
 
 def compare_detections(reference: Results, other: Results) -> list[Comparison]:
-    """Counts, scores, boxes and masks of the detections that have a partner; boxes only where both results have them.
+    """Counts, scores, boxes and masks of the detections that have a partner; of boxes and masks what both results have.
 
     Where there are boxes, detections are partners by their overlap. A model that is told where its objects are finds no
     boxes, and has the objects in their order. Rounding decides at a threshold: it may add or remove one detection of
     fifty, move one of fifty sides of boxes to the next whole pixel, and change a hundredth of the pixels of one mask of
     twenty-five.
     """
-    has_boxes = "box" in reference
-    counts = [len(found["mask"]) for found in (reference, other)]
+    has_boxes, has_masks = "box" in reference, "mask" in reference
+    counts = [len(found["mask" if has_masks else "box"]) for found in (reference, other)]
     rows, partners = pair_detections(reference["box"], other["box"]) if has_boxes else [range(min(counts))] * 2
 
     def paired(name: str) -> tuple[list[Entry], list[Entry]]:
@@ -32,13 +32,14 @@ def compare_detections(reference: Results, other: Results) -> list[Comparison]:
         first, second = paired("box")
         compared.append(Comparison("scores", _scores(first), _scores(second)))
         compared.append(Comparison("boxes", _corners(first), _corners(second), step=1.0, share=0.02))
-    masks = paired("mask")
-    compared.append(Comparison("mask scores", *map(_scores, masks)))
-    overlaps = [_mask_iou(*pair) for pair in zip(*masks, strict=True)]
-    if has_boxes:
-        box_overlaps = map(_box_iou, *paired("box"))
-        overlaps = [mask for mask, box in zip(overlaps, box_overlaps, strict=True) if box >= _SAME_BOX]
-    compared.append(Comparison("mask IoU", np.ones(len(overlaps)), np.array(overlaps), step=0.01, share=0.04))
+    if has_masks:
+        masks = paired("mask")
+        overlaps = [_mask_iou(*pair) for pair in zip(*masks, strict=True)]
+        if has_boxes:
+            box_overlaps = map(_box_iou, *paired("box"))
+            overlaps = [mask for mask, box in zip(overlaps, box_overlaps, strict=True) if box >= _SAME_BOX]
+        compared.append(Comparison("mask scores", *map(_scores, masks)))
+        compared.append(Comparison("mask IoU", np.ones(len(overlaps)), np.array(overlaps), step=0.01, share=0.04))
     return compared
 
 

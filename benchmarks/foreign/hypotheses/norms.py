@@ -34,7 +34,7 @@ def norm_hypotheses(evidence: Evidence) -> Iterator[Hypothesis]:
     own = evidence.own()
     for x in inputs:
         if {"running_mean", "running_var"} <= own.keys() and x.shape[1] == own["running_var"].size:
-            found = settle(((norm, norm(x)) for norm in _norms(own)), evidence.reference)
+            found = settle(((norm, norm(x)) for norm in [*_norms(own), *_training_norms(own, x)]), evidence.reference)
             if found is not None:
                 yield from _with_parameters(evidence, found[0], x)
                 return
@@ -49,12 +49,27 @@ def _norms(own: dict[str, np.ndarray]) -> Iterator[_Norm]:
     yield from (_Norm(scale, shift, mean, variance, epsilon) for epsilon in EPSILONS)
 
 
+def _training_norms(own: dict[str, np.ndarray], x: np.ndarray) -> Iterator[_Norm]:
+    """The norm as it trains, by the statistics of the batch, with each epsilon in use."""
+    mean, variance = _statistics(x)
+    yield from (replace(norm, mean=mean, variance=variance) for norm in _norms(own))
+
+
+def _statistics(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The batch's mean and biased variance of each channel of axis 1."""
+    axes = (0, *range(2, x.ndim))
+    return x.mean(axis=axes), x.var(axis=axes)
+
+
 def _with_parameters(evidence: Evidence, norm: _Norm, x: np.ndarray) -> Iterator[Hypothesis]:
     for epsilon in EPSILONS:
         if epsilon != norm.epsilon:
             cause = f"the epsilon is {epsilon:g}, where the reference has {norm.epsilon:g}"
             yield Hypothesis(cause, replace(norm, epsilon=epsilon)(x))
     yield from _of_scale_and_shift(norm, x)
+    running = next(_norms(evidence.own()))
+    of_running = replace(norm, mean=running.mean, variance=running.variance)
+    yield Hypothesis("it normalises by its running statistics: evaluation mode", of_running(x))
     yield from _of_statistics(norm, x)
     for path, theirs in evidence.alike():
         if {"running_mean", "running_var"} <= theirs.keys():
@@ -76,8 +91,7 @@ def _of_scale_and_shift(norm: _Norm, x: np.ndarray) -> Iterator[Hypothesis]:
 
 
 def _of_statistics(norm: _Norm, x: np.ndarray) -> Iterator[Hypothesis]:
-    axes = (0, *range(2, x.ndim))
-    mean, variance, count = x.mean(axis=axes), x.var(axis=axes), x.size // x.shape[1]
+    (mean, variance), count = _statistics(x), x.size // x.shape[1]
     ones, zeros = np.ones_like(mean), np.zeros_like(mean)
     of_batch = "it normalises by the statistics of the batch: train mode"
     yield Hypothesis(of_batch, replace(norm, mean=mean, variance=variance)(x))

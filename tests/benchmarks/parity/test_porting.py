@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from functools import partial
@@ -11,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
+from benchmarks.foreign.rules import read_rules
 
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs/porting.md").read_text()
@@ -39,25 +40,18 @@ def in_folder(folder: Path, command: str) -> tuple[int, str]:
     return done.returncode, done.stdout
 
 
-@pytest.fixture(scope="module")
-def example(tmp_path_factory) -> Path:
-    """A folder with the page's scripts, and what the first two of them write."""
-    folder = tmp_path_factory.mktemp("example")
-    (folder / "bin").mkdir()
-    (folder / "bin/python").write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
-    (folder / "bin/python").chmod(0o755)
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    """A folder with the page's scripts, and its commands."""
+    (tmp_path / "bin").mkdir()
+    for name, words in (("python", ""), ("triseg", " -m triseg")):
+        (tmp_path / "bin" / name).write_text(f'#!/bin/sh\nexec {sys.executable}{words} "$@"\n')
+        (tmp_path / "bin" / name).chmod(0o755)
     for block in blocks("python"):
         name = re.match(r"# (\w+\.py)\n", block)
         if name:
-            (folder / name[1]).write_text(block)
-    assert in_folder(folder, "python reference.py && python port.py") == (0, "")
-    return folder
-
-
-@pytest.fixture
-def folder(example, tmp_path) -> Path:
-    """The example, to be changed."""
-    return shutil.copytree(example, tmp_path / "example")
+            (tmp_path / name[1]).write_text(block)
+    return tmp_path
 
 
 @pytest.fixture
@@ -71,40 +65,37 @@ def test_the_page_says_what_its_commands_print(run):
     for command, printed in conversation():
         code, answer = run(command)
         assert shape(answer) == shape(printed), f"{command}\n{answer}"
-        if "benchmarks.parity" in command:
-            comparisons.append((code, re.findall(r"first at (\w+) .*\n\s+how: ([\w ]+)", answer)))
+        if command.startswith("triseg"):
+            comparisons.append((code, re.findall(r"first at ([\w. ]+)", answer)))
         else:
             assert code == 0
     assert comparisons == [
-        (1, [("norm", "scale by channel")]),
-        (1, [("resize", "noise")]),
+        (1, ["image "]),
+        (1, ["norm "]),
+        (1, ["activity "]),
+        (1, ["conv.weight "]),
+        (1, ["update of conv.bias"]),
+        (0, []),
+        (1, ["encoder.stages.1.layers.0.layer.1.convolution "]),
+        (1, ["encoder.stages.1.layers.0.layer.0.convolution "]),
+        (1, ["pooler "]),
         (0, []),
     ]
 
 
 @pytest.mark.slow
 def test_a_layer_alone_departs_for_its_own_fault(run, folder):
-    assert run("python alone.py") == (0, "")
-    code, answer = run("python -m benchmarks.parity --against mine --reference reference --output told")
-    assert code == 1 and "5 of 5 layers matched: 5 by path" in answer
-    findings = json.loads((folder / "told/against.json").read_text())["runs"][0]["findings"]
-    roles = {finding["name"]: finding["role"] for finding in findings}
-    assert roles == {"conv": "", "norm": "", "relu": "", "resize": "cause", "linear": ""}
+    assert run("python reference.py && python alone.py") == (0, "")
+    code, _ = run("triseg parity --reference reference --against mine --output told")
+    assert code == 1
+    findings = json.loads((folder / "told/parity.json").read_text())["runs"][0]["findings"]
+    roles = {finding["name"]: finding["role"] for finding in findings if finding["gate"] == 1}
+    assert roles == {"conv": "", "norm": "cause", "relu": "", "linear": ""}
 
 
-def test_the_map_of_the_page_fits_the_example(run, folder):
-    (folder / "mine/map.json").write_text(*blocks("json"))
-    code, answer = run("python -m benchmarks.parity --against mine --reference reference")
-    assert code == 1 and "3 by path, 2 by map" in answer and "first at norm" in answer
-
-
-def test_another_input_ends_in_one_line(folder, run):
-    port = (folder / "port.py").read_text().replace("image=image", "image=image[:, ::-1]")
-    (folder / "port.py").write_text(port)
-    run("python port.py")
-    code, answer = run("python -m benchmarks.parity --against mine --reference reference 2>&1")
-    assert code == 2 and len(answer.splitlines()) == 1
-    assert "'image' is not the reference's" in answer and "channels permuted" in answer
+def test_the_rules_of_the_page_are_rules(tmp_path):
+    (tmp_path / "map.json").write_text(*blocks("json"))
+    read_rules(tmp_path / "map.json")
 
 
 @pytest.mark.slow
@@ -122,5 +113,5 @@ def test_a_port_of_a_model_is_given_its_inputs_and_weights(tmp_path):
     (tmp_path / "mine").mkdir()
     np.savez(tmp_path / "mine/outputs.npz", **port)
     code, answer = in_folder(tmp_path, parity)
-    assert code == 1 and re.search(r"(\d+) of \1 layers matched: \1 by path", answer), answer
+    assert code == 1 and re.search(r"layers: (\d+) of \1 paired: \1 by path", answer), answer
     assert "FAILED 1 " in answer and "first at head.trunk@2 (Conv;" in answer
