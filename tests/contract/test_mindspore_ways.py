@@ -7,6 +7,7 @@ from mindspore import Tensor, nn
 
 from common import kernels, numpy_ops
 from mindspore_impl import _kernels, ops
+from mindspore_impl import _transformer_ops as transformer_ops
 from mindspore_impl.layers import DeformConv
 from tests.contract import attention_cases
 from tests.contract.comparing import assert_agrees
@@ -17,9 +18,9 @@ from tests.contract.test_wing_vision import GRID, IMAGES, deform, deform_arrays,
 @pytest.fixture
 def no_kernels(monkeypatch):
     monkeypatch.setattr(kernels, "library", lambda: None)
-    _kernels._path.cache_clear()
+    _kernels.library_file.cache_clear()
     yield
-    _kernels._path.cache_clear()
+    _kernels.library_file.cache_clear()
 
 
 def test_roi_align_without_kernels(no_kernels, xp, like):
@@ -47,6 +48,42 @@ def test_ms_deform_attn_at_exact_places_without_kernels(no_kernels, xp):
     reference = numpy_ops.ms_deform_attn(given[0], attention_cases.SHAPES, *given[1:])
     found = ops.ms_deform_attn(Tensor(given[0]), attention_cases.SHAPES, *map(Tensor, given[1:])).asnumpy()
     np.testing.assert_allclose(found, reference, rtol=1e-5, atol=1e-5)
+
+
+def test_norms_of_groups_and_attention_without_kernels(monkeypatch):
+    """As with them, forward and backward; that they are right is held against NumPy elsewhere."""
+    random = np.random.default_rng(4)
+    x, queries, keys, values = (
+        Tensor(random.standard_normal(shape).astype(np.float32))
+        for shape in ((2, 6, 3, 5), (2, 5, 12), (2, 7, 12), (2, 7, 12))
+    )
+    weight, bias = (Tensor(random.standard_normal(6).astype(np.float32)) for _ in range(2))
+    hidden = random.random((2, 5, 7)) < 0.5
+    hidden[..., 0] = False
+    of_norm, of_attention = Tensor(np.array([1e-5, 3], np.float32)), Tensor(np.array([3], np.int32))
+    slopes = [Tensor(random.standard_normal(each.shape).astype(np.float32)) for each in (x, queries)]
+
+    def answers():
+        def normed(*given):
+            return (_kernels.group_norm(*given, of_norm) * slopes[0]).sum()
+
+        def seen(*given):
+            return (transformer_ops.masked_attention(*given, Tensor(hidden), of_attention) * slopes[1]).sum()
+
+        found = [
+            ms.value_and_grad(normed, (0, 1, 2))(x, weight, bias),
+            ms.value_and_grad(seen, (0, 1, 2))(queries, keys, values),
+        ]
+        return [each.asnumpy() for value, gradients in found for each in (value, *gradients)]
+
+    by_kernels = answers()
+    monkeypatch.setattr(kernels, "library", lambda: None)
+    _kernels.library_file.cache_clear()
+    plain = answers()
+    monkeypatch.undo()
+    _kernels.library_file.cache_clear()
+    for one, other in zip(by_kernels, plain, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
 
 
 def test_nms_without_kernels(no_kernels, monkeypatch):
