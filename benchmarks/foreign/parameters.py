@@ -22,8 +22,8 @@ def pair_parameters(ours: NamedArrays, theirs: NamedArrays, layers: Sequence[Pai
 
     layers: the pairs of gate 1; the parameters of two layers that are a pair belong together by their last names.
     """
-    places = {found.theirs[0]: found.ours for found in layers if found.compared and len(found.theirs) == 1}
-    given = {_placed(name, places): name for name in theirs.names}
+    our_layers = {found.theirs[0]: found.ours for found in layers if found.compared and len(found.theirs) == 1}
+    given = {_by_our_layer(name, our_layers): name for name in theirs.names}
     shapes = {name: theirs.shapes[original] for name, original in given.items()}
     renamed = NamedArrays(theirs.source, shapes, lambda name: theirs.array(given[name]))
     return [replace(found, theirs=tuple(given[name] for name in found.theirs)) for found in pair(ours, renamed, rules)]
@@ -47,7 +47,7 @@ def blame_weights(finding: Finding, ours: NamedArrays, theirs: NamedArrays, pair
     return finding
 
 
-def _placed(name: str, places: Mapping[str, str]) -> str:
+def _by_our_layer(name: str, our_layers: Mapping[str, str]) -> str:
     """A parameter's name as the reference has it, where its layer's is known."""
     path, dot, leaf = name.rpartition(".")
-    return f"{places[path]}{dot}{_LEAVES.get(leaf, leaf)}" if path in places else name
+    return f"{our_layers[path]}{dot}{_LEAVES.get(leaf, leaf)}" if path in our_layers else name

@@ -24,17 +24,17 @@ def linear_hypotheses(evidence: Evidence) -> Iterator[Hypothesis]:
     reference = np.asarray(evidence.reference, np.float64)
     answers = reference.reshape(-1, reference.shape[-1])
     for x in (x for _, x in evidence.inputs()):
-        for how, rows in _flattened(x, len(answers)):
+        for form, rows in _flattened(x, len(answers)):
             linear = _of_reference(evidence.own(), rows, answers)
             if linear is not None:
-                for guess in _faults(evidence, linear, rows, x, how):
+                for guess in _faults(evidence, linear, rows, x, form):
                     yield replace(guess, prediction=guess.prediction.reshape(reference.shape))
                 return
     yield from _moved(evidence)
 
 
 def _flattened(x: np.ndarray, count: int) -> Iterator[tuple[str, np.ndarray]]:
-    """(how, rows (count, I)): the last axis of x, or its picture as a row an image, or the mean of that picture."""
+    """(form, rows (count, I)): the last axis of x, or its picture as a row an image, or the mean of that picture."""
     if x.ndim >= 2 and x.size // x.shape[-1] == count:
         yield "as it is", x.reshape(count, -1)
     if x.ndim > 2 and len(x) == count:
@@ -56,7 +56,7 @@ def _of_reference(own: dict[str, np.ndarray], rows: np.ndarray, answers: np.ndar
     return None if found is None else found[0]
 
 
-def _faults(evidence: Evidence, linear: _Linear, rows: np.ndarray, x: np.ndarray, how: str) -> Iterator[Hypothesis]:
+def _faults(evidence: Evidence, linear: _Linear, rows: np.ndarray, x: np.ndarray, form: str) -> Iterator[Hypothesis]:
     weight, bias = linear.weight, linear.bias
     plain = rows @ weight.T
     if np.any(bias):
@@ -68,12 +68,12 @@ def _faults(evidence: Evidence, linear: _Linear, rows: np.ndarray, x: np.ndarray
     misread = weight.T.reshape(weight.shape)
     if weight.shape[0] != weight.shape[1] and not np.array_equal(misread, weight):
         yield Hypothesis("the weight was written as (in, out) and is read as (out, in)", rows @ misread.T + bias)
-    if how == "flattened" and x.ndim == 4:
+    if form == "flattened" and x.ndim == 4:
         last = x.transpose(0, 2, 3, 1).reshape(len(x), -1)
         yield Hypothesis("its inputs are flattened in another order: channels last", linear(last))
         turned = x.transpose(0, 1, 3, 2).reshape(len(x), -1)
         yield Hypothesis("its inputs are flattened in another order: columns before rows", linear(turned))
-    if how == "mean":
+    if form == "mean":
         yield Hypothesis("it is given the maximum of the picture, not the mean", linear(x.max(axis=(2, 3))))
         yield Hypothesis("it is given the sum over the picture, not the mean", linear(x.sum(axis=(2, 3))))
     yield Hypothesis("its inputs stand in the reverse order", linear(rows[:, ::-1]))

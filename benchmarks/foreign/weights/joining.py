@@ -122,12 +122,12 @@ def _by_content(
         return None
     for axis, slices in enumerate(slice_fingerprints(numbers)):
         begun = [int(each) for each in slices[np.isin(slices, keys)]]
-        places = {int(each): place for place, each in enumerate(slices)} if begun else {}
+        position_of = {int(each): position for position, each in enumerate(slices)} if begun else {}
         found = []
         for name, its_axis in dict.fromkeys(part for each in begun for part in index[each]):
             its_slices = slice_fingerprints(parts.numbers(name))[its_axis]
-            if len(its_slices) < len(slices) and all(int(each) in places for each in its_slices):
-                found.append((name, its_axis, [places[int(each)] for each in its_slices]))
+            if len(its_slices) < len(slices) and all(int(each) in position_of for each in its_slices):
+                found.append((name, its_axis, [position_of[int(each)] for each in its_slices]))
         if not found:
             continue
         turned = numbers.ndim == 2 and found[0][1] != axis
