@@ -96,7 +96,7 @@ def group_norm(x: Tensor, weight: Tensor, bias: Tensor, settings: Tensor) -> Ten
     if library_file() is None:
         eps, groups = settings.asnumpy().tolist()
         return F.group_norm(x, int(groups), weight, bias, eps)
-    return _group_norm_kernel()(x, weight, bias, settings)
+    return norm_kernel("group_norm")(x, weight, bias, settings)
 
 
 def grid_sample(x: Tensor, grid: Tensor, align_corners: bool) -> Tensor:
@@ -203,11 +203,13 @@ class _BatchNorm(nn.Cell):
         return dx, dweight, dbias, F.zeros_like(settings)
 
 
-class _GroupNorm(nn.Cell):
-    def __init__(self):
+class Norm(nn.Cell):
+    """A norm whose kernel gives its output alone, without its statistics: `group_norm` or `layer_norm`."""
+
+    def __init__(self, kernel: str):
         super().__init__()
-        self.norm = custom("group_norm", first, first)
-        self.grad = custom("group_norm_grad", lambda g, x, w, s: (x, w, w), lambda g, x, w, s: (x, w, w))
+        self.norm = custom(kernel, first, first)
+        self.grad = custom(f"{kernel}_grad", lambda g, x, w, s: (x, w, w), lambda g, x, w, s: (x, w, w))
 
     def construct(self, x, weight, bias, settings):
         return self.norm(x, weight, bias, settings)
@@ -250,7 +252,7 @@ class _MsDeformAttn(nn.Cell):
 _roi_align_kernel = functools.cache(_RoiAlign)
 _deform_product = functools.cache(_DeformProduct)
 _batch_norm_kernel = functools.cache(_BatchNorm)
-_group_norm_kernel = functools.cache(_GroupNorm)
+norm_kernel = functools.cache(Norm)
 _grid_sample_kernel = functools.cache(_GridSample)
 _ms_deform_attn_kernel = functools.cache(_MsDeformAttn)
 

@@ -11,7 +11,7 @@ import numpy as np
 from mindspore import Tensor, nn
 from mindspore import ops as F
 
-from mindspore_impl._kernels import custom, first, library_file
+from mindspore_impl._kernels import custom, first, library_file, norm_kernel
 
 
 def gelu(x: Tensor) -> Tensor:
@@ -26,7 +26,7 @@ def layer_norm(x: Tensor, weight: Tensor, bias: Tensor, settings: Tensor) -> Ten
     """
     if library_file() is None:
         return F.LayerNorm(-1, -1, settings.asnumpy().item())(x, weight, bias)[0]
-    return _layer_norm_kernel()(x, weight, bias, settings)
+    return norm_kernel("layer_norm")(x, weight, bias, settings)
 
 
 def window_attention(qkv: Tensor, bias: Tensor, masks: Tensor, kinds: Tensor) -> Tensor:
@@ -65,20 +65,6 @@ class _Gelu(nn.Cell):
         return (self.grad(gradient, x),)
 
 
-class _LayerNorm(nn.Cell):
-    def __init__(self):
-        super().__init__()
-        self.norm = custom("layer_norm", first, first)
-        self.grad = custom("layer_norm_grad", lambda g, x, w, s: (x, w, w), lambda g, x, w, s: (x, w, w))
-
-    def construct(self, x, weight, bias, settings):
-        return self.norm(x, weight, bias, settings)
-
-    def bprop(self, x, weight, bias, settings, out, gradient):
-        dx, dweight, dbias = self.grad(gradient, x, weight, settings)
-        return dx, dweight, dbias, F.zeros_like(settings)
-
-
 class _WindowAttention(nn.Cell):
     def __init__(self):
         super().__init__()
@@ -115,7 +101,6 @@ class _MaskedAttention(nn.Cell):
 
 # Cached functions, as in _kernels.py.
 _gelu_kernel = functools.cache(_Gelu)
-_layer_norm_kernel = functools.cache(_LayerNorm)
 _window_attention_kernel = functools.cache(_WindowAttention)
 _masked_attention_kernel = functools.cache(_MaskedAttention)
 

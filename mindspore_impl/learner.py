@@ -14,6 +14,7 @@ from common.array import namespace
 from common.config import Schedule, Settings
 from common.errors import UserError
 from common.families import family_of
+from common.norm_names import canonical
 from common.observing import Observer, Unobserved
 from common.results import Result
 from common.training.batches import stays_on_host
@@ -21,7 +22,6 @@ from common.training.choices import Choose, choose_own
 from common.weights import check_fit
 from mindspore_impl import device as devices
 from mindspore_impl import distributed
-from mindspore_impl._names import canonical
 from mindspore_impl._optimizers import Optimizer
 from mindspore_impl.layers import unfolded
 from mindspore_impl.observing import observed

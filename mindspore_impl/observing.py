@@ -9,9 +9,9 @@ import numpy as np
 from mindspore import Tensor, nn
 
 from common.errors import UserError
+from common.norm_names import canonical
 from common.observing import Observer
 from mindspore_impl import ops  # an observer reads the network's arrays through it
-from mindspore_impl._names import canonical
 
 
 @contextmanager

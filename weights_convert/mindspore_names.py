@@ -4,10 +4,10 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
+from common.norm_names import CANONICAL
 from weights_convert.state_dicts import Entry
 
-_LEAVES = {"weight": "gamma", "bias": "beta", "running_mean": "moving_mean", "running_var": "moving_variance"}
-_CANONICAL_LEAVES = {mindspore: canonical for canonical, mindspore in _LEAVES.items()}
+_LEAVES = {leaf: mindspore for mindspore, leaf in CANONICAL.items()}
 
 
 def to_mindspore(weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -31,7 +31,7 @@ def entries_to_mindspore(entries: Iterable[Entry]) -> list[Entry]:
 
 def from_mindspore(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The arrays of a MindSpore checkpoint under canonical names."""
-    return {_renamed(name, _CANONICAL_LEAVES): array for name, array in arrays.items()}
+    return {_renamed(name, CANONICAL): array for name, array in arrays.items()}
 
 
 def _renamed(name: str, leaves: Mapping[str, str]) -> str:

@@ -11,9 +11,8 @@ from benchmarks.foreign.rules import Rules
 from benchmarks.parity.difference import difference
 from benchmarks.parity.finding import Finding
 from benchmarks.parity.pattern import pattern
+from common.norm_names import CANONICAL
 
-# What the frameworks call the parameters of a norm, and what PyTorch calls them.
-_LEAVES = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"}
 _SAME = 1e-6  # relative; weights that differ by more are others
 
 
@@ -50,4 +49,4 @@ def blame_weights(finding: Finding, ours: NamedArrays, theirs: NamedArrays, pair
 def _by_our_layer(name: str, our_layers: Mapping[str, str]) -> str:
     """A parameter's name as the reference has it, where its layer's is known."""
     path, dot, leaf = name.rpartition(".")
-    return f"{our_layers[path]}{dot}{_LEAVES.get(leaf, leaf)}" if path in our_layers else name
+    return f"{our_layers[path]}{dot}{CANONICAL.get(leaf, leaf)}" if path in our_layers else name

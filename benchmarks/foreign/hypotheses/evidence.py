@@ -9,6 +9,7 @@ import numpy as np
 from benchmarks.foreign.hypotheses.forms import forms
 from benchmarks.parity.channels import energy
 from benchmarks.parity.finding import Finding
+from common.norm_names import CANONICAL
 
 EXPLAINED = 0.98  # the share of the difference's energy that a hypothesis accounts for
 SAME = 1e-6  # the share of the reference's own energy that its right formula leaves, for it is rounded to float32
@@ -16,9 +17,6 @@ ROUNDING = 1e-13  # the share of an array's energy that float32 and the order of
 NEAREST = 12  # layers before the one that departs, of which each may be its input
 
 MOST_HELD = 1 << 25  # values of those layers
-
-# A framework's name of a parameter, by PyTorch's.
-LEAVES = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"}
 
 # How a cause is known: it gives the port's answer from the reference's numbers, or was read from the port's answer,
 # which it then fits in any case.
@@ -59,7 +57,7 @@ class Evidence:
         for name, array in self.parameters.items():
             owner, _, leaf = name.rpartition(".")
             if owner == path:
-                found[LEAVES.get(leaf, leaf)] = np.asarray(array, np.float64)
+                found[CANONICAL.get(leaf, leaf)] = np.asarray(array, np.float64)
         return found
 
     def alike(self) -> Iterator[tuple[str, dict[str, np.ndarray]]]:

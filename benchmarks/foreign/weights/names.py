@@ -4,9 +4,11 @@ import re
 from collections import Counter
 from collections.abc import Collection, Mapping
 
+from common.norm_names import CANONICAL
+
 # What frameworks call the arrays of a layer, beside PyTorch's names.
 _LEAVES = {
-    **{"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"},
+    **CANONICAL,
     **{"kernel": "weight", "scale": "weight", "moving_var": "running_var", "mean": "running_mean"},
     **{"_mean": "running_mean", "_variance": "running_var", "var": "running_var", "embedding_table": "weight"},
     **{"in_proj_weight": "weight", "in_proj_bias": "bias"},
