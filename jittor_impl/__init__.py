@@ -14,14 +14,15 @@ from pkgutil import extend_path
 
 from common.errors import UserError
 from common.frameworks import before_import
+from common.kernels import onednn
 
 # A family from outside of this project has its network in a folder of this name elsewhere on Python's path.
 __path__ = extend_path(__path__, __name__)
 
 _ONEDNN_FOLDER = "dnnl_lnx_2.2.0_cpu_gomp"  # the name Jittor looks for; it takes the wheels' later version as well
 _ONEDNN_PARTS = {  # the link in that folder -> the wheel, and the file that shows where the link has to point
-    "include": ("onednn-devel-cpu-gomp", "mkldnn.hpp"),
-    "lib": ("onednn-cpu-gomp", "libmkldnn.so"),
+    "include": (onednn.HEADERS, "mkldnn.hpp"),
+    "lib": (onednn.LIBRARY, "libmkldnn.so"),
 }
 _GPU_DEVICES = (Path("/dev/nvidiactl"), Path("/dev/dxg"))
 _COMPILERS = (Path("/usr/local/cuda/bin/nvcc"), Path("/opt/cuda/bin/nvcc"))
@@ -105,23 +106,11 @@ def _lay_onednn() -> bool:
     for part, (wheel, file) in _ONEDNN_PARTS.items():
         if (folder / part / file).is_file():
             continue
-        source = _installed(wheel, file)
+        source = onednn.installed_file(wheel, file)
         if source is not None:
             _link(folder / part, source.parent)
         laid = laid and (folder / part / file).is_file()
     return laid
-
-
-def _installed(wheel: str, file: str) -> Path | None:
-    """The place of a wheel's file; these wheels put theirs beside Python's own, not into site-packages."""
-    from importlib import metadata  # slow to import, and needed once on a machine
-
-    try:
-        files = metadata.files(wheel) or []
-    except metadata.PackageNotFoundError:
-        return None
-    found = next((Path(entry.locate()).resolve() for entry in files if entry.name == file), None)
-    return found if found is not None and found.is_file() else None
 
 
 def _link(link: Path, target: Path) -> None:

@@ -10,6 +10,7 @@ import threading
 from importlib.metadata import version
 
 from common.errors import UserError, run_command
+from common.kernels import onednn
 from jittor_impl import _core_is_compiled
 
 
@@ -41,9 +42,7 @@ def describe() -> dict:
     if jt.compile_extern.mkl_ops is not None:
         works.append("oneDNN on")
     else:
-        lacks["oneDNN off, convolutions are 200 times slower"] = (
-            "pip install onednn-cpu-gomp==2021.4.0 onednn-devel-cpu-gomp==2021.4.0"
-        )
+        lacks["oneDNN off, convolutions are 200 times slower"] = onednn.INSTALLATION
     if jt.compile_extern.has_mpi and shutil.which("mpirun"):
         works.append("mpirun")
     else:

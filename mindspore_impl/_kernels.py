@@ -128,13 +128,13 @@ def library_file() -> str | None:
     return str(kernels.library_path()) if on_cpu and kernels.library() is not None else None
 
 
-def custom(name: str, shape, dtype, **parameters) -> F.Custom:
-    """Makes an operator of a compiled kernel; `parameters` are what `shape` depends on beside the inputs' shapes.
+def custom(name: str, shape, dtype, file: str | None = None, **parameters) -> F.Custom:
+    """Makes an operator of a compiled kernel of the kernels' file, or of another one.
 
-    They become attributes: MindSpore takes operators of one name and equal attributes for the same, with the first
-    one's shapes.
+    `parameters` are what `shape` depends on beside the inputs' shapes. They become attributes: MindSpore takes
+    operators of one name and equal attributes for the same, with the first one's shapes.
     """
-    operator = F.Custom(f"{library_file()}:triseg_{name}_aot", shape, dtype, func_type="aot")
+    operator = F.Custom(f"{file or library_file()}:triseg_{name}_aot", shape, dtype, func_type="aot")
     for key, value in parameters.items():
         operator.add_prim_attr(key, value)
     return operator

@@ -2,11 +2,13 @@
 
 import signal
 import threading
+from pathlib import Path
 
 import mindspore as ms
 
 from common import kernels
 from common.errors import UserError
+from common.kernels import onednn
 
 
 def select(name: str = "auto") -> str:
@@ -37,12 +39,17 @@ def describe() -> dict:
         works.append("own kernels compiled")
     else:
         lacks[f"{kernels.problem()}, some operations are slow"] = "apt-get install g++"
+    if isinstance(onednn.convolutions(), Path):
+        works.append("oneDNN's convolutions")
+    elif kernels.problem() is None:
+        lacks[f"{onednn.convolutions()}, convolutions take twice as long"] = onednn.INSTALLATION
     return {"version": ms.__version__, "device": "ascend" if _ascend() else "cpu", "works": works, "lacks": lacks}
 
 
 def prepare() -> None:
     """Does ahead of time what the first command would wait for: compiles the C++ kernels."""
     kernels.library()
+    onednn.convolutions()
 
 
 def _ascend() -> bool:

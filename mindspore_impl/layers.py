@@ -10,7 +10,7 @@ from mindspore import Parameter, Tensor, nn
 from mindspore import ops as F
 
 from common.config import FrozenNorm
-from mindspore_impl import _kernels, distributed, ops
+from mindspore_impl import _convolution, _kernels, distributed, ops
 from mindspore_impl import _transformer_ops as transformer_ops
 
 _folding = True
@@ -34,9 +34,13 @@ class Conv(nn.Conv2d):
         super().__init__(
             in_channels, out_channels, kernel, stride, "pad", padding, dilation, groups, bias, "zeros", "zeros"
         )
+        self._settings = (stride, padding, dilation, groups)
+        self._no_bias = Tensor(np.zeros(out_channels, np.float32))
 
     def convolve(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """Runs this convolution with another weight and bias than its own."""
+        if _convolution.library_file() is not None and x.size > 0:
+            return _convolution.convolution(*self._settings)(x, weight, self._no_bias if bias is None else bias)
         out = self.conv2d(x, weight)
         return out if bias is None else self.bias_add(out, bias)
 

@@ -7,20 +7,14 @@ in one line why; each wing then falls back to operations of its framework.
 
 import ctypes
 import functools
-import hashlib
-import os
-import platform
-import shutil
-import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from common.files import atomic_path
+from common.kernels.compiling import SOURCES, compile_library
 
-SOURCES = Path(__file__).parent
-FLAGS = ("-std=c++17", "-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-fopenmp", "-fPIC", "-shared")
+_NAME = "kernels"
 
 _POINTER, _INT, _INT64, _FLOAT = ctypes.c_void_p, ctypes.c_int, ctypes.c_int64, ctypes.c_float
 _ROI_ALIGN = [_POINTER, _POINTER, _POINTER, _FLOAT, _INT, _INT, _POINTER]
@@ -36,7 +30,12 @@ _ARGUMENTS = {
     "triseg_grid_sample_grad_grid": [_POINTER] * 5,
     "triseg_ms_deform_attn": [_POINTER] * 6,
     "triseg_ms_deform_attn_grad": [_POINTER] * 9,
+    "triseg_sum_of_squares": [_POINTER, _INT64],
+    "triseg_sgd_step": [*[_POINTER] * 3, _INT64, _POINTER],
+    "triseg_adam_step": [*[_POINTER] * 4, _INT64, _POINTER],
 }
+
+_RESULTS = {"triseg_sum_of_squares": ctypes.c_double}
 
 
 def header(name: str) -> str:
@@ -51,7 +50,7 @@ def library() -> ctypes.CDLL | None:
 
 def library_path() -> Path | None:
     """The compiled kernels' file, or None where they cannot be had."""
-    path = _build()
+    path = compile_library(_NAME)
     return path if isinstance(path, Path) else None
 
 
@@ -78,7 +77,7 @@ def sides_of_levels(shapes: Sequence[tuple[int, int]], cells: int) -> np.ndarray
 
 @functools.cache
 def _load() -> tuple[ctypes.CDLL | None, str | None]:
-    built = _build()
+    built = compile_library(_NAME)
     if isinstance(built, str):
         return None, built
     try:
@@ -87,45 +86,5 @@ def _load() -> tuple[ctypes.CDLL | None, str | None]:
         return None, f"the compiled kernels do not load: {error}"
     for name, arguments in _ARGUMENTS.items():
         function = getattr(loaded, name)
-        function.argtypes, function.restype = arguments, None
+        function.argtypes, function.restype = arguments, _RESULTS.get(name)
     return loaded, None
-
-
-@functools.cache
-def _build() -> Path | str:
-    """The library's path, compiled on the first call on this machine, or the reason why it cannot be."""
-    wanted = os.environ.get("CXX") or "g++"
-    compiler = shutil.which(wanted)
-    if compiler is None:
-        return f"no C++ compiler: {wanted} not found"
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "triseg"
-    try:
-        path = cache / f"kernels-{_fingerprint(compiler)}.so"
-        if not path.exists():
-            with atomic_path(path) as temporary:
-                command = [compiler, *FLAGS, str(SOURCES / "kernels.cpp"), "-o", str(temporary)]
-                subprocess.run(command, check=True, capture_output=True, text=True)
-    except subprocess.CalledProcessError as error:
-        lines = error.stderr.strip().splitlines() or ["no message"]
-        reason = next((line for line in lines if "error" in line), lines[-1])
-        return f"{wanted} could not compile the kernels: {reason}"
-    except OSError as error:
-        return f"the kernels' cache folder cannot be used: {error}"
-    return path
-
-
-def _fingerprint(compiler: str) -> str:
-    """Gives a text that differs where the library must: for other sources, compilers, flags or instruction sets."""
-    parts = [compiler, *FLAGS, platform.machine(), _instruction_set()]
-    parts.append(subprocess.run([compiler, "--version"], check=True, capture_output=True, text=True).stdout)
-    parts += [path.read_text() for path in [*sorted(SOURCES.glob("*.h")), SOURCES / "kernels.cpp"]]
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
-
-
-def _instruction_set() -> str:
-    """Describes the instructions that this machine's processor has."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line for line in lines if line.startswith(("flags", "Features"))), "")

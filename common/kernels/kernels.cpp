@@ -16,6 +16,7 @@
 
 #include "group_norm.h"
 #include "masked_attention.h"
+#include "optimizers.h"
 
 using triseg::AttentionShape;
 using triseg::BatchNormShape;
@@ -151,6 +152,20 @@ void triseg_ms_deform_attn_grad(const float* grad_output, const float* value, co
                                 float* grad_locations, float* grad_attention) {
     triseg::ms_deform_attn_backward(grad_output, value, locations, attention, ms_deform_shape(shape, sides), grad_value,
                                     grad_locations, grad_attention);
+}
+
+double triseg_sum_of_squares(const float* x, int64_t count) { return triseg::sum_of_squares(x, count); }
+
+// rule: SgdRule or AdamRule, field after field
+void triseg_sgd_step(float* parameter, const float* gradient, float* buffer, int64_t count, const float* rule) {
+    triseg::sgd_step(parameter, gradient, buffer, count, {rule[0], rule[1], rule[2], rule[3]});
+}
+
+void triseg_adam_step(float* parameter, const float* gradient, float* mean, float* square, int64_t count,
+                      const float* rule) {
+    const float* r = rule;
+    triseg::adam_step(parameter, gradient, mean, square, count,
+                      {r[0], r[1], r[2], r[3], r[4], r[5], r[6], r[7], r[8]});
 }
 
 // features (N, C, H, W), rois (K, 5), settings -> (K, C, h, w)

@@ -59,7 +59,7 @@ def test_processes_that_start_at_once_build_one_library(tmp_path, copier):
 @pytest.mark.slow
 def test_other_flags_are_another_library(tmp_path):
     finish(start(tmp_path))
-    finish(start(tmp_path, "from common import kernels; kernels.FLAGS += ('-g0',); kernels.library()"))
+    finish(start(tmp_path, "from common.kernels import compiling, library; compiling.FLAGS += ('-g0',); library()"))
     assert len(list((tmp_path / "triseg").iterdir())) == 2
 
 
