@@ -1,15 +1,20 @@
-"""SGD, Adam and AdamW with PyTorch's arithmetic.
+"""SGD, Adam and AdamW with PyTorch's arithmetic, and the gradient's norm.
 
-MindSpore's own compile a graph over all parameters, for seconds; its kernels for a parameter are used by themselves.
-They are given numbers as tensors: for each number that it has not met MindSpore prepares, and keeps, a kernel.
+On the CPU that is this project's own kernel, which reads and writes each array once, where MindSpore's operations go
+over them up to eight times. Elsewhere MindSpore's kernels for a parameter are used by themselves: its optimizers
+compile a graph over all parameters, for seconds. They are given numbers as tensors: for each number that it has not
+met MindSpore prepares, and keeps, a kernel.
 """
 
 from collections.abc import Sequence
+from ctypes import CDLL
 
+import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor
 from mindspore import ops as F
 
+from common import kernels
 from common.config import Schedule
 from common.training.schedules import rate_and_decay
 
@@ -31,24 +36,23 @@ class Optimizer:
         }
         self.steps = 0
 
-    def step(self, gradients: Sequence[Tensor], learning_rate: float) -> None:
+    def step(self, gradients: Sequence[Tensor], scales: Sequence[float], learning_rate: float) -> None:
+        """Moves every parameter by its gradient, which is multiplied by its scale first."""
         self.steps += 1
-        update = self._sgd if self.schedule.optimizer == "sgd" else self._adam
-        numbers = self._numbers()
+        library = _library()
+        numbers = [] if library is not None else self._numbers()
         rates: dict[float, Tensor] = {}
-        for (name, parameter), gradient in zip(self.parameters.items(), gradients, strict=True):
+        for (name, parameter), gradient, scale in zip(self.parameters.items(), gradients, scales, strict=True):
             memory = [self.memory[f"{quantity}/{name}"] for quantity in self._quantities]
             factor, decay = rate_and_decay(self.schedule, name)
-            rate = rates.setdefault(factor, _scalar(learning_rate * factor))
-            update(parameter, gradient, rate, decay, *memory, numbers)
-
-    def _numbers(self) -> list[Tensor]:
-        """What the kernel is given in a step beside the rate: the momentum, or of Adam the betas and the like."""
-        if self.schedule.optimizer == "sgd":
-            return [_scalar(self.schedule.momentum)]
-        # The kernel takes the powers of the betas, and adds its epsilon before the second moment is corrected.
-        powers = [beta**self.steps for beta in _BETAS]
-        return [_scalar(number) for number in (*powers, *_BETAS, _EPSILON * (1 - powers[1]) ** 0.5)]
+            rate = learning_rate * factor
+            if library is not None:
+                self._step_by_kernel(library, [parameter, gradient, *memory], scale, rate, decay)
+                continue
+            if scale != 1.0:
+                gradient = gradient * _scalar(scale)
+            update = self._sgd if self.schedule.optimizer == "sgd" else self._adam
+            update(parameter, gradient, rates.setdefault(rate, _scalar(rate)), decay, *memory, numbers)
 
     def state(self) -> dict[str, np.ndarray]:
         state = {key: value.asnumpy().copy() for key, value in self.memory.items()}
@@ -61,6 +65,27 @@ class Optimizer:
         self.steps = max(steps, default=0)
         for key, value in self.memory.items():
             F.assign(value, Tensor(state[key]))
+
+    def _step_by_kernel(self, library: CDLL, tensors: list[Tensor], scale: float, rate: float, decay: float) -> None:
+        """tensors: the parameter, its gradient and the memory."""
+        arrays = [tensor.asnumpy() for tensor in tensors]  # on the CPU the tensors' own memory, written to in place
+        if self.schedule.optimizer == "sgd":
+            step, rule = library.triseg_sgd_step, [scale, rate, decay, self.schedule.momentum]
+        else:
+            decoupled = self.schedule.optimizer == "adamw"
+            size, square = (1 - beta**self.steps for beta in _BETAS)
+            decays = [0.0, rate * decay] if decoupled else [decay, 0.0]
+            step, rule = library.triseg_adam_step, [scale, rate, *decays, *_BETAS, size, square**0.5, _EPSILON]
+        numbers = np.array(rule, np.float32)
+        step(*(array.ctypes.data for array in arrays), arrays[0].size, numbers.ctypes.data)
+
+    def _numbers(self) -> list[Tensor]:
+        """What MindSpore's kernel is given in a step beside the rate: the momentum, or Adam's betas and the like."""
+        if self.schedule.optimizer == "sgd":
+            return [_scalar(self.schedule.momentum)]
+        # The kernel takes the powers of the betas, and adds its epsilon before the second moment is corrected.
+        powers = [beta**self.steps for beta in _BETAS]
+        return [_scalar(number) for number in (*powers, *_BETAS, _EPSILON * (1 - powers[1]) ** 0.5)]
 
     def _sgd(
         self,
@@ -91,6 +116,20 @@ class Optimizer:
             gradient = gradient + decay * parameter
         *powers, first, second, epsilon = numbers
         _apply_adam(parameter, mean, square, *powers, rate, first, second, epsilon, gradient)
+
+
+def squares(gradients: Sequence[Tensor]) -> np.ndarray:
+    """(P,) float64, the sum of the squares of each of P gradients"""
+    library = _library()
+    if library is None:
+        return F.stack([F.square(gradient).sum() for gradient in gradients]).asnumpy().astype(np.float64)
+    arrays = [gradient.asnumpy() for gradient in gradients]
+    return np.array([library.triseg_sum_of_squares(array.ctypes.data, array.size) for array in arrays])
+
+
+def _library() -> CDLL | None:
+    """The compiled kernels, or None where they cannot take MindSpore's arrays."""
+    return kernels.library() if ms.get_context("device_target") == "CPU" else None
 
 
 def _scalar(number: float) -> Tensor:

@@ -2,7 +2,6 @@
 
 import importlib
 import math
-from collections.abc import Sequence
 from contextlib import nullcontext
 
 import mindspore as ms
@@ -22,7 +21,7 @@ from common.training.choices import Choose, choose_own
 from common.weights import check_fit
 from mindspore_impl import device as devices
 from mindspore_impl import distributed
-from mindspore_impl._optimizers import Optimizer
+from mindspore_impl._optimizers import Optimizer, squares
 from mindspore_impl.layers import unfolded
 from mindspore_impl.observing import observed
 
@@ -97,14 +96,15 @@ class Learner:
         losses, computed = self._backward(batch, choose)
         if gradients is not None:
             gradients |= self._by_name(computed)
-        norm = _norm(computed)
-        if not math.isfinite(norm.item()):
-            losses["gradient"] = norm.item()
+        norms = np.sqrt(squares(computed))
+        norm = math.hypot(*norms)
+        if not math.isfinite(norm):
+            losses["gradient"] = norm
         if not all(map(math.isfinite, losses.values())):
             for statistic, value in zip(self._statistics, before, strict=True):
                 F.assign(statistic, Tensor(value))
             return losses
-        self._optimizer.step(_clip(computed, norm, self.settings.schedule), learning_rate)
+        self._optimizer.step(computed, _clipping(norms, norm, self.settings.schedule), learning_rate)
         return losses
 
     def gradients(
@@ -175,21 +175,16 @@ class Learner:
         return dict(zip(losses, terms.asnumpy().tolist(), strict=True)), tuple(gradients)
 
 
-def _norm(gradients: Sequence[Tensor]) -> Tensor:
-    """The norm of several gradients as one, a scalar."""
-    return F.sqrt(F.stack([F.square(gradient).sum() for gradient in gradients]).sum())
-
-
-def _clip(gradients: tuple[Tensor, ...], norm: Tensor, schedule: Schedule) -> tuple[Tensor, ...]:
-    """The gradients, whose norm as one is given, scaled down as the schedule says.
+def _clipping(norms: np.ndarray, norm: float, schedule: Schedule) -> list[float]:
+    """The scales that clip gradients, whose norms (P,) and whose norm as one are given, as the schedule says.
 
     As in PyTorch 1e-6 keeps it from being exact.
     """
     limit = schedule.clip_norm
     if limit is None:
-        return gradients
-    norms = [norm] * len(gradients) if schedule.clip == "whole" else [_norm([gradient]) for gradient in gradients]
-    return tuple(g * F.minimum(limit / (own + 1e-6), 1.0) for g, own in zip(gradients, norms, strict=True))
+        return [1.0] * len(norms)
+    relevant = [norm] * len(norms) if schedule.clip == "whole" else norms.tolist()
+    return [min(limit / (own + 1e-6), 1.0) for own in relevant]
 
 
 def _network_class(family: str, name: str) -> type:
