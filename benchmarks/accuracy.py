@@ -105,7 +105,7 @@ def make_table(runs: Sequence[dict[str, Any]], facts: dict[str, Any]) -> Table:
         rows.append(kept | run["figures"] | {"agreement": largest_difference(of_model)})
     about = about_this_run(
         data=f"synthetic sets of {facts['images']} training images and {max(1, facts['images'] // 5)} to rate on",
-        training=f"seed {facts['seed']}, {facts['iterations'] or 'as many iterations as the schedule has'}",
+        training=f"seed {facts['seed']}, {facts['iterations'] or 'as many as the schedule says'} iterations",
         minutes="of the train command with its start and its workers, without the rating",
     )
     return Table("accuracy", "Small variants trained in the three frameworks", columns, rows, about)

@@ -60,30 +60,29 @@ class GrowthWork:
         return f"images of {', '.join(map(str, self._sides()))} pixels, and so on"
 
     def tasks(self, framework: str) -> dict[str, Task]:
-        """The tasks in their order, with the networks of a framework."""
+        """The tasks in their order, with the networks of a framework; the first is the inference of most instances."""
         learner, _ = make_learners(framework, self.settings, 1, self.seed)
-        probe = self._inputs_of(max(COUNTS))
-        tasks = {"probe": Task(lambda _: learner.predict(probe), repeat(None))}
-        for side in self._sides():
-            self._add_forward(tasks, learner, SIDE, side, self._square(side, 1))
-        base = self._sides()[SHARES.index(1.0)]
-        for images in BATCHES:
-            self._add_forward(tasks, learner, BATCH, images, self._square(base, images))
-        for count, inputs, threshold in self._prompted() or self._thresholds(learner, probe):
+        tasks = {}
+        for count, inputs, threshold in self._instances(learner):
             tasks[f"{INSTANCES} {count}"] = Task(
                 lambda _, inputs=inputs, threshold=threshold: learner.predict(inputs, threshold),
                 repeat(None),
                 {"quantity": INSTANCES, "value": count, "task": "whole inference"},
             )
+        squares = [(SIDE, side, self._square(side, 1)) for side in self._sides()]
+        base = self._sides()[SHARES.index(1.0)]
+        squares += [(BATCH, images, self._square(base, images)) for images in BATCHES]
+        operations: dict[tuple[int, ...], int] = {}  # of one image, by its shape
+        for quantity, value, image in squares:
+            shape = image.shape[1:]
+            if framework == "torch" and shape not in operations:
+                operations[shape] = count_operations(self.settings, image[:1])
+            forward, count = make_forward(learner, image), operations.get(shape)
+            facts = {"quantity": quantity, "value": value, "task": "forward"}
+            facts["operations"] = count * len(image) if count else None
+            tasks[f"{quantity} {value}"] = Task(lambda _, forward=forward: forward(), repeat(None), facts)
         tasks[MATRICES] = self._make_product(framework)
         return tasks
-
-    def _add_forward(self, tasks: dict[str, Task], learner: Any, quantity: str, value: int, image: np.ndarray) -> None:
-        """Adds the forward pass on these images, with the number of its operations where PyTorch is there to count."""
-        forward = make_forward(learner, image)
-        operations = count_operations(self.settings, image[:1]) * len(image) if learner.framework == "torch" else None
-        facts = {"quantity": quantity, "value": value, "task": "forward", "operations": operations}
-        tasks[f"{quantity} {value}"] = Task(lambda _: forward(), repeat(None), facts)
 
     def _sides(self) -> list[int]:
         """The sides of the images in pixels, ascending."""
@@ -99,27 +98,20 @@ class GrowthWork:
         settings = self.settings.model_copy(update={"preprocessing": resized})
         return make_inputs(settings, images, self.seed, (side, side))["image"]
 
-    def _inputs_of(self, count: int) -> dict[str, np.ndarray]:
-        """A batch of one image; where a model is told its objects, of so many."""
+    def _instances(self, learner: Any) -> list[tuple[int, dict[str, np.ndarray], float]]:
+        """Numbers of instances, the largest first, with the inputs and the score's threshold of which so many come out.
+
+        A model that is told its objects is told of so many; of one that finds them, a threshold leaves the best.
+        """
         make = family_of(self.settings).speed.prompted
-        return make(self.settings, count, self.seed) if make else make_inputs(self.settings, 1, self.seed)
-
-    def _prompted(self) -> list[tuple[int, dict[str, np.ndarray], float]]:
-        """Counts, inputs and thresholds of a model that is told its objects; none of another."""
-        if family_of(self.settings).speed.prompted is None:
-            return []
-        return [(count, self._inputs_of(count), 0.0) for count in COUNTS]
-
-    def _thresholds(self, learner: Any, inputs: dict[str, np.ndarray]) -> Iterator[tuple[int, Any, float]]:
-        """Counts, inputs and the thresholds of the score above which the model finds just so many of its objects."""
+        if make:
+            return [(count, make(self.settings, count, self.seed), 0.0) for count in reversed(COUNTS)]
+        inputs = make_inputs(self.settings, 1, self.seed)
         found = learner.predict(inputs)[0]
         # A panoptic result has instances beside its segments, and the threshold is for their scores.
         scores = np.sort(getattr(found, "instances", found).scores)[::-1]
-        for count in COUNTS:
-            if count < len(scores) and scores[count - 1] > scores[count]:
-                yield count, inputs, float(scores[count])
-            elif count == len(scores):
-                yield count, inputs, 0.0
+        fewer = [count for count in reversed(COUNTS) if count < len(scores) and scores[count - 1] > scores[count]]
+        return [(len(scores), inputs, 0.0), *((count, inputs, float(scores[count])) for count in fewer)]
 
     def _make_product(self, framework: str) -> Task:
         rng = np.random.default_rng(self.seed)
@@ -157,7 +149,9 @@ def _rows(found: dict[str, Figures]) -> Iterator[dict[str, Any]]:
 def _series(figures: Figures, name: str, quantity: str, operations: dict[str, int | None]) -> Iterator[dict[str, Any]]:
     """The rows of one series in one framework."""
     facts = {task: facts for task, facts in figures["facts"].items() if task in figures["seconds"]}
-    tasks = [task for task in facts if facts[task].get("quantity") == quantity]
+    # Where nothing is found there is no number of instances to speak of.
+    tasks = [task for task in facts if facts[task].get("quantity") == quantity and facts[task]["value"] > 0]
+    tasks.sort(key=lambda task: facts[task]["value"])
     values = [facts[task]["value"] for task in tasks]
     medians = {key: [float(np.median(figures[key][task])) for task in tasks] for key in ("seconds", "cpu_seconds")}
     exponents = {key: fit_exponent(values, times) for key, times in medians.items()}

@@ -112,10 +112,10 @@ def split_by_success(found: dict[str, Figures]) -> tuple[list[str], list[str]]:
 def ratio(found: dict[str, Figures], name: str, first: str, quantity: str, task: str) -> float | None:
     """The median over the rounds of a framework's time to the first framework's.
 
-    None where that is not positive, as a difference of two times may be that both are mostly noise.
+    None where one of them is not positive, as a difference of two times may be that is mostly noise.
     """
     pairs = list(zip(found[name][quantity][task], found[first][quantity][task], strict=True))
-    return median(mine / its for mine, its in pairs) if all(its > 0 for _, its in pairs) else None
+    return median(mine / its for mine, its in pairs) if all(min(pair) > 0 for pair in pairs) else None
 
 
 def _shown(value: float | None) -> str:
