@@ -86,6 +86,13 @@ def test_another_run_in_the_folder_is_refused(commands, monkeypatch, tmp_path):
         run(monkeypatch, tmp_path, *words, "--seed", "2")
 
 
+def test_the_cost_of_a_command_is_told_and_its_failure_stops():
+    cost = running.run_module("this")
+    assert 0 < cost.cpu_minutes < 1 and cost.minutes > 0
+    with pytest.raises(accuracy.UserError, match=r"python -m no_such_module ended with exit code 1"):
+        running.run_module("no_such_module")
+
+
 def test_the_agreement_is_the_largest_difference():
     assert largest_difference([{"AP": 30.0, "PQ": 50.0}, {"AP": 31.0, "PQ": 48.0}, {"AP": 30.5, "PQ": 49.0}]) == 2.0
     assert largest_difference([{"AP": 30.0}]) is None

@@ -96,6 +96,9 @@ def test_growth_is_measured_and_plotted(tmp_path):
     for row in rows:
         assert row["seconds"] > 0 and np.isfinite(row["exponent"])
         assert (row["share"] or 0) > 0 if row["task"] == "forward" else row["share"] is None
+    # A network of convolutions alone has as many operations as the image has pixels, many times over.
+    per_pixel = [row["gflops"] * row["seconds"] / row["value"] ** 2 for row in rows if row["quantity"] == "image side"]
+    assert per_pixel == pytest.approx([per_pixel[0]] * 4, rel=0.1)
     assert len(list(tmp_path.glob("growth_yolact_tiny_*.svg"))) == 3
 
 

@@ -82,6 +82,12 @@ def test_the_page_shows_ours_where_a_row_is_finished():
     assert lines[-1] == "Ours: date: today."
 
 
+def test_the_page_is_written_by_the_command(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["zoo", "--page", str(tmp_path / "page.md"), "--output", str(tmp_path)])
+    main()
+    assert (tmp_path / "page.md").read_text() == make_page(known_weights(), [])
+
+
 @pytest.fixture
 def folders(tmp_path):
     """A folder with a tiny model's weights under a made-up name, a broken file and an unknown one; and their list."""
