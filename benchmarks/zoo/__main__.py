@@ -50,7 +50,7 @@ def main() -> None:
             path.write_text(make_page(known, read_rows(arguments.output)))
         return
     if arguments.weights is None or arguments.data is None:
-        parser.error("give WEIGHTS_FOLDER and --data COCO, or --page FILE.md")
+        raise UserError("give WEIGHTS_FOLDER and --data COCO, or --page FILE.md")
     entries = _find_known(arguments.weights, known)
     zoo = Zoo(arguments.weights, arguments.data, arguments.output)
     faults = _rate_all(zoo, entries, arguments.frameworks)

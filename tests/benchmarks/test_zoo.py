@@ -165,6 +165,7 @@ def test_bad_input_gets_one_line(tmp_path, monkeypatch):
         (["weights", "--data", "x", "--known", str(tmp_path / "known.yaml")], "not a list of published weights"),
         (["weights", "--data", "x", "--known", str(tmp_path / "none.yaml")], "list of published weights not found"),
         ([str(tmp_path / "none"), "--data", "x"], "no such folder of weights"),
+        (["weights"], "give WEIGHTS_FOLDER and --data"),
     ):
         monkeypatch.setattr(sys, "argv", ["zoo", *words])
         with pytest.raises(rating.UserError, match=text):
