@@ -18,7 +18,10 @@ from common.results import Instances, Panoptic
 from torch_impl.wing import WING
 
 ROOT = Path(__file__).parents[1]
-NAMES = ("cascade_mask_rcnn", "gpu", "mask2former", "mask_rcnn", "originals", "point_rend", "pose2seg")
+NAMES = (
+    *("benchmarks", "cascade_mask_rcnn", "gpu", "mask2former", "mask_rcnn", "originals", "point_rend", "pose2seg"),
+    "zoo",
+)
 PAGES = ("README.md", *(f"docs/{name}.md" for name in NAMES))
 
 

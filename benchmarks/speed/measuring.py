@@ -1,12 +1,12 @@
 """Measures what frameworks take for the same work: each has a process of its own, and they are asked in turn."""
 
 import multiprocessing
+import os
 import resource
-import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from typing import Any, Protocol
 
@@ -17,10 +17,14 @@ Figures = dict[str, Any]
 
 @dataclass(frozen=True)
 class Task:
-    """Something to measure: a call, and its arguments, each time the next one; making these is not measured."""
+    """Something to measure: a call, and its arguments, each time the next one; making these is not measured.
+
+    facts: what a table says of the task beside its times, such as the size of the batch.
+    """
 
     call: Callable[[Any], Any]
     given: Iterator[Any]
+    facts: dict[str, Any] = field(default_factory=dict)
 
 
 class Work(Protocol):
@@ -34,19 +38,23 @@ class Work(Protocol):
     shortest_repetition: float
 
     def tasks(self, framework: str) -> dict[str, Task]:
-        """The tasks in their order, of which the first answers with a list of Instances."""
+        """The tasks by their titles, in their order, of which the first answers with a list of Instances."""
 
 
 def measure(work: Work, frameworks: Sequence[str], repetitions: int, warmup: int) -> dict[str, Figures]:
-    """framework -> its `seconds` and `cpu_seconds` by task, one a repetition, `peak_mib`, `detections`; or `error`."""
+    """framework -> what was measured in it: its figures, or the one entry `error` where it did not run.
+
+    The figures are `seconds` and `cpu_seconds` by task, one for each repetition; the tasks' `facts`; the `threads` that
+    a framework may use, the `peak_mib` of memory that its process took, and the `detections` that the first task found.
+    """
     workers = {framework: _Worker(framework, work) for framework in frameworks}
     try:
         # One after the other: they compile, and each with all cores.
         found = {framework: worker.start() for framework, worker in workers.items()}
         running = [framework for framework in frameworks if "error" not in found[framework]]
-        tasks = found[running[0]].pop("tasks") if running else []
-        for framework in running[1:]:
-            del found[framework]["tasks"]
+        # How many objects a model finds may differ by rounding, and with it what can be measured.
+        known = [found[framework]["facts"] for framework in running]
+        tasks = [task for task in known[0] if all(task in each for each in known)] if running else []
         for round_ in range(warmup + repetitions):
             for task in tasks:
                 for framework in running:
@@ -60,37 +68,6 @@ def measure(work: Work, frameworks: Sequence[str], repetitions: int, warmup: int
         for worker in workers.values():
             worker.stop()
     return found
-
-
-def make_table(found: dict[str, Figures]) -> str:
-    """A line a task: the first framework's milliseconds, and the ratios of each framework to it."""
-    lines, running = split_by_success(found)
-    if not running:
-        return "\n".join(lines)
-    first = running[0]
-    heads = "".join(f"{name:>11}{'cpu':>6}" for name in running)
-    lines.append(f"{'':<32}{first + ' ms':>13}{heads}")
-    for task, seconds in found[first]["seconds"].items():
-        ratios = ""
-        for name in running:
-            wall, cpu = (_ratio(found, name, first, quantity, task) for quantity in ("seconds", "cpu_seconds"))
-            ratios += f"{wall:>11.2f}{cpu:>6.2f}"
-        lines.append(f"{task:<32}{statistics.median(seconds) * 1e3:>13.1f}{ratios}")
-    for title, key in (("peak memory, MiB", "peak_mib"), ("detections", "detections")):
-        lines.append(f"{title:<45}" + "".join(f"{found[name][key]:>11.0f}{'':>6}" for name in running).rstrip())
-    return "\n".join(lines)
-
-
-def split_by_success(found: dict[str, Figures]) -> tuple[list[str], list[str]]:
-    """A line for each framework that did not run, and the names of those that did."""
-    running = [framework for framework in found if "error" not in found[framework]]
-    return [f"not run: {name}: {found[name]['error']}" for name in found if name not in running], running
-
-
-def _ratio(found: dict[str, Figures], name: str, first: str, quantity: str, task: str) -> float:
-    """The median over the rounds of a framework's time to the first framework's."""
-    pairs = zip(found[name][quantity][task], found[first][quantity][task], strict=True)
-    return statistics.median(mine / its for mine, its in pairs)
 
 
 class _Worker:
@@ -137,7 +114,8 @@ def _serve(connection: Connection, framework: str, work: Work) -> None:
         connection.send({"error": str(error)})
         return
     answers = [task.call(next(task.given)) for task in tasks.values()]
-    connection.send({"detections": len(answers[0][0].scores), "tasks": list(tasks)})
+    facts = {name: task.facts for name, task in tasks.items()}
+    connection.send({"detections": len(answers[0][0].scores), "facts": facts, "threads": _threads()})
     try:
         while True:
             name = connection.recv()
@@ -157,6 +135,11 @@ def _timed(task: Task, shortest: float) -> dict[str, float]:
         cpu_seconds += time.process_time() - cpu_began
         calls += 1
     return {"seconds": seconds / calls, "cpu_seconds": cpu_seconds / calls}
+
+
+def _threads() -> int:
+    """The threads that a framework computes with: what OMP_NUM_THREADS says, or else one for each core."""
+    return int(os.environ.get("OMP_NUM_THREADS") or len(os.sched_getaffinity(0)))
 
 
 def _peak_mib() -> float:

@@ -5,12 +5,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import repeat
+from pathlib import Path
 
 import numpy as np
 
 from benchmarks.speed.made_up import Arrays, make_batch, make_inputs, make_learners
-from benchmarks.speed.measuring import Figures, Task, split_by_success
+from benchmarks.speed.measuring import Figures, Task
+from benchmarks.speed.table import split_by_success
 from benchmarks.speed.work import train_without_moving
+from benchmarks.tables import Table, about_this_run
 from common.config import FreeSizePreprocessing, Settings
 from common.errors import UserError
 
@@ -84,11 +87,30 @@ def make_sizes_table(found: dict[str, Figures]) -> str:
     for work in ("inference", "training"):
         line = f"{work + ', ' + VARIED + ' / ' + EQUAL:<32}"
         for name in running:
-            wall, cpu = (
-                sum(found[name][quantity][f"{work}, {VARIED}"]) / sum(found[name][quantity][f"{work}, {EQUAL}"])
-                for quantity in ("seconds", "cpu_seconds")
-            )
-            times = found[name]["cpu_seconds"][f"{work}, {VARIED}"]
-            line += f"{wall:>11.2f}{cpu:>6.2f}{max(times) / statistics.median(times):>9.2f}"
+            row = _compare(found[name], work)
+            line += f"{row['ratio']:>11.2f}{row['cpu_ratio']:>6.2f}{row['slowest']:>9.2f}"
         lines.append(line)
     return "\n".join(lines)
+
+
+def write_sizes(found: dict[str, dict[str, Figures]], folder: Path) -> Path:
+    """Writes the table `sizes` of the figures of each model by framework."""
+    heads = {"ratio": "different / equal", "cpu_ratio": "processors' time", "slowest": "slowest / median"}
+    rows = [
+        {"model": model, "work": work, "framework": name} | _compare(figures[name], work)
+        for model, figures in found.items()
+        for work in ("inference", "training")
+        for name in split_by_success(figures)[1]
+    ]
+    columns = {key: key for key in ("model", "work", "framework")} | heads
+    return Table("sizes", "Images of different sizes beside equal ones", columns, rows, about_this_run()).write(folder)
+
+
+def _compare(figures: Figures, work: str) -> dict[str, float]:
+    """Of a framework: the ratios of the times on different sizes to those on equal ones, and of the longest step."""
+    wall, cpu = (
+        sum(figures[quantity][f"{work}, {VARIED}"]) / sum(figures[quantity][f"{work}, {EQUAL}"])
+        for quantity in ("seconds", "cpu_seconds")
+    )
+    times = figures["cpu_seconds"][f"{work}, {VARIED}"]
+    return {"ratio": wall, "cpu_ratio": cpu, "slowest": max(times) / statistics.median(times)}

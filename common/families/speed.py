@@ -1,7 +1,7 @@
 """The facts that `benchmarks.speed` needs to measure a family's models."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -23,6 +23,8 @@ class MakeBatch(Protocol):
 
 class MakeTasks(Protocol):
     """Gives what is measured of a model: calls by their titles, of which the first answers with a list of Instances.
+
+    A title begins with what is done, then a comma: "whole inference, ", which is the first, or "training step, ".
 
     predict: a batch for prediction -> each image's instances, with the model's network.
     train: a training batch of `Speed.batch_size` images -> one step, after which the weights are what they were.
@@ -63,6 +65,10 @@ class Speed:
     batch_size: the settings -> how many images a training step that is measured takes.
     enliven: initial weights, by their names, and the settings -> weights under which about a hundred objects are found.
     tasks: what is measured; without it an inference from a batch on, and a training step.
+    inside: what is inside the timer of a task that this family alone has, or measures otherwise, by how its title
+        begins: "pasting of masks".
+    prompted: the settings, a number of objects and a seed -> a batch for prediction of one image in which a model is
+        told of so many objects; None where it finds them by itself.
     forward: a network and images (N, 3, H, W) -> the network's answer, up to where the host has a part.
     forward_title: what `forward` is called in a report.
     paste_masks: an image's instances with `probabilities`, and the settings -> their masks (N, H, W) bool in the image,
@@ -74,6 +80,8 @@ class Speed:
     batch_size: Callable[[Any], int] = count_one_image
     enliven: Callable[[Arrays, Any], Arrays] = keep_weights
     tasks: MakeTasks | None = None
+    inside: Mapping[str, str] = field(default_factory=dict)
+    prompted: Callable[[Any, int, int], Arrays] | None = None
     forward: Callable[[Any, Array], Any] = call_network
     forward_title: str = "the network alone"
     paste_masks: Callable[[Instances, Any], np.ndarray] | None = None

@@ -114,4 +114,11 @@ def paste_masks(found: Instances, settings: MaskRcnnSettings) -> np.ndarray:
     return paste_binary(found.probabilities, found.probability_boxes, found.image_size, settings.rules)
 
 
-SPEED = Speed(inputs=make_inputs, batch=make_batch, enliven=enliven, tasks=make_tasks, paste_masks=paste_masks)
+SPEED = Speed(
+    inputs=make_inputs,
+    batch=make_batch,
+    enliven=enliven,
+    tasks=make_tasks,
+    inside={"pasting of masks": "from the masks in their boxes, in memory, to masks in the image's size"},
+    paste_masks=paste_masks,
+)

@@ -21,6 +21,11 @@ def make_inputs(settings: Pose2SegSettings, images: int, seed: int, size: tuple[
     return _join_made_up(settings, images, PERSONS, np.random.default_rng(seed), size)
 
 
+def make_prompted(settings: Pose2SegSettings, persons: int, seed: int) -> Arrays:
+    """A batch for prediction of one made-up image with so many persons."""
+    return _join_made_up(settings, 1, persons, np.random.default_rng(seed), IMAGE_SIZE)
+
+
 def make_batch(settings: Pose2SegSettings, images: int, seed: int, size: tuple[int, int] = IMAGE_SIZE) -> Arrays:
     """A batch for training of so many made-up images, with as many persons as training takes at most."""
     share = max(1, settings.augmentation.persons // images)
@@ -74,6 +79,8 @@ SPEED = Speed(
     batch=make_batch,
     batch_size=lambda settings: settings.schedule.batch_size,
     tasks=make_tasks,
+    inside={"whole inference": "from an image and its key points in memory to masks: preparing them is inside"},
+    prompted=make_prompted,
     forward=lambda network, image: network.features(image),
     forward_title="the features alone",
 )

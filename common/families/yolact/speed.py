@@ -1,4 +1,4 @@
-"""The tasks that YOLACT's speed is measured by: detection, a training step, and assembling masks from prototypes."""
+"""The tasks that YOLACT's speed is measured by: inference, a training step, and assembling masks from prototypes."""
 
 from collections.abc import Callable
 from functools import partial
@@ -63,7 +63,7 @@ def make_tasks(
     seed: int,
     like: Array,
 ) -> dict[str, Callable[[], Any]]:
-    """Detection, a training step, and the masks of 1, 10 and 100 detections; see `MakeTasks`."""
+    """The whole inference, a training step, and the masks of 1, 10 and 100 detections; see `MakeTasks`."""
     inputs, batch = make_inputs(settings, 1, seed), make_batch(settings, BATCH, seed)
     drawn, detections = _make_detections(settings, seed)
     prototypes = namespace(like).asarray(drawn, like)
@@ -73,7 +73,7 @@ def make_tasks(
         postprocess(best, prototypes, IMAGE_SIZE)
 
     return {
-        "forward and detection, batch 1": lambda: predict(inputs),
+        "whole inference, batch 1": lambda: predict(inputs),
         f"training step, batch {BATCH}": lambda: train(batch),
         **{f"assembly of masks, {count}": partial(assemble, count) for count in MASK_COUNTS},
     }
@@ -105,5 +105,6 @@ SPEED = Speed(
     batch_size=lambda settings: BATCH,
     enliven=enliven,
     tasks=make_tasks,
+    inside={"assembly of masks": "from prototypes and coefficients in memory to masks in the image's size"},
     paste_masks=paste_masks,
 )

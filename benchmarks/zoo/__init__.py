@@ -1,0 +1,1 @@
+"""The originals' published weights, rated here beside the figures that their authors give."""
