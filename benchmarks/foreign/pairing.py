@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Literal
 
 import numpy as np
@@ -22,7 +22,7 @@ from benchmarks.foreign.content import (
 )
 from benchmarks.foreign.forms import AS_IT_IS, Form
 from benchmarks.foreign.kinds import CONTAINER, PASSING, TELLING, WITH_WEIGHTS, kinds_of
-from benchmarks.foreign.parts import best_join, best_split, find_joins, find_splits, in_usual_order, ruled_form, runs
+from benchmarks.foreign.parts import best_join, best_split, find_wholes, in_usual_order, ruled_form, runs
 from benchmarks.foreign.rules import Rules
 
 __all__ = ["Arrays", "Pair", "brought", "pair"]
@@ -152,11 +152,14 @@ class _Pairing:
 
     def by_parts(self) -> None:
         """Pairs an array with several that are equal to it when they are joined, and with a part of one."""
-        for name, parts, form in find_joins(self.ours, self.theirs, self._free_ours(), self._free_theirs()):
+        both = self.ours.arrays, self.theirs.arrays
+        fit = partial(best_join, *both)
+        for name, parts, (form,) in find_wholes(self.ours, self.theirs, self._free_ours(), self._free_theirs(), fit):
             self._keep_parts([Pair(name, parts, "content", "sure", form)])
             if (usual := in_usual_order(parts, self.theirs.arrays.names)) != parts:
                 self.in_usual_order.append([Pair(name, usual, "content", "likely", form)])
-        for names, given, forms in find_splits(self.ours, self.theirs, self._free_ours(), self._free_theirs()):
+        fit = partial(best_split, *both)
+        for given, names, forms in find_wholes(self.theirs, self.ours, self._free_theirs(), self._free_ours(), fit):
             pairs = [Pair(name, (given,), "content", "sure", form) for name, form in zip(names, forms, strict=True)]
             self._keep_parts(pairs)
             if (usual := in_usual_order(names, self.ours.arrays.names)) != names:
@@ -222,8 +225,9 @@ class _Pairing:
             parts = next(runs(self.theirs.arrays, free, size), None)
             best = parts and best_join(self.ours.arrays, self.theirs.arrays, name, parts)
             if best:
-                sure = "likely" if best[1].alike else "guessed"
-                self._keep(Pair(name, best[0], "kind and position", sure, best[1].form))
+                (near,) = best[1]
+                sure = "likely" if near.alike else "guessed"
+                self._keep(Pair(name, best[0], "kind and position", sure, near.form))
         for given in right:
             kind, size = self.their_kinds[given], np.prod(self.theirs.arrays.shapes[given])
             free = [name for name in left if name not in self.pairs and self.our_kinds[name] in WITH_WEIGHTS]
@@ -232,7 +236,7 @@ class _Pairing:
             if kind not in ("", *WITH_WEIGHTS) or given in self.taken or same_size:
                 continue
             parts = next(runs(self.ours.arrays, free, size), None)
-            best = parts and best_split(self.ours.arrays, self.theirs.arrays, parts, given)
+            best = parts and best_split(self.ours.arrays, self.theirs.arrays, given, parts)
             for name, near in zip(*best, strict=True) if best else ():
                 sure = "likely" if near.alike else "guessed"
                 self._keep(Pair(name, (given,), "kind and position", sure, near.form))
