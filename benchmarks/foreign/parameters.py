@@ -7,6 +7,7 @@ import numpy as np
 
 from benchmarks.foreign.arrays import NamedArrays
 from benchmarks.foreign.pairing import Pair, brought, pair
+from benchmarks.foreign.paths import layer_of
 from benchmarks.foreign.rules import Rules
 from benchmarks.parity.difference import difference
 from benchmarks.parity.finding import Finding
@@ -33,7 +34,7 @@ def blame_weights(finding: Finding, ours: NamedArrays, theirs: NamedArrays, pair
 
     pairs: those of the parameters.
     """
-    prefix = f"{finding.name.partition('@')[0].partition('/')[0]}."
+    prefix = f"{layer_of(finding.name)}."
     for found in pairs:
         if not (found.compared and found.sure == "sure" and found.ours.startswith(prefix)):
             continue

@@ -58,6 +58,20 @@ def runs(arrays: Arrays, names: Sequence[str], size: int) -> Iterator[tuple[str,
                 yield run
 
 
+def runs_of_channels(
+    arrays: Arrays, names: Sequence[str], among: Sequence[str], whole: Shape
+) -> Iterator[tuple[str, ...]]:
+    """The runs that have together as many channels as an array of the shape `whole`, each first or last.
+
+    among: all layers with weights at that place; those of a run stand there side by side.
+    """
+    for run in runs(arrays, names, math.prod(whole)):
+        start, part = among.index(run[0]), tuple(arrays.shapes[run[0]])
+        channels, joined = set(whole[1:2] + whole[-1:]), {len(run) * length for length in part[1:2] + part[-1:]}
+        if tuple(among[start : start + len(run)]) == run and channels & joined:
+            yield run
+
+
 def in_usual_order(parts: tuple[str, ...], names: Sequence[str]) -> tuple[str, ...]:
     """Queries, keys and values in this order, other parts in that of the computation; names: of the whole dump."""
     letters = [_LETTER.search(part) for part in parts]
