@@ -61,14 +61,16 @@ def runs(arrays: Arrays, names: Sequence[str], size: int) -> Iterator[tuple[str,
 def runs_of_channels(
     arrays: Arrays, names: Sequence[str], among: Sequence[str], whole: Shape
 ) -> Iterator[tuple[str, ...]]:
-    """The runs that have together as many channels as an array of the shape `whole`, each first or last.
+    """The runs that have together as many channels, first or last, as an array of the shape `whole`.
 
     among: all layers with weights at that place; those of a run stand there side by side.
     """
     for run in runs(arrays, names, math.prod(whole)):
         start, part = among.index(run[0]), tuple(arrays.shapes[run[0]])
-        channels, joined = set(whole[1:2] + whole[-1:]), {len(run) * length for length in part[1:2] + part[-1:]}
-        if tuple(among[start : start + len(run)]) == run and channels & joined:
+        # Tokens may have them last where a map has them first.
+        axes = [(1, 1), (-1, -1), *([(1, -1), (-1, 1)] if len(part) != len(whole) else [])]
+        fits = min(len(part), len(whole)) > 1 and any(len(run) * part[one] == whole[other] for one, other in axes)
+        if fits and tuple(among[start : start + len(run)]) == run:
             yield run
 
 

@@ -131,3 +131,49 @@ def test_layers_that_are_not_alike_otherwise_are_no_pair(kind, shape, weight):
     known = LayerWeights(in_memory("", {"conv.weight": drawn(4, 3, 3, 3)}), in_memory("", {"b.weight": drawn(*weight)}))
     _, pairs = judged(ours, theirs, weights=known)
     assert {each.ours: each.way for each in pairs if each.ours} == {"first": "content", "conv": "missing"}
+
+
+def ways(ours: dict, theirs: dict, kinds: dict) -> dict[str, str]:
+    """How each array of the reference is paired, behind one that both have."""
+    both = drawn(2, 9)
+    known = {name: kinds.get(name, "Conv2d") for name in (*ours, *theirs)}
+    _, pairs = judged(Held({"first": both} | ours, known), Held({"a": both} | theirs, known))
+    return {each.ours: each.way for each in pairs if each.ours in ours}
+
+
+def test_layers_that_do_not_stand_side_by_side_are_no_parts_of_one():
+    ours = {"conv1": drawn(2, 8, 4, 4), "norm": drawn(2, 8, 5, 5), "conv2": drawn(2, 8, 4, 4) + 1}
+    assert set(ways(ours, {"large": drawn(2, 16, 4, 4)}, {"norm": "BatchNorm2d"}).values()) == {"missing"}
+    ours = {name: ours[name] for name in ("conv1", "conv2")}
+    assert set(ways(ours, {"large": drawn(2, 16, 4, 4)}, {}).values()) == {"kind and position"}
+    assert set(ways(ours, {"large": drawn(2, 8, 8, 4)}, {}).values()) == {"missing"}
+
+
+def test_the_last_layer_of_a_container_is_no_other_container():
+    norm = drawn(2, 4, 6, 6)
+    found = ways({"block.norm": norm, "block": norm}, {"unit": drawn(2, 4, 3, 3)}, {"unit": "Unit", "block": "Block"})
+    assert found["block.norm"] == "missing"
+
+
+def test_one_side_alone_may_differ_by_rounding():
+    pools = {"pool": "MaxPool2d", "their_pool": "MaxPool2d"}
+    assert ways({"pool": drawn(2, 4, 5, 6)}, {"their_pool": drawn(2, 4, 4, 6)}, pools) == {"pool": "kind and position"}
+    assert ways({"pool": drawn(2, 4, 9, 6)}, {"their_pool": drawn(2, 4, 4, 6)}, pools) == {"pool": "missing"}
+
+
+def test_what_weights_say_of_two_layers():
+    kernel, other, ones = drawn(4, 3, 2, 2), drawn(4, 3, 2, 2) + 1, np.ones(5, np.float32)
+    ours = {"conv.weight": kernel, "conv.bias": drawn(4), "second.weight": other, "norm.weight": ones}
+    theirs = {
+        "c.kernel": kernel.transpose(2, 3, 1, 0),
+        "fresh.kernel": other * 2,
+        "bn.beta": drawn(5),
+        "bn.gamma": ones,
+    }
+    said = LayerWeights(in_memory("", ours), in_memory("", theirs)).relation
+    assert said("conv", "c") == said("module.conv@2", "c/0") == "same"
+    assert said("conv", "fresh") == "other"  # the port has these numbers in another layer
+    assert said("conv", "bn") == "other"
+    assert said("second", "fresh") == said("second", "c") == "alike"
+    assert said("norm", "bn") == "alike"  # which ones say nothing of
+    assert said("conv", "nowhere") == said("nowhere", "c") == ""
