@@ -1,9 +1,13 @@
 """Two lists of names in the order of a computation: which of the one belongs to which of the other."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
+from dataclasses import dataclass
+from functools import reduce
 from itertools import pairwise
 
 import numpy as np
+
+FEWEST = 3  # layers in a row whose kinds and channels are alike by no accident
 
 
 def align(worth: np.ndarray) -> list[tuple[int, int]]:
@@ -28,10 +32,26 @@ def align(worth: np.ndarray) -> list[tuple[int, int]]:
     return pairs[::-1]
 
 
-def gaps(
-    ours: Sequence[str], theirs: Sequence[str], anchors: Mapping[str, str]
-) -> list[tuple[list[str], list[str], bool]]:
-    """The names of both lists between neighbouring anchors, and whether no anchor follows; anchors are in no gap.
+@dataclass(frozen=True)
+class Gap:
+    """What stands between two neighbouring anchors in either list. is_last: whether no anchor follows."""
+
+    ours: list[str]
+    theirs: list[str]
+    is_last: bool = False
+
+    def only(self, ours: Container[str], theirs: Container[str]) -> "Gap":
+        """The gap with those of its names that are given."""
+        left, right = [name for name in self.ours if name in ours], [name for name in self.theirs if name in theirs]
+        return Gap(left, right, self.is_last)
+
+    def joined(self, behind: "Gap") -> "Gap":
+        """This gap and one behind it as one."""
+        return Gap(self.ours + behind.ours, self.theirs + behind.theirs, behind.is_last)
+
+
+def gaps(ours: Sequence[str], theirs: Sequence[str], anchors: Mapping[str, str]) -> list[Gap]:
+    """The names of both lists between neighbouring anchors, which are in no gap themselves.
 
     anchors: pairs of names, {ours: theirs}. Where two computations do parts in another order, the anchors that count
     are the most that have one order in both.
@@ -40,9 +60,57 @@ def gaps(
     pairs = [(index, position[anchors[name]]) for index, name in enumerate(ours) if name in anchors]
     edges = [(-1, -1), *_rising(pairs), (len(ours), len(theirs))]
     return [
-        (list(ours[row + 1 : next_row]), list(theirs[column + 1 : next_column]), next_row == len(ours))
+        Gap(list(ours[row + 1 : next_row]), list(theirs[column + 1 : next_column]), next_row == len(ours))
         for (row, column), (next_row, next_column) in pairwise(edges)
     ]
+
+
+def join_gaps(apart: Sequence[Gap], telling: Callable[[Gap], Gap], count: Callable[[Gap], int]) -> list[Gap]:
+    """The gaps, of which neighbours are made one where what is in them belongs together.
+
+    A shortcut that agrees is an anchor behind the layers that depart where one computation does the shortcut last, and
+    before them where the other does it first: the two sides of these layers are in two gaps. Gaps become one where each
+    of their layers then has a partner, or where more have and nothing agrees at the end. What one of two computations
+    has alone, which agree otherwise, stays alone.
+
+    telling: a gap with those of its names alone that can be paired by their kind; count: how many pairs such a gap has.
+    """
+    found: list[Gap] = []
+    for gap in apart:
+        found.append(gap)
+        start = _start_of_whole(found, telling, count)
+        found[start:] = [reduce(Gap.joined, found[start:])]
+    if not found or not (found[-1].ours and found[-1].theirs):
+        return found
+    start = _start_of_most(found, telling, count)
+    return [*found[:start], reduce(Gap.joined, found[start:])]
+
+
+def _start_of_whole(apart: Sequence[Gap], telling: Callable[[Gap], Gap], count: Callable[[Gap], int]) -> int:
+    """The number of the gap from which on to the last, taken together, every name has a partner; else of the last."""
+    last = len(apart) - 1
+    joined = telling(apart[last])
+    alone = count(joined)
+    for start in reversed(range(last if joined.ours or joined.theirs else 0)):
+        gap = telling(apart[start])
+        if gap.ours or gap.theirs:
+            joined, alone = gap.joined(joined), alone + count(gap)
+            if len(joined.ours) == len(joined.theirs) >= FEWEST and alone < count(joined) == len(joined.ours):
+                return start
+    return last
+
+
+def _start_of_most(apart: Sequence[Gap], telling: Callable[[Gap], Gap], count: Callable[[Gap], int]) -> int:
+    """The number of the gap from which on to the last, taken together, there are most pairs more than in each alone."""
+    first = len(apart) - 1
+    joined, alone, gained = Gap([], []), 0, 0
+    for start in reversed(range(len(apart))):
+        gap = telling(apart[start])
+        if gap.ours or gap.theirs:
+            joined, alone = gap.joined(joined), alone + count(gap)
+            if count(joined) - alone > gained:
+                first, gained = start, count(joined) - alone
+    return first
 
 
 def _rising(pairs: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:

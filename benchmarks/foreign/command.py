@@ -7,7 +7,7 @@ from pathlib import Path
 from benchmarks.foreign.dump import read_dump
 from benchmarks.foreign.judging import NEITHER, Judgement, judge_dumps
 from benchmarks.foreign.measure import Measure
-from benchmarks.foreign.verdict import describe_verdict, pairs_for_json
+from benchmarks.foreign.verdict import describe_verdict, not_held, pairs_for_json
 from benchmarks.parity.finding import TITLES
 from benchmarks.parity.majority import Departures
 from benchmarks.parity.page import Heading, versions_of, write_page
@@ -28,7 +28,8 @@ def run_foreign(
         departures = Departures.create(Path(temporary) / "departures")
         ours, theirs = read_dump(reference), read_dump(other)
         judgement = judge_dumps(ours, theirs, Measure(ours, tolerance, departures), gates)
-        print(describe_verdict(judgement.run, judgement.pairs), *_not_judged(judgement), sep="\n", flush=True)
+        told = describe_verdict(judgement.run, judgement.pairs, judgement.weights)
+        print(told, *_not_judged(judgement), sep="\n", flush=True)
         if output is not None:
             _write(output, judgement, departures)
     return 0 if passed([judgement.run]) else 1
@@ -44,7 +45,11 @@ def _not_judged(judgement: Judgement) -> list[str]:
 
 def _write(output: Path, judgement: Judgement, departures: Departures) -> None:
     run = judgement.run
-    more = {"not_judged": judgement.not_judged, "pairs": pairs_for_json(judgement.pairs)}
+    more = {
+        "not_judged": judgement.not_judged,
+        "not_held": not_held(judgement.pairs, judgement.weights),
+        "pairs": pairs_for_json(judgement.pairs),
+    }
     write_json(output / "parity.json", [run], more)
     heading = Heading(f"{run.framework} against {run.reference}", versions=versions_of([]))
     try:

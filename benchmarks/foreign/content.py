@@ -116,7 +116,7 @@ def read_content(arrays: Arrays, wanted: Iterable[Shape] = ()) -> Content:
     for name in arrays.names:
         array = np.asarray(arrays.array(name))
         shape, flat = tuple(array.shape), array.reshape(-1)
-        digests[name] = _digest(flat)
+        digests[name] = digest(flat)
         norms[name] = _norm(flat)
         samples[name] = {
             (target, form): _clean(flat[form.sources(shape, sampled_positions(flat.size))])
@@ -178,7 +178,7 @@ def says_something(content: Content, name: str) -> bool:
     return sample.size >= FEWEST and float(np.ptp(sample)) > 0.0
 
 
-def _digest(flat: np.ndarray) -> int:
+def digest(flat: np.ndarray) -> int:
     """A number that is the same for the same values in any order, and for almost no others."""
     bits = (flat.astype(np.float32) + np.float32(0)).view(np.uint32).astype(np.uint64)  # no -0
     mixed = bits * np.uint64(0x9E3779B97F4A7C15)

@@ -2,12 +2,15 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from benchmarks.foreign.arrays import NamedArrays
 from benchmarks.foreign.detecting import compare_results
 from benchmarks.foreign.dump import Dump
+from benchmarks.foreign.layer_weights import LayerWeights
 from benchmarks.foreign.layers import compare_layers, explain_layer
 from benchmarks.foreign.learning import compare_gradients, compare_losses
 from benchmarks.foreign.measure import Measure
@@ -32,10 +35,15 @@ NEITHER = "neither dump has anything for it"
 
 @dataclass(frozen=True)
 class Judgement:
-    """What came of two dumps. pairs: of the arrays of each gate. not_judged: why a gate was not, by its number."""
+    """What came of two dumps.
+
+    pairs: of the arrays of each gate. weights: the pairs of the weights with which the layers were computed, where both
+    dumps have some. not_judged: why a gate was not, by its number.
+    """
 
     run: Run
     pairs: Mapping[int, Sequence[Pair]] = field(default_factory=dict)
+    weights: Sequence[Pair] = ()
     not_judged: Mapping[int, str] = field(default_factory=dict)
 
 
@@ -52,7 +60,8 @@ def judge_dumps(reference: Dump, other: Dump, measure: Measure, gates: Sequence[
         if not run.failures():
             raise UserError(text)
         not_judged |= dict.fromkeys(network, "the networks were given different inputs: mend the gate before first")
-    comparisons = _comparisons(reference, other, measure, rules, pairs)
+    pairings = _Pairings(reference, other, rules)
+    comparisons = _comparisons(reference, other, measure, pairings, pairs)
     for gate in (gate for gate in gates if gate in comparisons and gate not in not_judged):
         found = comparisons[gate]()
         if gate in (2, 5):
@@ -63,21 +72,43 @@ def judge_dumps(reference: Dump, other: Dump, measure: Measure, gates: Sequence[
             not_judged[gate] = "nothing of it could be compared"
     if not run.findings:
         raise UserError(f"nothing could be judged: {'; '.join(not_judged.values())}")
-    return Judgement(run, pairs, dict(sorted(not_judged.items())))
+    weights = pairings.weights if pairings.both_have_weights and pairs.keys() & {1, 3} else ()
+    return Judgement(run, pairs, weights, dict(sorted(not_judged.items())))
+
+
+class _Pairings:
+    """The pairs of two dumps' layers and of their weights, which several gates ask for: each is found once."""
+
+    def __init__(self, reference: Dump, other: Dump, rules: Rules):
+        self._reference, self._other, self.rules = reference, other, rules
+
+    @property
+    def both_have_weights(self) -> bool:
+        return len(self._reference.parameters) > 0 and len(self._other.parameters) > 0
+
+    @cached_property
+    def layers(self) -> list[Pair]:
+        weights = LayerWeights(self._reference.parameters, self._other.parameters)
+        return pair(self._reference.layers, self._other.layers, self.rules, weights)
+
+    @cached_property
+    def weights(self) -> list[Pair]:
+        return self.parameters(self._reference.parameters, self._other.parameters)
+
+    def parameters(self, ours: NamedArrays, theirs: NamedArrays) -> list[Pair]:
+        """The pairs of arrays that are called by parameters, such as gradients."""
+        return pair_parameters(ours, theirs, self.layers, self.rules)
 
 
 def _comparisons(
-    reference: Dump, other: Dump, measure: Measure, rules: Rules, pairs: dict[int, Sequence[Pair]]
+    reference: Dump, other: Dump, measure: Measure, pairings: _Pairings, pairs: dict[int, Sequence[Pair]]
 ) -> Mapping[int, Callable[[], list[Finding]]]:
     """The comparisons of gates 1 to 5, by gate; each leaves its pairs in `pairs`."""
-
-    def layer_pairs() -> Sequence[Pair]:
-        return pairs.get(1) or pair(reference.layers, other.layers, rules)
 
     def layers() -> list[Finding]:
         ours, theirs = reference.layers, other.layers
         measure.check("layers", ours)
-        pairs[1] = pair(ours, theirs, rules)
+        pairs[1] = pairings.layers
         if not any(found.compared for found in pairs[1]):
             raise UserError(f"{theirs.source}: none of its layers is one of the reference's, {ours.source}")
 
@@ -85,30 +116,26 @@ def _comparisons(
             judge = measure.judge(1, name, array, [run.layers for run in measure.runs])
             return judge(1, name, kind, array, own, floor=measure.floor)
 
-        own = pair_parameters(reference.parameters, other.parameters, pairs[1], rules)
-
         def explained(finding: Finding) -> Finding:
             finding = explain_layer(finding, pairs[1], reference, theirs)
-            return blame_weights(finding, reference.parameters, other.parameters, own)
+            return blame_weights(finding, reference.parameters, other.parameters, pairings.weights)
 
         findings = compare_layers(pairs[1], ours, theirs, judging)
         return [explained(finding) if finding.role == "cause" else finding for finding in findings]
 
     def gradients() -> list[Finding]:
         # Weights were loaded into both networks and are equal; a gradient may be wrong.
-        part = "parameters" if len(reference.parameters) and len(other.parameters) else "gradients"
-        ours, theirs = getattr(reference, part), getattr(other, part)
-        pairs[3] = pair_parameters(ours, theirs, layer_pairs(), rules)
+        by_weights = pairings.both_have_weights
+        pairs[3] = pairings.weights if by_weights else pairings.parameters(reference.gradients, other.gradients)
         return compare_gradients(reference, other, measure, pairs[3])
 
     def steps() -> list[Finding]:
-        ours, theirs = reference.steps[0].before, other.steps[0].before
-        pairs[4] = pair_parameters(ours, theirs, layer_pairs(), rules)
+        pairs[4] = pairings.parameters(reference.steps[0].before, other.steps[0].before)
         return compare_steps(reference, other, measure, pairs[4])
 
     return {
         1: layers,
-        2: lambda: compare_losses(reference, other, measure, rules),
+        2: lambda: compare_losses(reference, other, measure, pairings.rules),
         3: gradients,
         4: steps,
         5: lambda: compare_results(reference, other, measure),

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable, Mapping
 
+from benchmarks.foreign.paths import layer_of
+
 # The first word that a class's name has in it, in small letters, tells its kind.
 WORDS = {
     "identity": "identity",
@@ -44,9 +46,9 @@ def kinds_of(names: Iterable[str], classes: Mapping[str, str]) -> dict[str, str]
     names = list(names)
     parents = set()
     for name in names:
-        parts = _path(name).split(".")
+        parts = layer_of(name).split(".")
         parents |= {".".join(parts[:length]) for length in range(1, len(parts))}
-    return {name: _kind(classes.get(name, ""), _path(name), parents) for name in names}
+    return {name: _kind(classes.get(name, ""), layer_of(name), parents) for name in names}
 
 
 def _kind(class_name: str, path: str, parents: set[str]) -> str:
@@ -61,8 +63,3 @@ def _first_in(kinds: Mapping[str, str], text: str) -> str:
     """The kind of the first word that the text has in it; "" where it has none."""
     small = text.lower().replace("_", "")
     return next((kind for word, kind in kinds.items() if word in small), "")
-
-
-def _path(name: str) -> str:
-    """The layer's path without the number of the call (`@2`) or of the answer's part (`/0`)."""
-    return name.split("@", 1)[0].split("/", 1)[0]

@@ -2,14 +2,13 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Literal
 
 import numpy as np
 
-from benchmarks.foreign.alignment import align, gaps
+from benchmarks.foreign.alignment import Gap, gaps, join_gaps
 from benchmarks.foreign.content import (
-    ALIKE,
     EQUAL,
     Arrays,
     Content,
@@ -22,17 +21,16 @@ from benchmarks.foreign.content import (
 )
 from benchmarks.foreign.forms import AS_IT_IS, Form
 from benchmarks.foreign.kinds import CONTAINER, PASSING, TELLING, WITH_WEIGHTS, kinds_of
-from benchmarks.foreign.parts import best_join, best_split, find_joins, find_splits, in_usual_order, ruled_form, runs
+from benchmarks.foreign.layer_weights import NO_WEIGHTS, LayerWeights
+from benchmarks.foreign.parts import best_join, best_split, find_wholes, in_usual_order, ruled_form, runs_of_channels
+from benchmarks.foreign.paths import bare
 from benchmarks.foreign.rules import Rules
+from benchmarks.foreign.worth import Worth
 
 __all__ = ["Arrays", "Pair", "brought", "pair"]
 
 Way = Literal["path", "rule", "kind and position", "content", "missing", "extra", "passes through", "left out"]
 Sure = Literal["sure", "likely", "guessed", ""]
-
-# PyTorch's data-parallel models have the first, the files of `trace --layers` the second.
-PREFIXES = ("module.", "layer.")
-NEARLY = 0.9  # the correlation from which on two layers of different kinds may be one
 
 
 @dataclass(frozen=True)
@@ -65,14 +63,15 @@ class Pair:
         return bool(self.ours and self.theirs) and self.way not in ("passes through", "left out")
 
 
-def pair(ours: Arrays, theirs: Arrays, rules: Rules) -> list[Pair]:
+def pair(ours: Arrays, theirs: Arrays, rules: Rules, weights: LayerWeights = NO_WEIGHTS) -> list[Pair]:
     """A pair for every array of the reference, in its order, and after them one for each that only the port has.
 
     Rules go first. Then arrays of one path, and of one content, where path and content do not contradict each other;
     parts that are one array when they are joined; and at last what stands at the same place between pairs that are
-    equal, is of one kind and is alike.
+    equal and is of one kind: alike, or of another shape with as many channels. weights: of the layers, which keep two
+    layers of other shapes apart that have not one weight, and confirm those that have.
     """
-    pairing = _Pairing(ours, theirs)
+    pairing = _Pairing(ours, theirs, weights)
     pairing.by_rules(rules)
     pairing.by_path()
     pairing.by_content()
@@ -90,17 +89,23 @@ def brought(found: Pair, theirs: Arrays, shape: tuple[int, ...]) -> np.ndarray |
 class _Pairing:
     """The pairs found so far, and what is known of the two dumps."""
 
-    def __init__(self, ours: Arrays, theirs: Arrays):
+    def __init__(self, ours: Arrays, theirs: Arrays, weights: LayerWeights):
         self.ours = read_content(ours)
         self.theirs = read_content(theirs, ours.shapes.values())
         self.our_kinds, self.their_kinds = kinds_of(ours.names, ours.kinds), kinds_of(theirs.names, theirs.kinds)
-        self.our_all_kinds = _all_kinds(self.ours, self.our_kinds)
-        self.their_all_kinds = _all_kinds(self.theirs, self.their_kinds)
+        self.weights = weights
         self.pairs: dict[str, Pair] = {}  # by the reference's name
         self.taken: set[str] = set()  # the port's names
         self.left_out: list[Pair] = []
         self.in_usual_order: list[list[Pair]] = []  # of parts that are equal in another order
         self.anchors: dict[str, str] = {}  # names of equal content, {ours: theirs}
+
+    @cached_property
+    def worth(self) -> Worth:
+        """What pairs by position are worth, once those by content are known: they show in what layouts the two are."""
+        maps = [each for each in self.pairs.values() if each.compared and len(self.ours.arrays.shapes[each.ours]) > 2]
+        layouts_differ = not maps or any(each.recipe.order for each in maps)
+        return Worth(self.ours, self.theirs, self.our_kinds, self.their_kinds, self.weights, layouts_differ)
 
     @cached_property
     def equal(self) -> Mapping[str, list[str]]:
@@ -125,7 +130,7 @@ class _Pairing:
 
     def by_path(self) -> None:
         """Pairs arrays of one path, unless what they hold says that they are two layers."""
-        for spelling in (str, _bare):
+        for spelling in (str, bare):
             by_path = {spelling(given): given for given in reversed(self._free_theirs())}
             for name in self._free_ours():
                 given = by_path.get(spelling(name))
@@ -152,11 +157,14 @@ class _Pairing:
 
     def by_parts(self) -> None:
         """Pairs an array with several that are equal to it when they are joined, and with a part of one."""
-        for name, parts, form in find_joins(self.ours, self.theirs, self._free_ours(), self._free_theirs()):
+        both = self.ours.arrays, self.theirs.arrays
+        fit = partial(best_join, *both)
+        for name, parts, (form,) in find_wholes(self.ours, self.theirs, self._free_ours(), self._free_theirs(), fit):
             self._keep_parts([Pair(name, parts, "content", "sure", form)])
             if (usual := in_usual_order(parts, self.theirs.arrays.names)) != parts:
                 self.in_usual_order.append([Pair(name, usual, "content", "likely", form)])
-        for names, given, forms in find_splits(self.ours, self.theirs, self._free_ours(), self._free_theirs()):
+        fit = partial(best_split, *both)
+        for given, names, forms in find_wholes(self.theirs, self.ours, self._free_theirs(), self._free_ours(), fit):
             pairs = [Pair(name, (given,), "content", "sure", form) for name, form in zip(names, forms, strict=True)]
             self._keep_parts(pairs)
             if (usual := in_usual_order(names, self.ours.arrays.names)) != names:
@@ -181,14 +189,14 @@ class _Pairing:
         names, given_names = self.ours.arrays.names, self.theirs.arrays.names
         ours = {name for name in self._free_ours() if not self._only_passes(self.ours, self.our_kinds, name)}
         theirs = {name for name in self._free_theirs() if not self._only_passes(self.theirs, self.their_kinds, name)}
-        for left, right, is_last in gaps(names, given_names, self.anchors):
-            self._join_by_position([name for name in left if name in ours], [name for name in right if name in theirs])
-            left = [name for name in left if name in ours and name not in self.pairs]
-            right = [name for name in right if name in theirs and name not in self.taken]
+        apart = [gap.only(ours, theirs) for gap in gaps(names, given_names, self.anchors)]
+        for gap in join_gaps(apart, self.worth.telling, self.worth.count):
+            self._join_by_position(gap.ours, gap.theirs)
+            free = gap.only(self._free_ours(), self._free_theirs())
             # Layers that tell and have no partner, on both sides, have departed, whatever happens to agree behind them.
-            departs = any(self.our_kinds[name] in TELLING for name in left)
-            departs = departs and any(self.their_kinds[name] in TELLING for name in right)
-            self._align(left, right, is_last or departs)
+            departs = any(self.our_kinds[name] in TELLING for name in free.ours)
+            departs = departs and any(self.their_kinds[name] in TELLING for name in free.theirs)
+            self._align(replace(free, is_last=gap.is_last or departs))
         for name in self._free_ours():
             self._pair_elsewhere(name)
 
@@ -214,88 +222,36 @@ class _Pairing:
 
         What departs in such a layer is found in its parts; none of these would be taken for the whole.
         """
+        ours = [name for name in left if self.our_kinds[name] in WITH_WEIGHTS]
+        theirs = [given for given in right if self.their_kinds[given] in ("", *WITH_WEIGHTS)]
         for name in left:
             kind, size = self.our_kinds[name], np.prod(self.ours.arrays.shapes[name])
             free = [given for given in right if given not in self.taken and self.their_kinds[given] in ("", kind)]
             if kind not in WITH_WEIGHTS or any(np.prod(self.theirs.arrays.shapes[given]) == size for given in free):
                 continue
-            parts = next(runs(self.theirs.arrays, free, size), None)
+            parts = next(runs_of_channels(self.theirs.arrays, free, theirs, tuple(self.ours.arrays.shapes[name])), None)
             best = parts and best_join(self.ours.arrays, self.theirs.arrays, name, parts)
             if best:
-                sure = "likely" if best[1].alike else "guessed"
-                self._keep(Pair(name, best[0], "kind and position", sure, best[1].form))
+                (near,) = best[1]
+                sure = "likely" if near.alike else "guessed"
+                self._keep(Pair(name, best[0], "kind and position", sure, near.form))
         for given in right:
             kind, size = self.their_kinds[given], np.prod(self.theirs.arrays.shapes[given])
-            free = [name for name in left if name not in self.pairs and self.our_kinds[name] in WITH_WEIGHTS]
-            free = [name for name in free if kind in ("", self.our_kinds[name])]
+            free = [name for name in ours if name not in self.pairs and kind in ("", self.our_kinds[name])]
             same_size = any(np.prod(self.ours.arrays.shapes[name]) == size for name in free)
             if kind not in ("", *WITH_WEIGHTS) or given in self.taken or same_size:
                 continue
-            parts = next(runs(self.ours.arrays, free, size), None)
-            best = parts and best_split(self.ours.arrays, self.theirs.arrays, parts, given)
+            parts = next(runs_of_channels(self.ours.arrays, free, ours, tuple(self.theirs.arrays.shapes[given])), None)
+            best = parts and best_split(self.ours.arrays, self.theirs.arrays, given, parts)
             for name, near in zip(*best, strict=True) if best else ():
                 sure = "likely" if near.alike else "guessed"
                 self._keep(Pair(name, (given,), "kind and position", sure, near.form))
 
-    def _align(self, left: Sequence[str], right: Sequence[str], is_last: bool) -> None:
-        found = {
-            (row, column): compare(self.ours, self.theirs, name, given)
-            for row, name in enumerate(left)
-            for column, given in enumerate(right)
-        }
-        worth = np.array(
-            [
-                [self._worth(name, given, found[row, column], is_last) for column, given in enumerate(right)]
-                for row, name in enumerate(left)
-            ]
-        )
-        for row, column in align(worth.reshape(len(left), len(right))):
-            name, given, near = left[row], right[column], found[row, column]
-            one_kind = all(self._common_kind(name, given))
-            sure = "likely" if one_kind and (near is None or near.alike) else "guessed"
-            self._keep(Pair(name, (given,), "kind and position", sure, near.form if near else AS_IT_IS))
-
-    def _worth(self, name: str, given: str, near: Likeness | None, is_last: bool) -> float:
-        """What a pair is worth beside others; 0 for two layers of which nothing says that they are one.
-
-        near: how near the one is to the other; None where their shapes do not allow that. is_last: whether nothing that
-        agrees follows, or a layer beside it departs. Elsewhere layers of a kind that tells little must be much alike.
-        """
-        correlation = 0.0 if near is None else 1.0 if near.equal else max(0.0, near.correlation)
-        known, kind = self._common_kind(name, given)
-        if known and not kind:
-            return 0.5 + correlation if correlation >= NEARLY else 0.0
-        needed = ALIKE if known and kind != CONTAINER else NEARLY
-        if not is_last and kind not in TELLING and correlation < needed:
-            return 0.0
-        if near is None:
-            return (0.5 if known and kind != CONTAINER else 0.25) if self._share_channels(name, given) else 0.0
-        if kind == CONTAINER:
-            return 0.5 + correlation
-        same_shape = tuple(self.ours.arrays.shapes[name]) == tuple(self.theirs.arrays.shapes[given])
-        return (1.0 + known if same_shape or near.alike else 0.75) + correlation
-
-    def _common_kind(self, name: str, given: str) -> tuple[bool, str]:
-        """Whether the kinds of both are known, and the kind that they have in common, that of the reference's else.
-
-        A layer's output may be its container's too: it is of both kinds.
-        """
-        ours, theirs = self.our_all_kinds[name], self.their_all_kinds[given]
-        if not all(ours) or not all(theirs):
-            return False, self.our_kinds[name]
-        common = ours & theirs
-        return True, next(iter(sorted(common - {CONTAINER})), CONTAINER if common else "")
-
-    def _share_channels(self, name: str, given: str) -> bool:
-        """Whether two arrays of different sizes have as many channels, first or last, and all other sides differ."""
-        one, two = tuple(self.ours.arrays.shapes[name]), tuple(self.theirs.arrays.shapes[given])
-        if len(one) != len(two) or len(one) < 3:
-            return False
-        return any(
-            channels == others and all(a != b for a, b in zip(sides, other_sides, strict=True))
-            for channels, sides in ((one[1], one[2:]), (one[-1], one[1:-1]))
-            for others, other_sides in ((two[1], two[2:]), (two[-1], two[1:-1]))
-        )
+    def _align(self, gap: Gap) -> None:
+        for name, given in self.worth.best_pairs(gap):
+            near = self.worth.near(name, given)
+            form = near.form if near else AS_IT_IS
+            self._keep(Pair(name, (given,), "kind and position", self.worth.sure(name, given), form))
 
     def _pair_elsewhere(self, name: str) -> None:
         """Pairs a layer with weights with the most alike of its kind, wherever the port computes it."""
@@ -333,11 +289,11 @@ class _Pairing:
     def _has_partner_elsewhere(self, name: str) -> bool:
         """Whether an array of the port whose path is nobody's holds the numbers of one of the reference."""
         paths = self._bare_paths
-        return any(_bare(given) not in paths for given in self.equal.get(name, []) if given not in self.taken)
+        return any(bare(given) not in paths for given in self.equal.get(name, []) if given not in self.taken)
 
     @cached_property
     def _bare_paths(self) -> set[str]:
-        return {_bare(name) for name in self.ours.arrays.names}
+        return {bare(name) for name in self.ours.arrays.names}
 
     def _contradict(self, name: str, given: str, found: Likeness | None) -> bool:
         """Whether two arrays of one path are not alike, and of different kinds or of layers that are made of layers.
@@ -368,15 +324,3 @@ def _at_its_place(found: Pair, name: str) -> Pair:
     """The pair of an array's part with the layer that usually has its place, and not with the one it is equal to."""
     words = f"{found.form}, which the reference has in {found.ours}" if found.ours != name else found.form
     return replace(found, ours=name, sure="likely", recipe=replace(found.recipe, words=words))
-
-
-def _all_kinds(content: Content, kinds: Mapping[str, str]) -> dict[str, set[str]]:
-    """The kinds of all layers that have the numbers of each."""
-    return {name: {kinds[member] for member in members} for members in content.classes for name in members}
-
-
-def _bare(name: str) -> str:
-    """A path without the prefixes that wrappers put before it."""
-    for prefix in PREFIXES:
-        name = name.removeprefix(prefix)
-    return name

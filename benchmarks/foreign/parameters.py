@@ -7,6 +7,7 @@ import numpy as np
 
 from benchmarks.foreign.arrays import NamedArrays
 from benchmarks.foreign.pairing import Pair, brought, pair
+from benchmarks.foreign.paths import layer_of
 from benchmarks.foreign.rules import Rules
 from benchmarks.parity.difference import difference
 from benchmarks.parity.finding import Finding
@@ -19,9 +20,11 @@ _SAME = 1e-6  # relative; weights that differ by more are others
 def pair_parameters(ours: NamedArrays, theirs: NamedArrays, layers: Sequence[Pair], rules: Rules) -> list[Pair]:
     """The pairs of arrays that are called by parameters: weights, statistics or gradients.
 
-    layers: the pairs of gate 1; the parameters of two layers that are a pair belong together by their last names.
+    layers: the pairs of gate 1; the parameters of two layers that are a pair belong together by their last names. Those
+    of a layer that is several of the other dump's are joined or split by what they hold.
     """
-    our_layers = {found.theirs[0]: found.ours for found in layers if found.compared and len(found.theirs) == 1}
+    whole = [found for found in layers if found.compared and len(found.theirs) == 1 and found.recipe.part is None]
+    our_layers = {found.theirs[0]: found.ours for found in whole}
     given = {_by_our_layer(name, our_layers): name for name in theirs.names}
     shapes = {name: theirs.shapes[original] for name, original in given.items()}
     renamed = NamedArrays(theirs.source, shapes, lambda name: theirs.array(given[name]))
@@ -33,7 +36,7 @@ def blame_weights(finding: Finding, ours: NamedArrays, theirs: NamedArrays, pair
 
     pairs: those of the parameters.
     """
-    prefix = f"{finding.name.partition('@')[0].partition('/')[0]}."
+    prefix = f"{layer_of(finding.name)}."
     for found in pairs:
         if not (found.compared and found.sure == "sure" and found.ours.startswith(prefix)):
             continue

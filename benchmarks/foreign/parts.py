@@ -5,7 +5,7 @@ A layer for queries, keys and values in one has its numbers in three layers of a
 
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import permutations
 
 import numpy as np
@@ -16,46 +16,31 @@ from benchmarks.foreign.rules import Ruled, Rules, Shaping
 from common.errors import UserError
 
 MOST_PARTS = 3
+# The parts in the order in which they make up a whole, and how near they come: all by one form, or each by its own.
+Fitting = tuple[tuple[str, ...], tuple[Likeness, ...]]
+# (whole, parts) -> how they come nearest to each other; None where no form brings the one to the other's shape.
+Fit = Callable[[str, Sequence[str]], Fitting | None]
 # The letter of a layer for queries, keys or values: of `q_proj`, `to_k`, `attention.value`, `value.weight`.
 _LETTER = re.compile(r"(?:^|[._])([qkv])(?:uery|ey|alue)?(?=$|[._])(?!.*[._][qkv](?:$|[._]))")
 
 
-def find_joins(
-    ours: Content, theirs: Content, names: Sequence[str], free: Sequence[str]
-) -> list[tuple[str, tuple[str, ...], Form]]:
-    """(name, parts, form) of each of the reference's arrays that parts of the port are equal to when they are joined.
+def find_wholes(
+    ones: Content, others: Content, names: Sequence[str], free: Sequence[str], fit: Fit
+) -> list[tuple[str, tuple[str, ...], tuple[Form, ...]]]:
+    """(whole, parts, forms) of each array of one dump that several of the other are equal to when they are joined.
 
-    names: the reference's, free: the port's arrays that have no partner yet.
+    names: those of the first dump that may be such a whole; free: those of the second that may be parts. fit: by which
+    order and forms a whole and parts come nearest to each other.
     """
     found, taken = [], set()
-    for name in names:
-        for parts in runs(
-            theirs.arrays, [given for given in free if given not in taken], math.prod(ours.arrays.shapes[name])
-        ):
-            if not _norms_fit(ours.norms[name], [theirs.norms[part] for part in parts]):
+    for whole in names:
+        size = math.prod(ones.arrays.shapes[whole])
+        for parts in runs(others.arrays, [name for name in free if name not in taken], size):
+            if not _norms_fit(ones.norms[whole], [others.norms[part] for part in parts]):
                 continue
-            best = best_join(ours.arrays, theirs.arrays, name, parts)
-            if best and best[1].equal:
-                found.append((name, best[0], best[1].form))
-                taken |= set(parts)
-                break
-    return found
-
-
-def find_splits(
-    ours: Content, theirs: Content, names: Sequence[str], free: Sequence[str]
-) -> list[tuple[tuple[str, ...], str, tuple[Form, ...]]]:
-    """(names, given, forms) of each array of the port whose parts are equal to several of the reference's arrays."""
-    found, taken = [], set()
-    for given in free:
-        for parts in runs(
-            ours.arrays, [name for name in names if name not in taken], math.prod(theirs.arrays.shapes[given])
-        ):
-            if not _norms_fit(theirs.norms[given], [ours.norms[part] for part in parts]):
-                continue
-            best = best_split(ours.arrays, theirs.arrays, parts, given)
-            if best and all(each.equal for each in best[1]):
-                found.append((best[0], given, tuple(each.form for each in best[1])))
+            best = fit(whole, parts)
+            if best and all(near.equal for near in best[1]):
+                found.append((whole, best[0], tuple(near.form for near in best[1])))
                 taken |= set(parts)
                 break
     return found
@@ -73,6 +58,22 @@ def runs(arrays: Arrays, names: Sequence[str], size: int) -> Iterator[tuple[str,
                 yield run
 
 
+def runs_of_channels(
+    arrays: Arrays, names: Sequence[str], among: Sequence[str], whole: Shape
+) -> Iterator[tuple[str, ...]]:
+    """The runs that have together as many channels, first or last, as an array of the shape `whole`.
+
+    among: all layers with weights at that place; those of a run stand there side by side.
+    """
+    for run in runs(arrays, names, math.prod(whole)):
+        start, part = among.index(run[0]), tuple(arrays.shapes[run[0]])
+        # Tokens may have them last where a map has them first.
+        axes = [(1, 1), (-1, -1), *([(1, -1), (-1, 1)] if len(part) != len(whole) else [])]
+        fits = min(len(part), len(whole)) > 1 and any(len(run) * part[one] == whole[other] for one, other in axes)
+        if fits and tuple(among[start : start + len(run)]) == run:
+            yield run
+
+
 def in_usual_order(parts: tuple[str, ...], names: Sequence[str]) -> tuple[str, ...]:
     """Queries, keys and values in this order, other parts in that of the computation; names: of the whole dump."""
     letters = [_LETTER.search(part) for part in parts]
@@ -81,8 +82,8 @@ def in_usual_order(parts: tuple[str, ...], names: Sequence[str]) -> tuple[str, .
     return tuple(sorted(parts, key=list(names).index))
 
 
-def best_join(ours: Arrays, theirs: Arrays, name: str, parts: Sequence[str]) -> tuple[tuple[str, ...], Likeness] | None:
-    """The order of the parts and the form that bring them nearest to an array of the reference; None: none fits."""
+def best_join(ours: Arrays, theirs: Arrays, name: str, parts: Sequence[str]) -> Fitting | None:
+    """The order of the port's parts and the one form that bring them nearest to an array of the reference."""
     shape, reference = tuple(ours.shapes[name]), ours.array(name).reshape(-1)
     arrays = {part: theirs.array(part) for part in parts}
     found = []
@@ -92,14 +93,12 @@ def best_join(ours: Arrays, theirs: Arrays, name: str, parts: Sequence[str]) -> 
             near = likeness(reference, joined.reshape(-1), joined.shape, shape)
             if near:
                 form = near.form.after(Form(f"joined along axis {axis}", joined_along=axis))
-                found.append((order, Likeness(near.distance, near.correlation, form)))
-    return min(found, key=lambda each: each[1].distance, default=None)
+                found.append((order, (Likeness(near.distance, near.correlation, form),)))
+    return min(found, key=lambda each: each[1][0].distance, default=None)
 
 
-def best_split(
-    ours: Arrays, theirs: Arrays, names: Sequence[str], given: str
-) -> tuple[tuple[str, ...], tuple[Likeness, ...]] | None:
-    """The order of the reference's arrays and the forms by which an array's parts come nearest to them."""
+def best_split(ours: Arrays, theirs: Arrays, given: str, names: Sequence[str]) -> Fitting | None:
+    """The order of the reference's arrays and the forms by which the parts of one of the port come nearest to them."""
     whole, lengths = theirs.array(given), len(names)
     references = {name: ours.array(name).reshape(-1) for name in names}
     shape = tuple(ours.shapes[names[0]])

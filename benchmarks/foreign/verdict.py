@@ -16,23 +16,24 @@ Pairs = Mapping[int, Sequence[Pair]]  # by gate
 MOST_CAUSES = 3  # told after the first
 
 
-def describe_verdict(run: Run, pairs: Pairs) -> str:
-    """The report for the terminal: the verdict with its facts, a line for each gate, and how the layers were paired."""
-    lines = [f"{_title(run)}", *(f"  {word}: {text}" for word, text in verdict_facts(run, pairs))]
+def describe_verdict(run: Run, pairs: Pairs, weights: Sequence[Pair] = ()) -> str:
+    """The report for the terminal: the verdict with its facts, a line for each gate, and how the layers were paired.
+
+    weights: the pairs of the weights with which the layers were computed.
+    """
+    lines = [f"{_title(run)}", *(f"  {word}: {text}" for word, text in verdict_facts(run, pairs, weights))]
     rest = [describe_pairs(gate, found) for gate, found in pairs.items() if found]
     parts = ["\n".join(lines), gate_table([run]), *rest, "\n".join(describe_remarks([run]))]
     return "\n\n".join(part for part in parts if part)
 
 
-def verdict_facts(run: Run, pairs: Pairs) -> list[tuple[str, str]]:
+def verdict_facts(run: Run, pairs: Pairs, weights: Sequence[Pair] = ()) -> list[tuple[str, str]]:
     """What is known of the first departure, or where nothing departs of the last layer, as (word, text)."""
     faults = find_faults(run, [])
     if faults is None:
         last = next((finding for finding in reversed(run.findings_of(1)) if finding.passed), None)
         facts = [("last layer", f"{last.name} ({last.kind}) agrees: {describe_difference(last)}")] if last else []
-        unseen = [found.ours for found in pairs.get(1, ()) if found.way == "missing" and found.has_weights]
-        told = f"{shorten(unseen)}: the port has no such layer, and what follows agrees"
-        return facts + ([("not held", told)] if unseen else [])
+        return facts + [("not held", text) for text in not_held(pairs, weights)]
     first = faults.first
     of_gate = list(pairs.get(first.gate, ()))
     found = next((each for each in of_gate if each.ours == first.name), None)
@@ -70,6 +71,24 @@ def describe_pairs(gate: int, pairs: Sequence[Pair]) -> str:
     }
     lines += [f"  {reason}: {shorten(names)}" for reason, names in reasons.items() if names]
     return "\n".join(lines)
+
+
+def not_held(pairs: Pairs, weights: Sequence[Pair] = ()) -> list[str]:
+    """What a port that passes was not judged by: layers with weights, or weights, that one of the dumps has alone."""
+    layers = [found.ours for found in pairs.get(1, ()) if found.way == "missing" and found.has_weights]
+    held = [found for part in (weights, pairs.get(3, ()), pairs.get(4, ())) for found in part]
+    missing = [found.ours for found in held if found.way == "missing"]
+    extra = [found.theirs[0] for found in held if found.way == "extra"]
+    texts = {
+        "the port has no such layer, and what follows agrees": layers,
+        "weights that are not in the port's dump: not judged": missing,
+        "weights that are in the port's dump alone: not judged": extra,
+    }
+    counters = "num_batches_tracked"  # which no answer depends on
+    told = {
+        text: [name for name in dict.fromkeys(names) if not name.endswith(counters)] for text, names in texts.items()
+    }
+    return [f"{shorten(names)}: {text}" for text, names in told.items() if names]
 
 
 def pairs_for_json(pairs: Pairs) -> dict[str, list[dict[str, Any]]]:

@@ -132,6 +132,12 @@ def stride(network):
     network.layer2[0].conv2.stride = network.layer2[0].downsample[0].stride = 1
 
 
+def early_stride(network):
+    """In the block's first convolution, as the first ResNets have it."""
+    block = network.layer2[0]
+    block.conv1.stride, block.conv2.stride = 2, 1
+
+
 def epsilon(network):
     network.layer1[0].bn2.eps = 1e-3
 
@@ -162,6 +168,7 @@ def no_shortcut(network):
 
 RESNET_FAULTS = {
     stride: "encoder.stages.1.layers.0.layer.1.convolution",
+    early_stride: "encoder.stages.1.layers.0.layer.0.convolution",
     epsilon: "encoder.stages.0.layers.0.layer.1.normalization",
     swapped: "encoder.stages.0.layers.1.layer.0.normalization",
     same_padding: "embedder.embedder.convolution",
@@ -176,7 +183,7 @@ def test_a_wrong_resnet_is_named_where_it_is_wrong(resnets, fault):
     fault(wrong)
     run, _ = judged(theirs, dump(wrong), Rules({"pooler": None}))
     assert run.first().name == RESNET_FAULTS[fault]
-    if fault is stride:
+    if fault in (stride, early_stride):
         assert run.first().pattern == "another shape"
 
 

@@ -7,6 +7,7 @@ from typing import TypeVar
 import numpy as np
 
 from benchmarks.foreign.hypotheses.forms import forms
+from benchmarks.foreign.paths import layer_of
 from benchmarks.parity.channels import energy
 from benchmarks.parity.finding import Finding
 from common.norm_names import CANONICAL
@@ -52,7 +53,7 @@ class Evidence:
 
     def own(self, path: str | None = None) -> dict[str, np.ndarray]:
         """The parameters of this layer, or of the one at `path`, by PyTorch's last part of their names."""
-        path = (self.name if path is None else path).partition("@")[0].partition("/")[0]
+        path = layer_of(self.name if path is None else path)
         found = {}
         for name, array in self.parameters.items():
             owner, _, leaf = name.rpartition(".")

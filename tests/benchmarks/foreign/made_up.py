@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from benchmarks.foreign.layer_weights import NO_WEIGHTS, LayerWeights
 from benchmarks.foreign.layers import compare_layers
 from benchmarks.foreign.pairing import Pair, pair
 from benchmarks.foreign.rules import NO_RULES, Rules
@@ -77,9 +78,11 @@ def foreign(changes: Mapping[str, np.ndarray | None] | None = None) -> Held:
     )
 
 
-def judged(ours: Held, theirs: Held, rules: Rules = NO_RULES) -> tuple[Run, list[Pair]]:
+def judged(
+    ours: Held, theirs: Held, rules: Rules = NO_RULES, weights: LayerWeights = NO_WEIGHTS
+) -> tuple[Run, list[Pair]]:
     """The findings of gate 1 by the least tolerance, and the pairs."""
-    pairs = pair(ours, theirs, rules)
+    pairs = pair(ours, theirs, rules, weights)
 
     def judging(name, kind, array, other):
         return Judge(Tolerances())(1, name, kind, array, other)

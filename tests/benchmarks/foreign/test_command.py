@@ -48,6 +48,7 @@ def test_a_right_port_passes_without_any_framework(dumps, tmp_path):
     assert "no page" in out and "pip install jinja2" in out
     told = json.loads((tmp_path / "parity.json").read_text())
     assert told["passed"] is True and told["not_judged"] == {"0": "neither dump has anything for it"}
+    assert told["not_held"] == []
     assert not (tmp_path / "parity.html").exists()
 
 

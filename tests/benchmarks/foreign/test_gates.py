@@ -1,13 +1,18 @@
 """Two dumps pass the gates that both have something for; a fault is found at the first gate that can see it."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from benchmarks.foreign import judging
 from benchmarks.foreign.dump import read_dump
 from benchmarks.foreign.judging import Judgement, judge_dumps
 from benchmarks.foreign.measure import Measure
+from benchmarks.foreign.pairing import pair
+from benchmarks.foreign.parameters import pair_parameters
+from benchmarks.foreign.verdict import describe_verdict, not_held
 from benchmarks.parity.summary import passed
 from common.errors import UserError
 from common.files import write_json
@@ -132,6 +137,43 @@ def test_parameters_under_other_names_are_paired_by_a_map(reference, tmp_path):
     run = judge(reference, tmp_path / "port").run
     assert passed([run])
     assert {"fc2.weight", "update of fc2.weight"} <= {finding.name for finding in run.findings}
+
+
+def without(name: str, folder: Path) -> None:
+    """Takes an array out of everything that a dump has of its weights."""
+    for path in [folder / "parameters.npz", *folder.glob("steps/*.npz")]:
+        with np.load(path) as stored:
+            left = {key: stored[key] for key in stored.files if not key.endswith(name)}
+        np.savez(path, **left)
+
+
+def test_weights_that_one_of_the_two_has_alone_are_said_to_be_not_judged(reference, tmp_path):
+    record_training(tmp_path / "port")
+    judgement = judge(reference, tmp_path / "port")
+    assert "not held" not in describe_verdict(judgement.run, judgement.pairs, judgement.weights)
+    without("norm.running_var", tmp_path / "port")
+    judgement = judge(reference, tmp_path / "port")
+    assert passed([judgement.run])
+    assert not_held(judgement.pairs, judgement.weights) == [
+        "norm.running_var: weights that are not in the port's dump: not judged"
+    ]
+    text = describe_verdict(judgement.run, judgement.pairs, judgement.weights)
+    assert "\n  not held: norm.running_var: weights that are not in the port's dump: not judged\n" in text
+    for path in (tmp_path / "port").iterdir():
+        if path.name not in ("dump.json", "inputs.npz", "layers.npz", "kinds.json", "parameters.npz"):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    judgement = judge(reference, tmp_path / "port")
+    assert judgement.pairs.keys() == {1} and not_held(judgement.pairs, judgement.weights)
+
+
+def test_each_pairing_is_made_once(reference, tmp_path, monkeypatch):
+    made = []
+    monkeypatch.setattr(judging, "pair", lambda *given: made.append(given) or pair(*given))
+    monkeypatch.setattr(judging, "pair_parameters", lambda *given: made.append(given) or pair_parameters(*given))
+    record_training(tmp_path / "port", steps=1)
+    ours = read_dump(reference)
+    judge_dumps(ours, read_dump(tmp_path / "port"), Measure(ours), (3, 4))
+    assert len(made) == 3  # of layers, of weights, and of the weights before the steps
 
 
 def test_a_loss_without_its_term_and_one_too_many_fail(reference, tmp_path):

@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
+from benchmarks.foreign.arrays import in_memory
 from benchmarks.foreign.pairing import Pair, brought, pair
+from benchmarks.foreign.parameters import pair_parameters
 from benchmarks.foreign.rules import NO_RULES
 from benchmarks.foreign.verdict import describe_verdict, pairs_for_json
 from benchmarks.parity.summary import passed
@@ -150,6 +152,16 @@ def test_arrays_that_say_nothing_are_not_paired_by_content():
     found = by_name(pair(ours, theirs, NO_RULES))
     assert found["last"] == (("end",), "content", "sure")
     assert found["zeros"][1] == "missing"
+
+
+def test_the_weights_of_a_layer_that_is_three_of_the_references_are_split():
+    _, pairs = judged(foreign(), reference())
+    whole = np.random.default_rng(7).standard_normal((36, 12)).astype(np.float32)
+    parts = dict(zip(("query", "key", "value"), np.split(whole, 3), strict=True))
+    ours = in_memory("", {f"{name}.weight": array for name, array in parts.items()})
+    theirs = in_memory("", {"block.qkv.weight": whole})
+    for found in pair_parameters(ours, theirs, pairs, NO_RULES):
+        assert np.array_equal(brought(found, theirs, (12, 12)), parts[found.ours.removesuffix(".weight")])
 
 
 def test_the_verdict_comes_first():

@@ -76,7 +76,6 @@ def test_the_page_says_what_its_commands_print(run):
         (1, ["conv.weight "]),
         (1, ["update of conv.bias"]),
         (0, []),
-        (1, ["encoder.stages.1.layers.0.layer.1.convolution "]),
         (1, ["encoder.stages.1.layers.0.layer.0.convolution "]),
         (1, ["pooler "]),
         (0, []),
