@@ -11,7 +11,7 @@ import numpy as np
 
 from benchmarks.foreign.arrays import NamedArrays
 from benchmarks.foreign.content import EQUAL, sampled_positions
-from benchmarks.foreign.forms import Form
+from benchmarks.foreign.reshaping import Form
 from benchmarks.foreign.rules import Rules
 
 _WORDS = {2: "matrices kept as (in, out)", 4: "kernels kept as (h, w, in, out)"}

@@ -20,9 +20,9 @@ from benchmarks.foreign.content import (
     read_content,
     says_something,
 )
-from benchmarks.foreign.forms import AS_IT_IS, Form
 from benchmarks.foreign.kinds import CONTAINER, PASSING, TELLING, WITH_WEIGHTS, kinds_of
 from benchmarks.foreign.parts import best_join, best_split, find_joins, find_splits, in_usual_order, ruled_form, runs
+from benchmarks.foreign.reshaping import AS_IT_IS, Form
 from benchmarks.foreign.rules import Rules
 
 __all__ = ["Arrays", "Pair", "brought", "pair"]

@@ -10,7 +10,7 @@ from benchmarks.foreign.hypotheses.evidence import READ, TEST
 from benchmarks.foreign.kernels import turn_kernels
 from benchmarks.foreign.pairing import Pair, brought, pair
 from benchmarks.foreign.rules import Rules, shorten
-from benchmarks.foreign.weights.names import layer_of, leaf_of
+from benchmarks.foreign.weights import names
 from benchmarks.parity.difference import difference
 from benchmarks.parity.finding import Finding
 from benchmarks.parity.pattern import pattern
@@ -67,5 +67,5 @@ def _departure(found: Pair, ours: NamedArrays, theirs: NamedArrays) -> str:
 
 def _by_our_layer(name: str, our_layers: Mapping[str, str]) -> str:
     """A parameter's name as the reference has it, where its layer's is known."""
-    path = layer_of(name)
-    return f"{our_layers[path]}.{leaf_of(name)}" if path in our_layers else name
+    path = names.layer_of(name)
+    return f"{our_layers[path]}.{names.leaf_of(name)}" if path in our_layers else name

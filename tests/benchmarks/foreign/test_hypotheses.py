@@ -5,7 +5,7 @@ import pytest
 
 from benchmarks.foreign.hypotheses.evidence import Evidence
 from benchmarks.foreign.hypotheses.explain import explain, find_causes
-from benchmarks.foreign.hypotheses.forms import join_windows, split_in_windows
+from benchmarks.foreign.hypotheses.layouts import join_windows, split_in_windows
 from benchmarks.foreign.hypotheses.operations import Window, convolve, pool_largest, pool_mean
 from benchmarks.parity.judge import Judge
 from benchmarks.parity.tolerances import Tolerances
