@@ -129,6 +129,15 @@ def test_results_that_cannot_be_compared_are_refused(tmp_path):
     assert "not a list of COCO results" in refusal(reference, tmp_path / "size")
 
 
+def test_panoptic_results_that_were_written_into_the_dump_stay(tmp_path):
+    record = Recorder(panoptic(tmp_path / "written", {1: MAP}) / "again")
+    for source in (tmp_path / "written/results.json", tmp_path / "written/again/results.json"):
+        record.panoptic_results(source)
+        assert (tmp_path / "written/again/results/1.png").is_file()
+    record.panoptic_results(panoptic(tmp_path / "other", {2: MAP}) / "results.json")
+    assert [path.name for path in (tmp_path / "written/again/results").iterdir()] == ["2.png"]
+
+
 @pytest.mark.parametrize("name", ["nothing.json", "alone.json"])
 def test_panoptic_results_without_their_pngs_are_not_recorded(tmp_path, name):
     (tmp_path / "alone.json").write_text("{}")
