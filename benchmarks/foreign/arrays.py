@@ -4,6 +4,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from common.errors import UserError
 from common.files import existing_file
 
 _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+_MOST_OPEN = 16  # archives that are kept open
 _UNREADABLE = (OSError, ValueError, EOFError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error)
 
 
@@ -71,15 +73,16 @@ def in_memory(source: str, arrays: Mapping[str, np.ndarray]) -> NamedArrays:
 def stored(path: Path) -> NamedArrays:
     """The arrays of an npz file; their shapes are known at once, and each is read when it is asked for."""
     path = existing_file(path, "dump")
-    shapes = {}
-    with _errors(path, "not a file of arrays (npz)"), zipfile.ZipFile(path) as archive:
-        for entry in archive.namelist():
+    shapes, entries = {}, {}
+    with _errors(path, "not a file of arrays (npz)"):
+        for entry in (archive := _opened(path)).namelist():
             with archive.open(entry) as file:
+                entries[entry.removesuffix(".npy")] = entry
                 shapes[entry.removesuffix(".npy")] = _shape(path, entry, file)
 
     def read(name: str) -> np.ndarray:
-        with _errors(path, f"{name!r} cannot be read"), np.load(path) as archive:
-            return archive[name]
+        with _errors(path, f"{name!r} cannot be read"), _opened(path).open(entries[name]) as file:
+            return np.lib.format.read_array(file, allow_pickle=False)
 
     return NamedArrays(str(path), shapes, read)
 
@@ -106,6 +109,18 @@ class Archive:
             for name, array in arrays.items():
                 with file.open(f"{name}.npy", "w", force_zip64=True) as entry:
                     np.lib.format.write_array(entry, np.asanyarray(array), allow_pickle=False)
+
+
+def _opened(path: Path) -> zipfile.ZipFile:
+    """The archive at a path, whose table of contents is read anew only where the file has changed."""
+    state = path.stat()
+    return _archive(path, (state.st_ino, state.st_size, state.st_mtime_ns))
+
+
+@lru_cache(maxsize=_MOST_OPEN)
+def _archive(path: Path, state: tuple[int, int, int]) -> zipfile.ZipFile:
+    """The archive of a file in a state; the file is closed when no one holds the archive any longer."""
+    return zipfile.ZipFile(path)
 
 
 def _shape(path: Path, entry: str, file) -> tuple[int, ...]:

@@ -14,7 +14,7 @@ from typing import Protocol
 
 import numpy as np
 
-from benchmarks.foreign.forms import AS_IT_IS, Form, Shape, forms_between
+from benchmarks.foreign.reshaping import AS_IT_IS, Form, Shape, forms_between
 
 SAMPLED = 1024  # values of an array by which it is compared with others
 EQUAL = 1e-3  # of the norm: wider than any float32 arithmetic, and far below what tells two layers apart

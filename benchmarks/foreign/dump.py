@@ -94,13 +94,20 @@ class Dump:
         paths = sorted((self.folder / "steps").glob("*.npz"))
         return [Step(number, stored(path)) for number, path in enumerate(paths, start=1)]
 
+    @property
+    def results_path(self) -> Path:
+        """The file of the results; the PNGs of panoptic ones lie in the folder of its name."""
+        return self.folder / "results.json"
+
     @cached_property
     def results(self) -> list[dict[str, Any]] | None:
-        """The entries of a COCO results file (gate 5); None where there is none."""
-        path = self.folder / "results.json"
-        entries = read_json(path) if path.is_file() else None
-        if entries is not None and not (isinstance(entries, list) and all(isinstance(one, dict) for one in entries)):
-            raise UserError(f"{path}: not a list of COCO results")
+        """The entries of a COCO results file, of detections or panoptic (gate 5); None where there is none."""
+        if not self.results_path.is_file():
+            return None
+        read = read_json(self.results_path)
+        entries = read.get("annotations") if isinstance(read, dict) else read
+        if not (isinstance(entries, list) and all(isinstance(one, dict) for one in entries)):
+            raise UserError(f"{self.results_path}: not a list of COCO results, nor panoptic ones with annotations")
         return entries
 
     @cached_property

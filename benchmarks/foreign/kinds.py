@@ -6,6 +6,8 @@ from benchmarks.foreign.paths import layer_of
 
 # The first word that a class's name has in it, in small letters, tells its kind.
 WORDS = {
+    "preprocess": "preprocessing",
+    "rescaling": "preprocessing",
     "identity": "identity",
     "dropout": "identity",
     "droppath": "identity",
@@ -25,12 +27,15 @@ WORDS = {
     "mish": "activation",
     "elu": "activation",
     "activation": "activation",
-    "upsample": "resize",
-    "resize": "resize",
-    "interpolate": "resize",
+    "upsampl": "resize",
+    "resiz": "resize",
+    "interpolat": "resize",
     "flatten": "flatten",
     "embedding": "embedding",
 }
+# Classes, in small letters, that mean something else than the words in them say. A sum is often what a block answers
+# elsewhere, so that its kind says nothing.
+_CLASSES = {"normalization": "preprocessing", "normalize": "preprocessing"} | dict.fromkeys(("add", "addition"), "")
 # How layers are called where their classes are not known.
 NAMES = WORDS | {"bn": "norm", "ln": "norm", "gn": "norm", "fc": "linear", "act": "activation"}
 
@@ -38,7 +43,7 @@ CONTAINER = "container"  # a layer that is made of layers, or of a class of its 
 PASSING = {"identity", CONTAINER, "flatten"}  # kinds that compute nothing of their own
 WITH_WEIGHTS = {"convolution", "linear", "norm", "embedding"}
 # Two layers of such a kind at one place are one layer, however unlike they are.
-TELLING = WITH_WEIGHTS | {"pooling", "resize"}
+TELLING = WITH_WEIGHTS | {"pooling", "resize", "preprocessing"}
 
 
 def kinds_of(names: Iterable[str], classes: Mapping[str, str]) -> dict[str, str]:
@@ -54,6 +59,8 @@ def kinds_of(names: Iterable[str], classes: Mapping[str, str]) -> dict[str, str]
 def _kind(class_name: str, path: str, parents: set[str]) -> str:
     if path in parents:
         return CONTAINER
+    if class_name.lower() in _CLASSES:
+        return _CLASSES[class_name.lower()]
     if class_name:
         return _first_in(WORDS, class_name) or CONTAINER
     return _first_in(NAMES, path.rpartition(".")[2])

@@ -46,6 +46,11 @@ class Move:
     memory: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
+# What a parameter's next move needs of those before it: of SGD the last step by its own rate and the gradient of that
+# step, of Adam the means of the gradients and of their squares.
+State = tuple[np.ndarray, np.ndarray]
+
+
 @dataclass(frozen=True)
 class Form:
     """What a rule is linear in. betas: of Adam; None for SGD. inside: whether epsilon stands within the root.
@@ -61,33 +66,33 @@ class Form:
 
     def columns(self, moves: Sequence[Move]) -> list[np.ndarray]:
         """(numbers, values) for each move of a parameter, in their order: what its four numbers are multiplied with."""
-        return self._of_adam(moves) if self.betas else self._of_sgd(moves)
-
-    def _of_sgd(self, moves: Sequence[Move]) -> list[np.ndarray]:
-        found, last, before = [], np.zeros(0), np.zeros(0)
+        found, state = [], None
         for move in moves:
-            if not move.continues:
-                before = np.zeros_like(move.weight)
-                last = move.memory.get("momentum_buffer", before)
-            found.append(np.stack([move.gradient, move.weight, last, before]))
-            last, before = -move.update / move.rate, move.gradient
+            columns, state = self.column(move, state)
+            found.append(columns)
         return found
 
-    def _of_adam(self, moves: Sequence[Move]) -> list[np.ndarray]:
+    def column(self, move: Move, state: State | None) -> tuple[np.ndarray, State]:
+        """The same for one move, and the state that the next begins with. state: that the one before left."""
+        zero = np.zeros_like(move.weight)
+        return self._of_adam(move, state, zero) if self.betas else self._of_sgd(move, state, zero)
+
+    def _of_sgd(self, move: Move, state: State | None, zero: np.ndarray) -> tuple[np.ndarray, State]:
+        if state is None or not move.continues:
+            state = move.memory.get("momentum_buffer", zero), zero
+        return np.stack([move.gradient, move.weight, *state]), (-move.update / move.rate, move.gradient)
+
+    def _of_adam(self, move: Move, state: State | None, zero: np.ndarray) -> tuple[np.ndarray, State]:
         first, second = self.betas
-        found, mean, square = [], np.zeros(0), np.zeros(0)
-        for move in moves:
-            zero = np.zeros_like(move.weight)
-            if not move.continues:
-                mean, square = (move.memory.get(slot, zero) for slot in ("exp_avg", "exp_avg_sq"))
-            gradient = move.gradient + self.coupled * move.weight
-            mean = first * mean + (1 - first) * gradient
-            square = second * square + (1 - second) * np.square(gradient)
-            size = square / (1 - second**move.number) if self.corrected else square
-            root = np.sqrt(size + self.epsilon) if self.inside else np.sqrt(size) + self.epsilon
-            up = mean / (1 - first**move.number) if self.corrected else mean
-            found.append(np.stack([up / np.maximum(root, 1e-300), move.weight, zero, zero]))
-        return found
+        if state is None or not move.continues:
+            state = move.memory.get("exp_avg", zero), move.memory.get("exp_avg_sq", zero)
+        gradient = move.gradient + self.coupled * move.weight
+        mean = first * state[0] + (1 - first) * gradient
+        square = second * state[1] + (1 - second) * np.square(gradient)
+        size = square / (1 - second**move.number) if self.corrected else square
+        root = np.sqrt(size + self.epsilon) if self.inside else np.sqrt(size) + self.epsilon
+        up = mean / (1 - first**move.number) if self.corrected else mean
+        return np.stack([up / np.maximum(root, 1e-300), move.weight, zero, zero]), (mean, square)
 
 
 @dataclass(frozen=True)
@@ -97,10 +102,16 @@ class Rule:
     form: Form
     numbers: Mapping[str, np.ndarray]
 
-    def updates(self, name: str, moves: Sequence[Move]) -> list[np.ndarray]:
-        """What the rule makes of the weights and gradients of these moves of a parameter."""
-        columns = self.form.columns(moves)
-        return [-move.rate * (self.numbers[name] @ each) for move, each in zip(moves, columns, strict=True)]
+    def update(self, name: str, move: Move, state: State | None) -> tuple[np.ndarray, State]:
+        """What the rule makes of a parameter's weight and gradient, and the state that its next move begins with."""
+        columns, state = self.form.column(move, state)
+        return -move.rate * (self.numbers[name] @ columns), state
+
+    def leaves(self, name: str, moves: Sequence[Move]) -> float:
+        """The share of a parameter's moves that the rule does not explain."""
+        columns, targets = _gathered(self.form, moves)
+        left = np.linalg.norm(targets - self.numbers[name] @ columns)
+        return float(left / max(np.linalg.norm(targets), 1e-300))
 
     def words(self, name: str) -> str:
         """The rule of a parameter in words."""
@@ -124,7 +135,7 @@ class Rule:
 def read_rule(moves: Mapping[str, Sequence[Move]], like: Form | None = None) -> Rule:
     """The rule that explains the moves of all parameters best; like: one to which it is to be near, if it can."""
     largest = sorted(moves, key=lambda name: -moves[name][0].weight.size)[:_SAMPLED]
-    sampled = {name: [_sampled(move) for move in moves[name]] for name in largest}
+    sampled = {name: [sample(move, _SAMPLE) for move in moves[name]] for name in largest}
     plain = Form()
     form = _nearest_adam(sampled, like if like and like.betas else Form(_BETAS[0]))
     if _unexplained(form, sampled) > _BETTER * _unexplained(plain, sampled):
@@ -204,9 +215,9 @@ def _solve(columns: np.ndarray, targets: np.ndarray) -> np.ndarray:
     return found
 
 
-def _sampled(move: Move) -> Move:
-    """The move of a few of the values, evenly spaced."""
-    step = max(1, move.weight.size // _SAMPLE)
-    memory = {slot: array[::step] for slot, array in move.memory.items()}
-    arrays = (array[::step] for array in (move.weight, move.gradient, move.update))
+def sample(move: Move, count: int) -> Move:
+    """The move of so many of the values or a few more, evenly spaced, as copies; of all where there are fewer."""
+    step = max(1, move.weight.size // count)
+    memory = {slot: array[::step].copy() for slot, array in move.memory.items()}
+    arrays = (array[::step].copy() for array in (move.weight, move.gradient, move.update))
     return Move(*arrays, move.rate, move.number, move.continues, memory)

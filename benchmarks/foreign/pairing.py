@@ -19,11 +19,11 @@ from benchmarks.foreign.content import (
     read_content,
     says_something,
 )
-from benchmarks.foreign.forms import AS_IT_IS, Form
 from benchmarks.foreign.kinds import CONTAINER, PASSING, TELLING, WITH_WEIGHTS, kinds_of
 from benchmarks.foreign.layer_weights import NO_WEIGHTS, LayerWeights
 from benchmarks.foreign.parts import best_join, best_split, find_wholes, in_usual_order, ruled_form, runs_of_channels
 from benchmarks.foreign.paths import bare
+from benchmarks.foreign.reshaping import AS_IT_IS, Form
 from benchmarks.foreign.rules import Rules
 from benchmarks.foreign.worth import Worth
 

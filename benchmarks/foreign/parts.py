@@ -11,7 +11,7 @@ from itertools import permutations
 import numpy as np
 
 from benchmarks.foreign.content import EQUAL, Arrays, Content, Likeness, likeness
-from benchmarks.foreign.forms import AS_IT_IS, Form, Shape, forms_between
+from benchmarks.foreign.reshaping import AS_IT_IS, Form, Shape, forms_between
 from benchmarks.foreign.rules import Ruled, Rules, Shaping
 from common.errors import UserError
 

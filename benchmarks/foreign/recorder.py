@@ -128,6 +128,19 @@ class Recorder:
         """Keeps detections as COCO's results files have them (gate 5): entries with image_id, category_id and score."""
         write_json(self._folder / "results.json", list(entries))
 
+    def panoptic_results(self, path: str | Path) -> None:
+        """Keeps COCO's panoptic results (gate 5): a JSON file, and beside it the PNGs in the folder of its name."""
+        path = existing_file(Path(path), "panoptic results")
+        pngs = path.with_suffix("")
+        if not pngs.is_dir():
+            raise UserError(f"{path}: its PNGs are to lie in the folder {pngs}, which is not there")
+        if path.resolve() == (self._folder / "results.json").resolve():
+            return  # they were written into the dump
+        shutil.rmtree(self._folder / "results", ignore_errors=True)
+        shutil.copytree(pngs, self._folder / "results")
+        with atomic_path(self._folder / "results.json") as temporary:
+            shutil.copyfile(path, temporary)
+
     def watches(self, path: str) -> bool:
         return bool(path)
 
@@ -143,7 +156,8 @@ class Recorder:
         self._folder.mkdir(parents=True, exist_ok=True)
         for name in (FACTS, *_OWN, *(f"image{suffix}" for suffix in IMAGE_SUFFIXES)):
             (self._folder / name).unlink(missing_ok=True)
-        shutil.rmtree(self._folder / "steps", ignore_errors=True)
+        for name in ("steps", "results"):
+            shutil.rmtree(self._folder / name, ignore_errors=True)
 
     def _write(self, name: str, arrays: Mapping[str, np.ndarray]) -> None:
         if arrays:

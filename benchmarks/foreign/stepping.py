@@ -6,8 +6,8 @@ reference, and for statistics, which no gradient moves, the updates themselves a
 one state.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Container, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from benchmarks.foreign.arrays import NamedArrays
 from benchmarks.foreign.dump import Dump, Step
 from benchmarks.foreign.hypotheses.explain import explain_statistic
 from benchmarks.foreign.measure import Measure
-from benchmarks.foreign.optimizers import Move, Rule, read_rule
+from benchmarks.foreign.optimizers import Move, Rule, State, read_rule, sample
 from benchmarks.foreign.pairing import Pair, brought
 from benchmarks.parity.difference import difference, measure_scale
 from benchmarks.parity.finding import Finding
@@ -25,38 +25,94 @@ from benchmarks.parity.training import explain_training
 
 GATE = 4
 SAME_STATE = 1e-5  # relative; weights before a step that differ by more are those of runs that have parted
+_KEPT = 1 << 22  # values of a dump's moves from which its rule is read, of all parameters and steps together
+_FEWEST = 64  # of them for each move
 # What the frameworks call a norm's statistics.
 _STATISTICS = ("running_mean", "running_var", "moving_mean", "moving_variance")
 _ROUNDINGS = 8  # of a weight, that an update and what is made of the one before may be off
 
 
 @dataclass(frozen=True)
-class _Side:
-    """One dump's steps by the reference's names and shapes. moves: of the parameters that have gradients."""
+class _Moved:
+    """What one step did, by the reference's names and in its shapes. moves: of the parameters that have gradients."""
 
-    moves: Mapping[str, list[Move]]
-    before: list[dict[str, np.ndarray]]
-    updates: list[dict[str, np.ndarray]]
+    before: Mapping[str, np.ndarray]
+    updates: Mapping[str, np.ndarray]
+    moves: Mapping[str, Move]
+
+
+@dataclass(frozen=True)
+class _Side:
+    """The steps of one dump, which are read one after another: those of a long run have no room in memory together.
+
+    rates: of each step; where nothing says them they are counted as 1. pairs: from the reference's names to the dump's.
+    """
+
+    steps: Sequence[Step]
+    rates: Sequence[float | None]
+    pairs: Sequence[Pair]
+    shapes: Mapping[str, tuple[int, ...]]
+
+    def __iter__(self) -> Iterator[_Moved]:
+        ended: dict[str, np.ndarray] = {}
+        for step, rate in zip(self.steps, self.rates, strict=True):
+            start, end, gradients = (
+                _brought_all(self.pairs, arrays, self.shapes) for arrays in (step.before, step.after, step.gradients)
+            )
+            updates, moves = {name: end[name] - start[name] for name in start if name in end}, {}
+            for name in (name for name in gradients if name in updates):
+                continues = name in ended and np.array_equal(ended[name], start[name])
+                memory = {} if continues else _memory(step, self.pairs, self.shapes, name)
+                arrays = (array.reshape(-1) for array in (start[name], gradients[name], updates[name]))
+                moves[name] = Move(*arrays, rate or 1.0, step.count, continues, memory)
+            ended = end
+            yield _Moved(start, updates, moves)
+
+    def sampled_moves(self) -> dict[str, list[Move]]:
+        """A sample of every move of the parameters that have one in each step."""
+        size = _KEPT // max(1, len(self.steps) * len(self.shapes))
+        found: dict[str, list[Move]] = {}
+        for moved in self:
+            for name, move in moved.moves.items():
+                found.setdefault(name, []).append(sample(move, max(size, _FEWEST)))
+        return {name: moves for name, moves in found.items() if len(moves) == len(self.steps)}
+
+
+@dataclass(frozen=True)
+class _Rules:
+    """The rule of each side. explained: the parameters whose steps the reference's rule explains, in the reference.
+
+    moving: those that have a gradient in each of the port's steps. states: what the rule's next update of a parameter
+    needs of those before it, of the reference and the port.
+    """
+
+    reference: Rule | None
+    port: Rule | None
+    explained: Sequence[str]
+    moving: Container[str]
+    states: tuple[dict[str, State], dict[str, State]] = field(default_factory=lambda: ({}, {}))
+
+    def make(self, side: int, name: str, moved: _Moved) -> np.ndarray:
+        """What the reference's rule makes of a parameter in the next step of a side, 0 for the reference's."""
+        made, self.states[side][name] = self.reference.update(name, moved.moves[name], self.states[side].get(name))
+        return made.reshape(moved.updates[name].shape)
 
 
 def compare_steps(reference: Dump, other: Dump, measure: Measure, pairs: Sequence[Pair]) -> list[Finding]:
     """The findings of every step that both have, in their order; the first step that fails has the causes."""
     count = min(len(reference.steps), len(other.steps))
     ours_of, theirs_of = reference.steps[:count], other.steps[:count]
-    shapes = ours_of[0].before.shapes
-    rates = [step.rate for step in ours_of]
+    shapes, rates = ours_of[0].before.shapes, [step.rate for step in ours_of]
     known = [found for found in pairs if found.compared]
-    ours = _side(ours_of, rates, [Pair(found.ours, (found.ours,), "path", "sure") for found in known], shapes)
     own_rates = [step.rate or rate for step, rate in zip(theirs_of, rates, strict=True)]
-    theirs = _side(theirs_of, own_rates, known, shapes)
-    findings, by_rule = _rates(ours_of, theirs_of, measure), _judge_by_rule(ours, theirs, measure)
-    for step in range(count):
-        findings += [each for each in by_rule if each.step == step + 1]
-        if _same_state(step, ours, theirs):
-            done = {each.name for each in by_rule}
-            left = [name for name in ours.updates[step] if name in theirs.updates[step]]
-            left = [name for name in left if f"update of {name}" not in done]
-            findings += [_judge_update(name, step, ours, theirs, measure) for name in left]
+    ours = _Side(ours_of, rates, [Pair(found.ours, (found.ours,), "path", "sure") for found in known], shapes)
+    theirs = _Side(theirs_of, own_rates, known, shapes)
+    rules, findings = _read_rules(ours, theirs), _rates(ours_of, theirs_of, measure)
+    for step, (mine, own) in enumerate(zip(ours, theirs, strict=True)):
+        findings += [_judge_by_rule(name, step, mine, own, rules, measure) for name in rules.explained]
+        if _same_state(mine, own):
+            left = [name for name in mine.updates if name in own.updates and name not in rules.explained]
+            findings += [_judge_update(name, step, mine, own, name in rules.moving, measure) for name in left]
             findings += _losses(ours_of[step], theirs_of[step], measure) if step else []
     first = min((finding.step for finding in findings if finding.failed), default=0)
     return [
@@ -65,29 +121,14 @@ def compare_steps(reference: Dump, other: Dump, measure: Measure, pairs: Sequenc
     ]
 
 
-def _side(
-    steps: Sequence[Step], rates: Sequence[float | None], pairs: Sequence[Pair], shapes: Mapping[str, tuple[int, ...]]
-) -> _Side:
-    """rates: of each step; where nothing says them they are counted as 1."""
-    moves: dict[str, list[Move]] = {}
-    before: list[dict[str, np.ndarray]] = []
-    updates: list[dict[str, np.ndarray]] = []
-    ended: dict[str, np.ndarray] = {}
-    for step, rate in zip(steps, rates, strict=True):
-        start, end, gradients = (
-            _brought_all(pairs, arrays, shapes) for arrays in (step.before, step.after, step.gradients)
-        )
-        before.append(start)
-        updates.append({name: end[name] - start[name] for name in start if name in end})
-        for name, gradient in gradients.items():
-            if name in updates[-1]:
-                continues = name in ended and np.array_equal(ended[name], start[name])
-                memory = {} if continues else _memory(step, pairs, shapes, name)
-                arrays = (array.reshape(-1) for array in (start[name], gradient, updates[-1][name]))
-                moves.setdefault(name, []).append(Move(*arrays, rate or 1.0, step.count, continues, memory))
-        ended = end
-    complete = {name: each for name, each in moves.items() if len(each) == len(steps)}
-    return _Side(complete, before, updates)
+def _read_rules(ours: _Side, theirs: _Side) -> _Rules:
+    """The rules by which the two sides move; without one where nothing has a gradient in every step."""
+    moves, own = ours.sampled_moves(), theirs.sampled_moves()
+    if not moves or not own:
+        return _Rules(None, None, (), own)
+    rule = read_rule(moves)
+    explained = [name for name in moves if name in own and rule.leaves(name, moves[name]) <= MOST / 4]
+    return _Rules(rule, read_rule(own, rule.form), explained, own)
 
 
 def _memory(
@@ -115,51 +156,32 @@ def _brought_all(
     return found
 
 
-def _explains(rule: Rule, name: str, moves: Sequence[Move]) -> bool:
-    """Whether the rule that was read from the reference's moves is what they follow."""
-    made = np.concatenate(rule.updates(name, moves))
-    moved = np.concatenate([move.update for move in moves])
-    return float(np.linalg.norm(made - moved)) <= MOST * float(np.linalg.norm(moved)) / 4
-
-
-def _judge_by_rule(ours: _Side, theirs: _Side, measure: Measure) -> list[Finding]:
-    """Holds a port's updates against what the reference's rule makes of the port's own state.
-
-    Parameters whose steps no rule explains, in the reference, have no finding.
-    """
-    if not ours.moves or not theirs.moves:
-        return []
-    rule, findings = read_rule(ours.moves), []
-    own_rule = read_rule(theirs.moves, rule.form)
-    for name in (name for name in ours.moves if name in theirs.moves and _explains(rule, name, ours.moves[name])):
-        made, expected = rule.updates(name, ours.moves[name]), rule.updates(name, theirs.moves[name])
-        for step, (of_reference, of_port) in enumerate(zip(made, expected, strict=True)):
-            finding = _judge_step(name, step, of_reference, of_port, ours, theirs, measure)
-            findings.append(_explained(finding, rule, own_rule) if finding.failed else finding)
-    return findings
-
-
-def _judge_step(
-    name: str, step: int, made: np.ndarray, expected: np.ndarray, ours: _Side, theirs: _Side, measure: Measure
-) -> Finding:
-    """One update of a port by the rule. made, expected: what the rule makes of the reference's state and the port's."""
-    update, found = ours.updates[step][name], f"update of {name}"
+def _judge_by_rule(name: str, step: int, ours: _Moved, theirs: _Moved, rules: _Rules, measure: Measure) -> Finding:
+    """Holds one of a port's updates against what the reference's rule makes of the port's own state."""
+    update, found = ours.updates[name], f"update of {name}"
+    made, expected = rules.make(0, name, ours), rules.make(1, name, theirs)
     tolerances = Tolerances()
-    tolerances.measure_perturbed(Tolerances.key(GATE, found, "injected", step + 1), made.reshape(update.shape), update)
-    expected = expected.reshape(update.shape)
-    floor = _floor(theirs.before[step][name], expected, measure)
+    tolerances.measure_perturbed(Tolerances.key(GATE, found, "injected", step + 1), made, update)
+    floor = _floor(theirs.before[name], expected, measure)
     judge = Judge(tolerances, measure.departures)
-    return judge(GATE, found, "update", expected, theirs.updates[step][name], "injected", step + 1, floor)
+    finding = judge(GATE, found, "update", expected, theirs.updates[name], "injected", step + 1, floor)
+    if not finding.failed:
+        return finding
+    cause = f"{rules.port.words(name)}; the reference: {rules.reference.words(name)}"
+    return replace(finding, usual_cause=cause, second_cause="")
 
 
-def _judge_update(name: str, step: int, ours: _Side, theirs: _Side, measure: Measure) -> Finding:
-    """Holds a port's update against the reference's, of a step that both began in one state."""
-    array, found = ours.updates[step][name], f"update of {name}"
+def _judge_update(name: str, step: int, ours: _Moved, theirs: _Moved, is_moving: bool, measure: Measure) -> Finding:
+    """Holds a port's update against the reference's, of a step that both began in one state.
+
+    is_moving: whether the parameter has a gradient in each of the port's steps.
+    """
+    array, found = ours.updates[name], f"update of {name}"
     judge = measure.judge(GATE, found, array, _updates_of_runs(name, step, measure), step=step + 1)
-    floor = _floor(ours.before[step][name], array, measure)
-    finding = judge(GATE, found, "update", array, theirs.updates[step][name], step=step + 1, floor=floor)
-    own = theirs.updates[step][name]
-    if finding.failed and array.any() != own.any() and name in theirs.moves:
+    floor = _floor(ours.before[name], array, measure)
+    own = theirs.updates[name]
+    finding = judge(GATE, found, "update", array, own, step=step + 1, floor=floor)
+    if finding.failed and array.any() != own.any() and is_moving:
         return explain_training(finding, bool(own.any()))
     if finding.failed and not own.any():
         return replace(
@@ -170,7 +192,7 @@ def _judge_update(name: str, step: int, ours: _Side, theirs: _Side, measure: Mea
             second_cause="",
         )
     if finding.failed and name.endswith(_STATISTICS):
-        before = ours.before[step][name]
+        before = ours.before[name]
         return explain_statistic(finding, before, before + array, before + own)
     return finding
 
@@ -200,19 +222,12 @@ def _floor(weight: np.ndarray, update: np.ndarray, measure: Measure) -> tuple[fl
     )
 
 
-def _explained(finding: Finding, rule: Rule, own: Rule) -> Finding:
-    """Says of an update that the rule does not make which rule the port's follow."""
-    name = finding.name.removeprefix("update of ")
-    cause = f"{own.words(name)}; the reference: {rule.words(name)}"
-    return replace(finding, usual_cause=cause, second_cause="")
-
-
-def _same_state(step: int, ours: _Side, theirs: _Side) -> bool:
+def _same_state(ours: _Moved, theirs: _Moved) -> bool:
     """Whether both runs begin a step with the same weights."""
     return all(
-        difference(array, theirs.before[step][each], SAME_STATE).frobenius <= SAME_STATE
-        for each, array in ours.before[step].items()
-        if each in theirs.before[step]
+        difference(array, theirs.before[each], SAME_STATE).frobenius <= SAME_STATE
+        for each, array in ours.before.items()
+        if each in theirs.before
     )
 
 

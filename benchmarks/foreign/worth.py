@@ -8,9 +8,9 @@ import numpy as np
 
 from benchmarks.foreign.alignment import Gap, align
 from benchmarks.foreign.content import ALIKE, Content, Likeness, compare
-from benchmarks.foreign.forms import Shape
 from benchmarks.foreign.kinds import CONTAINER, TELLING
 from benchmarks.foreign.layer_weights import LayerWeights
+from benchmarks.foreign.reshaping import Shape
 
 NEARLY = 0.9  # the correlation from which on two layers of different kinds may be one
 

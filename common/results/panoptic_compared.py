@@ -23,7 +23,7 @@ def compare_panoptic(
     Rounding decides at thresholds: it may add or remove one segment of fifty, change a hundredth of the pixels of one
     of twenty-five, and give one pixel of a hundred of an image to another segment or class.
     """
-    compared = [*_compare_segments(reference["panoptic"], other["panoptic"])]
+    compared = compare_segments(reference["panoptic"], other["panoptic"])
     compared.append(_compare_classes(reference["semantic"], other["semantic"]))
     # Partners are found by the boxes around masks; a single pixel moves these, so that they are not compared.
     detections = compare_detections(
@@ -41,8 +41,12 @@ def compare_panoptic(
     return compared
 
 
-def _compare_segments(reference: list[Entry], other: list[Entry]) -> list[Comparison]:
-    """The counts, scores and IoUs of segments with a partner, and the share of an image's pixels that agree."""
+def compare_segments(reference: list[Entry], other: list[Entry]) -> list[Comparison]:
+    """The counts, scores and IoUs of segments with a partner, and the share of an image's pixels that agree.
+
+    reference, other: panoptic entries of the same images, with their PNGs. Segments of COCO's format need no scores;
+    these are compared where all partners have them.
+    """
     partners, agreeing, others = [], [], {entry["image_id"]: entry for entry in other}
     for entry in reference:
         found, share = _pair(entry, others[entry["image_id"]])
@@ -50,18 +54,18 @@ def _compare_segments(reference: list[Entry], other: list[Entry]) -> list[Compar
         agreeing.append(share)
     count = max(sum(len(entry["segments_info"]) for entry in entries) for entries in (reference, other))
     scores, other_scores, overlaps = np.array(partners, float).reshape(-1, 3).T
-    return [
-        Comparison("segments", np.array([count]), np.array([len(partners)]), step=0.02 * count),
-        Comparison("segment scores", scores, other_scores),
-        Comparison("segment IoU", np.ones(len(overlaps)), overlaps, step=0.01, share=0.04),
-        Comparison("pixels in the same segment", np.ones(len(agreeing)), np.array(agreeing), step=0.01),
-    ]
+    compared = [Comparison("segments", np.array([count]), np.array([len(partners)]), step=0.02 * count)]
+    if not np.isnan([scores, other_scores]).any():
+        compared.append(Comparison("segment scores", scores, other_scores))
+    compared.append(Comparison("segment IoU", np.ones(len(overlaps)), overlaps, step=0.01, share=0.04))
+    compared.append(Comparison("pixels in the same segment", np.ones(len(agreeing)), np.array(agreeing), step=0.01))
+    return compared
 
 
 def _pair(first: Entry, second: Entry) -> tuple[list[tuple[float, float, float]], float]:
     """Both scores and the IoU of an image's segments that are the same, and the share of its pixels that agree.
 
-    A pixel agrees that is in the same segment in both, or in none.
+    A score that is not there is NaN. A pixel agrees that is in the same segment in both, or in none.
     """
     known = [{each["id"]: each for each in entry["segments_info"]} for entry in (first, second)]
     maps = decode_map(first), decode_map(second)
@@ -74,7 +78,7 @@ def _pair(first: Entry, second: Entry) -> tuple[list[tuple[float, float, float]]
         segments = known[0][one], known[1][two]
         overlap = both / (areas[0][one] + areas[1][two] - both)
         if segments[0]["category_id"] == segments[1]["category_id"] and overlap > _SAME_SEGMENT:
-            found.append((segments[0]["score"], segments[1]["score"], overlap))
+            found.append((*(each.get("score", np.nan) for each in segments), overlap))
             agreeing += both
     return found, agreeing / maps[0].size
 

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from benchmarks.foreign.hypotheses.forms import forms
+from benchmarks.foreign.hypotheses.layouts import forms
 from benchmarks.foreign.paths import layer_of
 from benchmarks.parity.channels import energy
 from benchmarks.parity.finding import Finding

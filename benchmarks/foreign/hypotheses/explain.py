@@ -9,6 +9,7 @@ from benchmarks.foreign.hypotheses.activations import activation_hypotheses, app
 from benchmarks.foreign.hypotheses.attention import attention_hypotheses
 from benchmarks.foreign.hypotheses.convolutions import convolution_hypotheses, narrow
 from benchmarks.foreign.hypotheses.evidence import TEST, Evidence, Hypothesis, crop, tested
+from benchmarks.foreign.hypotheses.layouts import with_channels_as
 from benchmarks.foreign.hypotheses.linear import linear_hypotheses
 from benchmarks.foreign.hypotheses.norms import norm_hypotheses
 from benchmarks.foreign.hypotheses.orders import order_hypotheses
@@ -105,6 +106,7 @@ def find_causes(evidence: Evidence) -> list[str]:
     both = (np.asarray(evidence.reference), np.asarray(evidence.other))
     if not all(array.ndim and array.size and np.isfinite(array).all() for array in both):
         return []
+    evidence = replace(evidence, other=with_channels_as(both[1], both[0].shape))
     some, found = crop(evidence, MOST_VALUES), []
     for family in _families(evidence.kind):
         if found and family is convolution_hypotheses and not evidence.own():

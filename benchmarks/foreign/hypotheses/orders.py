@@ -6,7 +6,7 @@ from itertools import permutations
 import numpy as np
 
 from benchmarks.foreign.hypotheses.evidence import Evidence, Hypothesis
-from benchmarks.foreign.hypotheses.forms import join_windows, split_in_windows
+from benchmarks.foreign.hypotheses.layouts import join_windows, split_in_windows
 
 _PARTS = {
     2: "the two parts are concatenated in the other order",

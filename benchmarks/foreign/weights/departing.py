@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.foreign.weights.fingerprints import slice_fingerprints
-from benchmarks.foreign.weights.forms import fitting_axes
+from benchmarks.foreign.weights.rearranging import fitting_axes
 from benchmarks.parity.difference import difference
 from benchmarks.parity.pattern import pattern
 

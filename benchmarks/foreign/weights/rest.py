@@ -7,9 +7,9 @@ import numpy as np
 
 from benchmarks.foreign.weights.departing import brought, describe_departure, describe_shape, is_rounding
 from benchmarks.foreign.weights.files import WeightsFile
-from benchmarks.foreign.weights.forms import describe_shapes
 from benchmarks.foreign.weights.found import Found, Way
 from benchmarks.foreign.weights.names import is_made_anew, leaf_of, why_left_out
+from benchmarks.foreign.weights.rearranging import describe_shapes
 from benchmarks.foreign.weights.search import Search
 
 _SAMPLED = 2048  # numbers of an array by which it is compared with others of its shape

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from benchmarks.foreign.weights.files import WeightsFile
-from benchmarks.foreign.weights.forms import Form, find_form
 from benchmarks.foreign.weights.found import Found, Way
+from benchmarks.foreign.weights.rearranging import Form, find_form
 
 
 @dataclass

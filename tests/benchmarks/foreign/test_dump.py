@@ -9,10 +9,9 @@ import pytest
 
 from benchmarks.foreign.arrays import Archive, stored
 from benchmarks.foreign.dump import read_dump
-from benchmarks.foreign.judging import judge_dumps
-from benchmarks.foreign.measure import Measure
 from benchmarks.parity.summary import passed
 from common.errors import UserError
+from tests.benchmarks.foreign.judged_dumps import judge, refusal
 
 RNG = np.random.default_rng(0)
 IMAGE = RNG.standard_normal((1, 3, 8, 8)).astype(np.float32)
@@ -35,25 +34,13 @@ def write_old(folder: Path, layers: dict[str, np.ndarray], image: np.ndarray = I
     return folder
 
 
-def judge(reference: Path, other: Path):
-    ours = read_dump(reference)
-    return judge_dumps(ours, read_dump(other), Measure(ours)).run
-
-
-def refusal(reference: Path, other: Path) -> str:
-    with pytest.raises(UserError) as refused:
-        judge(reference, other)
-    assert "\n" not in str(refused.value)
-    return str(refused.value)
-
-
 def test_a_dump_of_the_old_form_is_read_as_layers(reference, tmp_path):
     right = write_old(tmp_path / "right", {f"module.{name}": array * (1 - 1e-7) for name, array in LAYERS.items()})
-    run = judge(reference, right)
+    run = judge(reference, right).run
     assert passed([run]) and [finding.name for finding in run.findings] == list(LAYERS)
     scale = np.linspace(1.1, 1.4, 4, dtype=np.float32)[:, None, None]
     wrong = write_old(tmp_path / "wrong", LAYERS | {"stem.norm": LAYERS["stem.norm"] * scale})
-    first = judge(reference, wrong).first()
+    first = judge(reference, wrong).run.first()
     assert (first.name, first.kind, first.pattern) == ("stem.norm", "BatchNorm2d", "scale by channel")
 
 
@@ -70,7 +57,7 @@ def test_another_input_is_refused(reference, tmp_path):
 
 
 def test_values_that_are_no_numbers_depart(reference, tmp_path):
-    first = judge(reference, write_old(tmp_path / "nan", LAYERS | {"head": spoilt(LAYERS["head"])})).first()
+    first = judge(reference, write_old(tmp_path / "nan", LAYERS | {"head": spoilt(LAYERS["head"])})).run.first()
     assert first.name == "head" and first.pattern == "not finite" and "2 NaN" in first.detail
 
 

@@ -8,15 +8,15 @@ import pytest
 
 from benchmarks.foreign import judging
 from benchmarks.foreign.dump import read_dump
-from benchmarks.foreign.judging import Judgement, judge_dumps
+from benchmarks.foreign.judging import judge_dumps
 from benchmarks.foreign.measure import Measure
 from benchmarks.foreign.pairing import pair
 from benchmarks.foreign.parameters import pair_parameters
 from benchmarks.foreign.verdict import describe_verdict, not_held
 from benchmarks.parity.summary import passed
-from common.errors import UserError
 from common.files import write_json
 from tests.benchmarks.foreign import small_training
+from tests.benchmarks.foreign.judged_dumps import judge, refusal
 from tests.benchmarks.foreign.small_training import ENTRIES, record_reference, record_training
 
 
@@ -28,18 +28,6 @@ def reference(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def adam(tmp_path_factory) -> Path:
     return record_reference(tmp_path_factory.mktemp("dumps") / "reference", optimizer="adam", rate=1e-2, decay=0.05)
-
-
-def judge(reference: Path, other: Path, tolerance: float | None = None) -> Judgement:
-    ours = read_dump(reference)
-    return judge_dumps(ours, read_dump(other), Measure(ours, tolerance))
-
-
-def refusal(reference: Path, other: Path) -> str:
-    with pytest.raises(UserError) as refused:
-        judge(reference, other)
-    assert "\n" not in str(refused.value)
-    return str(refused.value)
 
 
 def test_a_right_port_passes_every_gate_that_both_have(reference, tmp_path):

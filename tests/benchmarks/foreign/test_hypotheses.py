@@ -5,15 +5,20 @@ import pytest
 
 from benchmarks.foreign.hypotheses.evidence import Evidence
 from benchmarks.foreign.hypotheses.explain import explain, find_causes
-from benchmarks.foreign.hypotheses.forms import join_windows, split_in_windows
+from benchmarks.foreign.hypotheses.layouts import join_windows, split_in_windows
 from benchmarks.foreign.hypotheses.operations import Window, convolve, pool_largest, pool_mean
 from benchmarks.parity.judge import Judge
 from benchmarks.parity.tolerances import Tolerances
 from tests.benchmarks.foreign import small_network as net
-from tests.benchmarks.foreign.trial import Reference
 
 RNG = np.random.default_rng(11)
 PICTURE = RNG.normal(size=(2, 4, 9, 9))
+
+
+def drawn(seed: int) -> tuple[net.Network, net.Arrays, net.Arrays]:
+    """The small network, its parameters, and what its layers answer to one picture."""
+    network, parameters = net.build(), net.draw_parameters(seed)
+    return network, parameters, net.run(network, parameters, net.draw_image(seed, 1))
 
 
 @pytest.mark.parametrize(
@@ -54,25 +59,25 @@ def test_windows_are_split_and_joined():
 @pytest.mark.slow
 @pytest.mark.parametrize("level", [0.01, 1.0])
 def test_noise_has_no_tested_cause(level):
-    reference = Reference(seed=4, images=1)
-    names = list(reference.layers)
+    network, parameters, layers = drawn(seed=4)
+    names = list(layers)
     for at, name in enumerate(names):
-        right = reference.layers[name]
+        right = layers[name]
         other = (right + level * right.std() * np.random.default_rng(at).normal(size=right.shape)).astype(np.float32)
-        before = {earlier: reference.layers[earlier] for earlier in names[max(0, at - 12) : at][::-1]}
-        kind = reference.network[name].kind
-        assert find_causes(Evidence(name, kind, right, other, before, reference.parameters)) == [], name
+        before = {earlier: layers[earlier] for earlier in names[max(0, at - 12) : at][::-1]}
+        kind = network[name].kind
+        assert find_causes(Evidence(name, kind, right, other, before, parameters)) == [], name
 
 
 @pytest.mark.slow
 def test_arrays_of_any_shape_are_answered():
     """A layer of another shape, a number, nothing at all, NaN: whatever a port dumps, the hypotheses go on."""
-    reference = Reference(seed=5, images=1)
-    names = list(reference.layers)
+    network, parameters, layers = drawn(seed=5)
+    names = list(layers)
     shapes = [(), (0,), (7,), (1, 4), (1, 8, 3), (1, 8, 5, 5), (2, 8, 16, 16, 1)]
-    one_a_kind = {reference.network[name].kind: name for name in names}.values()
+    one_a_kind = {network[name].kind: name for name in names}.values()
     for at, name in ((names.index(name), name) for name in one_a_kind):
-        before = {earlier: reference.layers[earlier] for earlier in names[max(0, at - 3) : at][::-1]}
+        before = {earlier: layers[earlier] for earlier in names[max(0, at - 3) : at][::-1]}
         before |= {
             "number": np.float32(3),
             "none": np.zeros((0, 4)),
@@ -80,8 +85,8 @@ def test_arrays_of_any_shape_are_answered():
             "nan": np.full((1, 8, 16, 16), np.nan),
         }
         for shape in shapes:
-            kind = reference.network[name].kind
-            find_causes(Evidence(name, kind, reference.layers[name], np.ones(shape), before, reference.parameters))
+            kind = network[name].kind
+            find_causes(Evidence(name, kind, layers[name], np.ones(shape), before, parameters))
     for kind in ("Conv2d", "Linear", "LayerNorm", "BatchNorm2d", "MaxPool2d", "ReLU", "Upsample", "layer"):
         for shape in shapes:
             ones = np.ones(shape)

@@ -1,47 +1,101 @@
-"""The judge's comparison of the small network with a faulty one: the first layer that departs, and its causes."""
+"""The small network and a faulty port of it as two dumps, which the judge reads and judges as a user has it judged."""
 
-from collections.abc import Mapping
+import re
+from collections import Counter
+from pathlib import Path
 
 import numpy as np
 
-from benchmarks.foreign.hypotheses.evidence import gather
-from benchmarks.foreign.hypotheses.explain import explain
-from benchmarks.parity.finding import Finding
-from benchmarks.parity.judge import Judge
-from benchmarks.parity.tolerances import Tolerances
+from benchmarks.foreign import Recorder
+from benchmarks.foreign.dump import read_dump
+from benchmarks.foreign.judging import Judgement, judge_dumps
+from benchmarks.foreign.measure import Measure
 from tests.benchmarks.foreign import small_network as net
 from tests.benchmarks.foreign.faults import Fault
 
-GATE = 1
+# The port's classes for the reference's; its layers are called by them and by numbers, as Keras calls layers.
+CLASSES = {
+    "preprocessing": "Normalization",
+    "Conv2d": "Conv2D",
+    "BatchNorm2d": "BatchNormalization",
+    "FrozenBatchNorm2d": "BatchNormalization",
+    "LayerNorm": "LayerNormalization",
+    "GroupNorm": "GroupNormalization",
+    "MaxPool2d": "MaxPooling2D",
+    "AvgPool2d": "AveragePooling2D",
+    "Linear": "Dense",
+    "Upsample": "UpSampling2D",
+    "BasicBlock": "Add",
+    "Block": "Add",
+}
+# What such a port calls the arrays of a layer, where it keeps its channels last.
+LEAVES = {"weight": "kernel", "running_mean": "moving_mean", "running_var": "moving_variance"}
+LEAVES_OF_NORMS = LEAVES | {"weight": "gamma", "bias": "beta"}
 
 
-class Reference:
-    """The right network with its layers in float32 and the tolerances that float64 gives."""
+def port_names(network: net.Network) -> dict[str, str]:
+    """The port's name for each layer of the reference: `conv2d`, `conv2d_1`, `batch_normalization`."""
+    counts: Counter[str] = Counter()
+    names = {}
+    for name, layer in network.items():
+        class_name = CLASSES.get(layer.kind, layer.kind)
+        snake = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", class_name).lower()
+        names[name] = f"{snake}_{counts[snake]}" if counts[snake] else snake
+        counts[snake] += 1
+    return names
 
-    def __init__(self, seed: int, images: int):
+
+class Trial:
+    """The right network's dump, which is written once, and its judge.
+
+    folder: where all dumps are written. has_parameters: whether the dumps have the parameters. keeps_channels_last:
+    whether the port has its maps as (N, H, W, C), its kernels as (h, w, in, out), and other names for them.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        seed: int,
+        images: int,
+        has_parameters: bool = True,
+        keeps_channels_last: bool = False,
+    ):
         self.network, self.parameters = net.build(), net.draw_parameters(seed)
-        self.image = net.draw_image(seed, images)
-        self.layers = net.run(self.network, self.parameters, self.image)
-        self.tolerances = Tolerances()
-        for name, exact in net.run(self.network, self.parameters, self.image, np.float64).items():
-            self.tolerances.measure_rounding(Tolerances.key(GATE, name), exact, self.layers[name])
+        self.image = net.draw_image(seed, images).astype(np.float32)
+        self._folder, self._has_parameters, self._is_last = folder, has_parameters, keeps_channels_last
+        self._names = port_names(self.network)
+        self._write_reference("reference", np.float32)
+        self._write_reference("reference/float64", np.float64)
+        self._reference = read_dump(folder / "reference")
 
-    def plant(self, fault: Fault) -> net.Arrays:
-        """The layers of the network with the fault."""
+    def judge(self, fault: Fault | None = None) -> Judgement:
+        """What the judge says of a port with the fault, or of a right one."""
         network, parameters = dict(self.network), dict(self.parameters)
-        fault.plant(network, parameters)
-        return net.run(network, parameters, self.image)
+        if fault is not None:
+            fault.plant(network, parameters)
+        self._write_port("port", network, parameters)
+        return judge_dumps(self._reference, read_dump(self._folder / "port"), Measure(self._reference))
 
-    def first_departure(self, port: Mapping[str, np.ndarray], has_parameters: bool = True) -> Finding | None:
-        """The first layer that departs, explained; has_parameters: whether the reference's are in its dump."""
-        judge, names = Judge(self.tolerances), list(self.layers)
-        for name in names:
-            kind = self.network[name].kind
-            finding = judge(GATE, name, kind, self.layers[name], port.get(name))
-            if finding.failed and name not in port:
-                return finding
-            if finding.failed:
-                known, inputs = self.parameters if has_parameters else {}, {"image": self.image.astype(np.float32)}
-                own = (self.layers[name], port[name])
-                return explain(finding, gather(finding, *own, names, self.layers.get, inputs, known))
-        return None
+    def _write_reference(self, name: str, dtype: type) -> None:
+        record = self._record(name, self.parameters, dtype)
+        for layer, array in net.run(self.network, self.parameters, self.image, dtype).items():
+            record.layer(layer, array, self.network[layer].kind)
+
+    def _write_port(self, name: str, network: net.Network, parameters: net.Arrays) -> None:
+        record = self._record(name, dict(map(self._as_port, parameters.items())))
+        for layer, array in net.run(network, parameters, self.image).items():
+            kind = network[layer].kind
+            given = array.transpose(0, 2, 3, 1) if self._is_last and array.ndim == 4 else array
+            record.layer(self._names[layer], given, CLASSES.get(kind, kind))
+
+    def _record(self, name: str, parameters: net.Arrays, dtype: type = np.float32) -> Recorder:
+        given = {"image": self.image.astype(dtype)}
+        return Recorder(self._folder / name, given, parameters if self._has_parameters else None, "numpy")
+
+    def _as_port(self, parameter: tuple[str, np.ndarray]) -> tuple[str, np.ndarray]:
+        """A parameter by the port's name, and as the port keeps it."""
+        (owner, _, leaf), array = parameter[0].rpartition("."), parameter[1]
+        if self._is_last:
+            array = array.transpose(2, 3, 1, 0) if array.ndim == 4 else array.T if leaf == "weight" else array
+            leaf = (LEAVES_OF_NORMS if "norm" in owner else LEAVES).get(leaf, leaf)
+        return f"{self._names[owner]}.{leaf}", array

@@ -26,6 +26,15 @@ def forms(x: np.ndarray, shape: tuple[int, ...]) -> Iterator[np.ndarray]:
         yield from _from_windows(x, len(x) // shape[0])
 
 
+def with_channels_as(x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """A picture of another size than `shape`, of which the axis of the channels shows that it is kept otherwise."""
+    if not x.ndim == len(shape) == 4 or x.shape[1] == shape[1] or x.shape[3] == shape[3]:
+        return x
+    if x.shape[3] == shape[1]:
+        return x.transpose(0, 3, 1, 2)
+    return x.transpose(0, 2, 3, 1) if x.shape[1] == shape[3] else x
+
+
 def split_in_windows(picture: np.ndarray, side: int) -> np.ndarray:
     """(N, H, W, C) -> (N * windows, side * side, C)."""
     count, height, width, channels = picture.shape

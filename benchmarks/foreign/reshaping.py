@@ -19,10 +19,11 @@ PROBED = 512  # positions by which two forms are told apart
 class Form:
     """A way to bring an array, or several that are joined first, to another shape without changing a number.
 
-    joined_along: the axis along which several arrays are joined. part: (index, lengths, axis), where only one part of
-    the array along an axis is taken. Then the array is seen in the shape `seen_as`, its axes are put in `order` as in
-    `numpy.transpose`, and what comes out is seen in the shape that is wanted. words: the form as the report tells it,
-    "" where the array is left as it is.
+    turned: the order in which the axes of each array are put before all else. joined_along: the axis along which
+    several arrays are joined. part: (index, lengths, axis), where only one part of the array along an axis is taken.
+    Then the array is seen in the shape `seen_as`, its axes are put in `order` as in `numpy.transpose`, and what comes
+    out is seen in the shape that is wanted. words: the form as the report tells it, "" where the array is left as it
+    is.
     """
 
     words: str = ""
@@ -30,6 +31,7 @@ class Form:
     order: tuple[int, ...] = ()  # () for the order that the axes have
     part: tuple[int, tuple[int, ...], int] | None = None
     joined_along: int | None = None
+    turned: tuple[int, ...] = ()
 
     def bring(self, arrays: list[np.ndarray], shape: Shape) -> np.ndarray | None:
         """The arrays in the shape given; None where they do not fit it."""
@@ -48,6 +50,7 @@ class Form:
     def assemble(self, arrays: list[np.ndarray]) -> np.ndarray | None:
         """The arrays joined, or the one array's part; None where their shapes do not allow that."""
         try:
+            arrays = [array.transpose(self.turned) for array in arrays] if self.turned else arrays
             array = arrays[0] if self.joined_along is None else np.concatenate(arrays, self.joined_along)
             if self.part is None:
                 return array

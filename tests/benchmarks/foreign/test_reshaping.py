@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from benchmarks.foreign.content import likeness
-from benchmarks.foreign.forms import AS_IT_IS, forms_between
+from benchmarks.foreign.reshaping import AS_IT_IS, forms_between
 
 MAP = np.random.default_rng(0).standard_normal((2, 4, 6, 5)).astype(np.float32)  # (N, H, W, C)
 HEADS = np.random.default_rng(1).standard_normal((2, 7, 3, 4)).astype(np.float32)  # (N, T, heads, C)
