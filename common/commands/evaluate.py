@@ -52,8 +52,6 @@ def main(wing: Wing, argv: Sequence[str] | None = None) -> None:
         if result not in kind.rated:
             parser.error(f"--eval {name}: {chosen.model} is rated by {', '.join(kind.rated)}")
     datasets = {name: _reduce(each, arguments) for name, each in _find_datasets(arguments, chosen).items()}
-    if arguments.boundary and arguments.pycocotools:
-        parser.error("--boundary: pycocotools does not rate boundaries; leave out --pycocotools")
     if len(datasets) > 1 and (arguments.output_coco_json or _has_det_file(arguments)):
         parser.error(f"results of {' and '.join(datasets)} do not go into one file: write them with --output DIR")
     _check_images(arguments, chosen, datasets)

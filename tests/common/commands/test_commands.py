@@ -271,8 +271,6 @@ def test_evaluate_rates_boundaries_on_request(tmp_path, shapes, weights, capsys,
     evaluate.main(WING, [*map(str, arguments), "--output", str(tmp_path)])
     assert "boundary AP (COCO boundary, IoU 0.50:0.95, area all, 100 detections) 100.0" in capsys.readouterr().out
     assert json.loads((tmp_path / "metrics.json").read_text())["boundary"]["AP"] == pytest.approx(100)
-    with pytest.raises(UserError, match="--boundary: pycocotools does not rate boundaries"):
-        evaluate.main(WING, [*map(str, arguments), "--pycocotools"])
 
 
 def test_evaluate_refuses_other_classes(tmp_path, shapes):
