@@ -18,7 +18,7 @@ from common.results import Instances, Panoptic
 from torch_impl.wing import WING
 
 ROOT = Path(__file__).parents[1]
-NAMES = ("cascade_mask_rcnn", "gpu", "mask2former", "mask_rcnn", "originals", "point_rend", "pose2seg")
+NAMES = ("cascade_mask_rcnn", "evaluation", "gpu", "mask2former", "mask_rcnn", "originals", "point_rend", "pose2seg")
 PAGES = ("README.md", *(f"docs/{name}.md" for name in NAMES))
 
 

@@ -59,6 +59,13 @@ def test_rating_names_what_it_lacks_before_anything_is_predicted(shapes):
     assert done.stderr == "error: rating results needs hotcoco, which is not installed: pip install hotcoco\n"
 
 
+def test_a_report_names_what_it_lacks_before_anything_is_read(tmp_path):
+    words = ["yolact_tiny", "--data", tmp_path, "--weights", "none.safetensors", "--output", tmp_path, "--report"]
+    done = without(("jinja2",), command("evaluate", words))
+    assert done.returncode == 2
+    assert done.stderr == "error: the page of a report needs jinja2, which is not installed: pip install jinja2\n"
+
+
 @pytest.mark.parametrize("output", ["found.png", "folder"])
 def test_drawing_names_what_it_lacks_before_anything_is_predicted(output, shapes, tmp_path):
     image = next(path for path in shapes.rglob("*.png"))
