@@ -1,37 +1,21 @@
 """The page of an evaluation in a browser: on a phone, in the dark, by the keyboard."""
 
-import shutil
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
 
 from common.pages.evaluation import write_evaluation
+from tests.browser import open_browser, open_page
 from tests.common.pages.made_up_evaluation import made_up_evaluation
-
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-ARGUMENTS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
 def browser():
-    path = next(filter(None, map(shutil.which, BROWSERS)), None)
-    assert path, "there is no browser: apt-get install chromium"
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=path, args=list(ARGUMENTS))
+    with open_browser() as opened:
         yield opened
-        opened.close()
 
 
 @pytest.fixture(scope="module")
@@ -44,15 +28,8 @@ def file(tmp_path_factory) -> Path:
 @pytest.fixture
 def page(browser, file) -> Page:
     """The page in a phone's window; it fails the test at its end if the browser had a complaint."""
-    opened = browser.new_page(viewport={"width": 390, "height": 800})
-    complaints = []
-    opened.on("console", lambda message: complaints.append(message.text))
-    opened.on("pageerror", lambda error: complaints.append(str(error)))
-    opened.on("requestfailed", lambda asked: complaints.append(asked.url[:80]))
-    opened.goto(file.as_uri())
-    yield opened
-    opened.close()
-    assert complaints == []
+    with open_page(browser, file, width=390) as opened:
+        yield opened
 
 
 def test_nothing_runs_off_the_screen(page):
@@ -82,7 +59,10 @@ def test_it_is_dark_where_the_system_is(page):
 
 def test_a_table_is_sorted_by_the_keyboard(page):
     table = page.locator("#mask-classes ~ .wide table.classes")
-    names = lambda: table.locator("tbody th").all_inner_texts()  # noqa: E731
+
+    def names() -> list[str]:
+        return table.locator("tbody th").all_inner_texts()
+
     before = names()
     head = table.locator("thead button", has_text="AP").first
     head.focus()
