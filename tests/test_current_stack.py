@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 # Imported by single commands, which are not run here.
-OPTIONAL = ("faster-coco-eval", "tensorboardX", "supervision")
+OPTIONAL = ("hotcoco", "tensorboardX", "supervision")
 QUICK = ["tests/contract", "tests/goldens", "tests/wings/test_learner.py", "tests/wings/test_mask_rcnn_training.py"]
 # Golden cases of whole networks take long, and the tiny ones run the same code.
 LEFT_OUT = ("r50", "resnet50", "base", "darknet53")

@@ -19,8 +19,8 @@ from torch_impl.wing import WING
 
 ROOT = Path(__file__).parents[1]
 NAMES = (
-    *("benchmarks", "cascade_mask_rcnn", "gpu", "mask2former", "mask_rcnn", "originals", "point_rend", "pose2seg"),
-    "zoo",
+    *("benchmarks", "cascade_mask_rcnn", "evaluation", "gpu", "mask2former", "mask_rcnn", "originals", "point_rend"),
+    *("pose2seg", "zoo"),
 )
 PAGES = ("README.md", *(f"docs/{name}.md" for name in NAMES))
 

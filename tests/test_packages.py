@@ -10,7 +10,7 @@ from common.data.shapes import write_shapes
 from common.packages import MissingPackage, import_package
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("supervision", "tensorboardX", "faster_coco_eval")
+PACKAGES = ("supervision", "tensorboardX", "hotcoco")
 
 
 def without(packages: tuple[str, ...], code: str) -> subprocess.CompletedProcess:
@@ -54,11 +54,16 @@ def test_training_names_what_it_lacks(shapes, tmp_path):
 
 def test_rating_names_what_it_lacks_before_anything_is_predicted(shapes):
     code = command("evaluate", ["yolact_tiny", "--data", shapes, "--weights", "none.safetensors"])
-    done = without(("faster_coco_eval",), code)
+    done = without(("hotcoco",), code)
     assert done.returncode == 2
-    assert done.stderr == "error: rating results needs faster-coco-eval, which is not installed: " + (
-        "pip install faster-coco-eval\n"
-    )
+    assert done.stderr == "error: rating results needs hotcoco, which is not installed: pip install hotcoco\n"
+
+
+def test_a_report_names_what_it_lacks_before_anything_is_read(tmp_path):
+    words = ["yolact_tiny", "--data", tmp_path, "--weights", "none.safetensors", "--output", tmp_path, "--report"]
+    done = without(("jinja2",), command("evaluate", words))
+    assert done.returncode == 2
+    assert done.stderr == "error: the page of a report needs jinja2, which is not installed: pip install jinja2\n"
 
 
 @pytest.mark.parametrize("output", ["found.png", "folder"])

@@ -11,6 +11,7 @@ import numpy as np
 
 from common.commands import originals
 from common.commands.arguments import at_least, default_workers
+from common.commands.evaluation_report import FILE, check_report, describe_run, write_report
 from common.commands.parser import Parser, model_arguments, prompt_file, rated_parts
 from common.config import Settings
 from common.data.class_names import check_class_names
@@ -33,7 +34,7 @@ yolact_base --data datasets/coco --split test --weights yolact_base_54_800000.pt
 --data datasets/coco --trained_model=yolact_base_54_800000.pth --output_coco_json
 --config-file e2e_mask_rcnn_R_50_FPN_1x.yaml --ckpt model_final.pth TEST.IMS_PER_BATCH 1
 cascade_mask_rcnn_swin_t --data datasets/coco --weights swin_t.safetensors --max-dets 100,300,1000
-mask2former_r50 --data datasets/coco --weights mask2former_r50.safetensors --output results
+mask2former_r50 --data datasets/coco --weights mask2former_r50.safetensors --output results --report
 pose2seg --data data --weights last.pkl --coco --OCHuman
 pose2seg --data datasets/coco --weights last.pkl --keypoints person_keypoints_results.json
 """
@@ -45,6 +46,7 @@ _DET_FILES = {"box": "bbox_det_file", "mask": "mask_det_file", "panoptic": "pano
 def main(wing: Wing, argv: Sequence[str] | None = None) -> None:
     parser = _parser(wing)
     arguments = parser.read(argv)
+    check_report(parser, arguments)
     chosen = load_settings(arguments.model, arguments.overrides)
     parser.check_family(arguments, chosen)
     kind = family_of(chosen).results(chosen)
@@ -52,8 +54,6 @@ def main(wing: Wing, argv: Sequence[str] | None = None) -> None:
         if result not in kind.rated:
             parser.error(f"--eval {name}: {chosen.model} is rated by {', '.join(kind.rated)}")
     datasets = {name: _reduce(each, arguments) for name, each in _find_datasets(arguments, chosen).items()}
-    if arguments.boundary and arguments.pycocotools:
-        parser.error("--boundary: pycocotools does not rate boundaries; leave out --pycocotools")
     if len(datasets) > 1 and (arguments.output_coco_json or _has_det_file(arguments)):
         parser.error(f"results of {' and '.join(datasets)} do not go into one file: write them with --output DIR")
     _check_images(arguments, chosen, datasets)
@@ -68,7 +68,9 @@ def main(wing: Wing, argv: Sequence[str] | None = None) -> None:
             continue
         categories = categories_of(card.classes, dataset, str(arguments.weights))
         results = _predict(learner, settings, dataset, kind, categories, prompts, arguments)
-        _report(kind, results, ratings[name], arguments, arguments.output and arguments.output / name)
+        output = arguments.output and arguments.output / name
+        facts = describe_run(arguments, learner, settings, dataset) if arguments.report else {}
+        _report(kind, results, ratings[name], arguments, output, facts)
 
 
 def _find_datasets(arguments: Namespace, settings: Settings) -> dict[str, "CocoDataset"]:
@@ -112,7 +114,8 @@ def _rating(parser: Parser, arguments: Namespace, kind: "ResultKind", dataset: "
     if arguments.results_only and not writes:
         parser.error("--results-only writes the results: say where with --output DIR or --output_coco_json")
     # YOLACT's option never rates; here it does where there is something to rate on.
-    if arguments.results_only or (arguments.output_coco_json and dataset.annotation_count == 0):
+    without_truth = arguments.output_coco_json and dataset.annotation_count == 0 and not arguments.report
+    if arguments.results_only or without_truth:
         return None
     if dataset.annotation_count == 0 and not dataset.faults:
         parser.error(f"{dataset.annotations}: there are no annotations to evaluate against; give --results-only")
@@ -176,9 +179,17 @@ def _make_samples(learner: Any, settings: Settings, dataset: "CocoDataset", prom
 
 
 def _report(
-    kind: "ResultKind", results: "Results", rate: "Rating | None", arguments: Namespace, output: Path | None
+    kind: "ResultKind",
+    results: "Results",
+    rate: "Rating | None",
+    arguments: Namespace,
+    output: Path | None,
+    facts: dict[str, str],
 ) -> None:
-    """Prints the figures where the results are rated, and writes the files that the arguments name."""
+    """Prints the figures where the results are rated, and writes the files that the arguments name.
+
+    facts: of the page's head, where the arguments ask for one.
+    """
     figures = rate(results) if rate else {}
     notes = [rate.note] if rate and rate.note else []
     if figures:
@@ -188,10 +199,15 @@ def _report(
         kind.write_entries(path, results[name])
     written = list(files)
     if output and figures:
-        write_json(output / "metrics.json", _without_nan(figures))
+        breakdowns = rate.analyse(results, figures) if arguments.report else {}
+        plain = {"report": {name: each.plain() for name, each in breakdowns.items()}} if arguments.report else {}
+        write_json(output / "metrics.json", _without_nan(figures) | plain)
         with atomic_path(output / "evaluation.log") as temporary:
             temporary.write_text("\n".join([*kind.summary(figures), *notes]) + "\n")
         written += [output / "metrics.json", output / "evaluation.log"]
+        if arguments.report:
+            write_report(output / FILE, kind, rate.note, figures, breakdowns, facts)
+            written.append(output / FILE)
     if written:
         print(f"written: {', '.join(map(str, written))}")
 
@@ -278,6 +294,12 @@ def _add_writing(parser: Parser) -> None:
         type=Path,
         metavar="DIR",
         help="write the results (COCO JSON), metrics.json and the originals' own lines (evaluation.log) here",
+    )
+    add(
+        "--report",
+        action="store_true",
+        help="write a page, too: DIR/report.html with the kinds of error, precision over recall, what objects are taken"
+        " for, and the figures of each class, which metrics.json has then, too",
     )
     add("--output_coco_json", action="store_true", help="write them to YOLACT's results/{bbox,mask}_detections.json")
     add("--bbox_det_file", type=Path, metavar="FILE", help="write the boxes' results here")

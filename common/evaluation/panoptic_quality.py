@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from common.errors import UserError
+from common.evaluation.breakdown import Breakdown, from_figures
 
 if TYPE_CHECKING:
     from common.data.panoptic import Segment
@@ -187,6 +188,11 @@ def lines(figures: Mapping[str, float]) -> list[str]:
         f"{full_name(name)} {'no segments of this kind' if np.isnan(figures[name]) else f'{figures[name]:.1f}'}"
         for name in names
     ]
+
+
+def by_class(figures: Mapping[str, float]) -> Breakdown:
+    """The three qualities of each class."""
+    return from_figures(figures, _FIGURES)
 
 
 def summary(figures: Mapping[str, float]) -> list[str]:

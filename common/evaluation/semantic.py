@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
+from common.evaluation.breakdown import Breakdown, from_figures
 from common.evaluation.panoptic_quality import rank_ids
 
 _NAMES = {
@@ -12,6 +13,7 @@ _NAMES = {
     "mACC": "mean share of a class's pixels that are found",
     "pACC": "share of the pixels that are found",
 }
+_CLASS_NAMES = {"IoU": "IoU of its pixels", "ACC": "share of its pixels that is found"}
 
 
 class SemanticAccuracy:
@@ -76,6 +78,11 @@ def lines(figures: Mapping[str, float]) -> list[str]:
         f"{full_name(name)} {'nothing annotated' if np.isnan(figures[name]) else f'{figures[name]:.1f}'}"
         for name in _NAMES
     ]
+
+
+def by_class(figures: Mapping[str, float]) -> Breakdown:
+    """The IoU and the share that is found of each class."""
+    return from_figures(figures, _CLASS_NAMES)
 
 
 def summary(figures: Mapping[str, float]) -> list[str]:

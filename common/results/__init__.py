@@ -6,6 +6,7 @@
 from common.results.drawing import ALL_PARTS, Parts
 from common.results.instances import INSTANCES, InstanceKind, Instances
 from common.results.kind import (
+    Breakdowns,
     Classes,
     Comparison,
     Entry,
@@ -23,6 +24,7 @@ __all__ = [
     "ALL_PARTS",
     "INSTANCES",
     "PANOPTIC",
+    "Breakdowns",
     "Classes",
     "Comparison",
     "Entry",

@@ -19,7 +19,7 @@ from common.files import atomic_path, read_json, write_json
 from common.images import write_image
 from common.results.detections import compare_detections
 from common.results.drawing import ALL_PARTS, Parts, draw_instances, require_supervision
-from common.results.kind import Comparison, Entry, Figures, Form, Prediction, Rating, Results
+from common.results.kind import Breakdowns, Comparison, Entry, Figures, Form, Prediction, Rating, Results
 
 _COMPARED_FIGURES = {"box": "COCO figures of boxes", "mask": "COCO figures of masks"}
 # Points of percent that figures may differ by where rounding moved a few detections.
@@ -160,11 +160,16 @@ class InstanceKind:
         """Rates by COCO's twelve figures of each of `rated`, and on request of masks' boundaries."""
         truth = CocoAP(dataset, by_pycocotools=by_reference, limits=limits or coco.LIMITS)
 
-        def rate(results: Results) -> Figures:
-            entries = results | ({"boundary": results["mask"]} if boundaries else {})
-            return {shape: truth.rate(found, shape) for shape, found in entries.items()}
+        def by_shape(results: Results) -> Results:
+            return results | ({"boundary": results["mask"]} if boundaries else {})
 
-        return Rating(rate)
+        def rate(results: Results) -> Figures:
+            return {shape: truth.rate(found, shape) for shape, found in by_shape(results).items()}
+
+        def analyse(results: Results, figures: Figures) -> Breakdowns:
+            return {shape: truth.analyse(found, shape) for shape, found in by_shape(results).items()}
+
+        return Rating(rate, analyse=analyse)
 
     def lines(self, figures: Figures) -> list[str]:
         """A line for each figure, with the figure's full name."""

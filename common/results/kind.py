@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
 
 import numpy as np
 
+from common.evaluation.breakdown import Breakdown
 from common.results.drawing import ALL_PARTS, Parts
 
 if TYPE_CHECKING:
@@ -22,17 +23,25 @@ Entry = dict[str, Any]
 Results = dict[str, list[Entry]]
 # What a rating gives, by the same names: the figures by their own names, in percent; NaN where nothing could be rated.
 Figures = dict[str, dict[str, float]]
+# What stands behind the figures, by the same names.
+Breakdowns = dict[str, Breakdown]
+
+
+def _no_breakdowns(results: Results, figures: Figures) -> Breakdowns:
+    return {}
 
 
 @dataclass(frozen=True)
 class Rating:
     """A function that gives the figures of results, and a line to print with them, if there is anything to say.
 
-    note: what the figures are of, where that is not just the data set's annotations.
+    note: what the figures are of, where that is not just the data set's annotations. analyse: gives what stands behind
+    the figures of results that have been rated.
     """
 
     rate: Callable[[Results], Figures]
     note: str = ""
+    analyse: Callable[[Results, Figures], Breakdowns] = _no_breakdowns
 
     def __call__(self, results: Results) -> Figures:
         """The figures of the results."""

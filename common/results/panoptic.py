@@ -173,7 +173,7 @@ class PanopticKind:
     ) -> Rating:
         """Rates by the figures of all three; the options are about those of instances."""
         rate = PanopticRating(dataset, by_reference, boundaries, limits or LIMITS)
-        return Rating(rate, rate.note)
+        return Rating(rate, rate.note, rate.analyse)
 
     def lines(self, figures: Figures) -> list[str]:
         """A line for each figure but those of single classes."""

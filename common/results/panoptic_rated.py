@@ -7,10 +7,11 @@ import numpy as np
 from pycocotools import mask as rle_tools
 
 from common.errors import UserError
+from common.evaluation import panoptic_quality, semantic
 from common.evaluation.coco import CocoAP, Limits, require_annotations
 from common.evaluation.panoptic_quality import PanopticQuality
 from common.evaluation.semantic import SemanticAccuracy, join_masks, name_pixels
-from common.results.kind import Entry, Figures, Results
+from common.results.kind import Breakdowns, Entry, Figures, Results
 from common.results.panoptic_files import decode_map
 
 if TYPE_CHECKING:
@@ -43,6 +44,12 @@ class PanopticRating:
         """The figures of segments, of the classes of pixels, and of masks, on request of their boundaries, too."""
         pixels = self._rate_pixels(results)
         return pixels | {shape: self._instances.rate(results["mask"], shape) for shape in self._shapes}
+
+    def analyse(self, results: Results, figures: Figures) -> Breakdowns:
+        """What stands behind figures that were given for the same results; the classes' own are among them."""
+        own = {"panoptic": panoptic_quality.by_class(figures["panoptic"])}
+        own["semantic"] = semantic.by_class(figures["semantic"])
+        return own | {shape: self._instances.analyse(results["mask"], shape) for shape in self._shapes}
 
     def _rate_pixels(self, results: Results) -> Figures:
         """The figures of segments and of the classes of pixels, image by image; each one needs its results."""

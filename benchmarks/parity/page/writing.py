@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from benchmarks.parity import wording
 from benchmarks.parity.faults import Faults, describe_contradictions, describe_other, find_faults
@@ -18,8 +17,8 @@ from benchmarks.parity.summary import GateSummary, compared, contradictions, pas
 from benchmarks.parity.table import describe_not_run, describe_remarks, describe_sensitivity, describe_times
 from common.files import atomic_path
 from common.packages import import_package
+from common.pages.templates import PURPOSE, open_template, require_templates
 
-PURPOSE = "the page of a report"
 _ORDER = ("failed", "cannot tell", "passed")  # of a gate's rows
 
 
@@ -38,7 +37,7 @@ class Section:
 
 def check_packages() -> None:
     """Raises an error that names the package, where one is missing that a page needs."""
-    import_package("jinja2", "jinja2", PURPOSE)
+    require_templates()
     import_package("matplotlib", "matplotlib", PURPOSE)
 
 
@@ -54,7 +53,8 @@ def write_page(
     others, whole, alone = compared(runs), summaries(runs), contradictions(runs)
     kept = departures or {}
     notes = (*describe_remarks(runs), *describe_not_run(runs), describe_sensitivity(runs), describe_times(runs))
-    page = _template().render(
+    names = {"wording": wording, "state_of": state_of, "describe_other": describe_other, "patterns": PATTERNS}
+    page = open_template(Path(__file__).with_name("page.html"), **names).render(
         heading=heading,
         passed=passed(runs),
         reference=others[0].reference if others else "",
@@ -87,17 +87,3 @@ def _section(run: Run, alone: Sequence[Contradiction], departures: Departures | 
 def _rows(gate: GateSummary) -> list[Finding]:
     """A gate's findings, failures first and causes first among them."""
     return sorted(gate.findings, key=lambda found: (_ORDER.index(found.verdict), found.role == "consequence"))
-
-
-def _template() -> Any:
-    jinja2 = import_package("jinja2", "jinja2", PURPOSE)
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    environment.globals |= {"wording": wording, "state_of": state_of, "describe_other": describe_other}
-    environment.globals["patterns"] = PATTERNS
-    return environment.get_template("page.html")

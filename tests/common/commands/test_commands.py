@@ -271,8 +271,36 @@ def test_evaluate_rates_boundaries_on_request(tmp_path, shapes, weights, capsys,
     evaluate.main(WING, [*map(str, arguments), "--output", str(tmp_path)])
     assert "boundary AP (COCO boundary, IoU 0.50:0.95, area all, 100 detections) 100.0" in capsys.readouterr().out
     assert json.loads((tmp_path / "metrics.json").read_text())["boundary"]["AP"] == pytest.approx(100)
-    with pytest.raises(UserError, match="--boundary: pycocotools does not rate boundaries"):
-        evaluate.main(WING, [*map(str, arguments), "--pycocotools"])
+
+
+def test_a_report_says_what_stands_behind_the_figures(tmp_path, shapes, weights, monkeypatch):
+    dataset = resolve(shapes, "val")
+    monkeypatch.setattr(FakeLearner, "answers", iter([each[:-1] for each in truth(dataset)]))  # one is missed in each
+    arguments = [MODEL, "--data", shapes, "--weights", weights, "--workers", 0, "--output", tmp_path, "--report"]
+    evaluate.main(WING, list(map(str, arguments)))
+    figures = json.loads((tmp_path / "metrics.json").read_text())
+    assert figures["report"].keys() == {"box", "mask"}
+    for shape, behind in figures["report"].items():
+        assert behind["ap50"] == pytest.approx(figures[shape]["AP50"]) and behind["ap50"] < 100
+        assert behind["errors"]["missed"] == behind["errors"]["false negatives"]
+        assert behind["errors"]["missed"]["cost"] == pytest.approx(100 - behind["ap50"])
+        assert [row[-1] for row in behind["confusion"]["counts"]] != [0] * len(behind["confusion"]["names"])
+        assert behind["classes"].keys() == set(dataset.class_names)
+    page = (tmp_path / "report.html").read_text()
+    assert f"{MODEL} in fake" in page and str(dataset.annotations) in page
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        ([], "--report writes a page: say where with --output DIR"),
+        (["--output", "out", "--results-only"], "--report is about figures, and --results-only gives none"),
+        (["--benchmark"], "--report is about figures, and --benchmark gives none"),
+    ],
+)
+def test_a_report_without_figures_or_a_folder_is_refused(shapes, weights, words, line):
+    with pytest.raises(UserError, match=line):
+        evaluate.main(WING, [MODEL, "--data", str(shapes), "--weights", str(weights), "--report", *words])
 
 
 def test_evaluate_refuses_other_classes(tmp_path, shapes):

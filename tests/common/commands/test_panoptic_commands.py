@@ -66,17 +66,25 @@ def run(command, *words):
 
 def test_evaluate_prints_and_writes_all_three(tmp_path, shapes, weights, capsys):
     words = ["--data", shapes, "--weights", weights, "--workers", 0, "--batch-size", 2]
-    run(evaluate, *words, "--output", tmp_path / "out", "--boundary")
+    run(evaluate, *words, "--output", tmp_path / "out", "--boundary", "--report")
     printed = capsys.readouterr().out
     for name in (PQ, "panoptic RQ (quality of recognition, stuff)", "semantic mIoU", "mask AP (", "boundary AP ("):
         assert f"\n{name}" in printed
     note = f"\ninstances are rated by {shapes / 'annotations/instances_val.json'}\n"
     assert note in printed and (tmp_path / "out/evaluation.log").read_text().endswith(note)
     names = ["evaluation.log", "mask_results.json", "metrics.json", "panoptic_results", "panoptic_results.json"]
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [*names, "semantic_results.json"]
+    names += ["report.html", "semantic_results.json"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == names
     metrics = json.loads((tmp_path / "out/metrics.json").read_text())
     assert metrics["panoptic"]["PQ-sky"] > 0 and metrics["panoptic"]["PQ-grass"] == 0
     assert metrics["semantic"]["IoU-grass"] > 0 and {"mask", "boundary"} < metrics.keys()
+    behind = metrics["report"]
+    assert behind.keys() == {"panoptic", "semantic", "mask", "boundary"}
+    assert behind["panoptic"]["classes"]["sky"] == {
+        name: metrics["panoptic"][f"{name}-sky"] for name in ("PQ", "SQ", "RQ")
+    }
+    assert behind["semantic"]["classes"]["grass"]["IoU"] == metrics["semantic"]["IoU-grass"]
+    assert behind["mask"]["ap50"] == pytest.approx(metrics["mask"]["AP50"]) and behind["boundary"]["errors"] == {}
     entries = PANOPTIC.read_entries(tmp_path / "out/panoptic_results.json")
     ids = resolve(shapes, "val", "panoptic").image_ids.tolist()
     assert [entry["image_id"] for entry in entries] == ids
@@ -87,7 +95,7 @@ def test_evaluate_prints_and_writes_all_three(tmp_path, shapes, weights, capsys)
     assert PANOPTIC.read_entries(tmp_path / "mm.panoptic.json") == entries
     run(evaluate, *words, "--output", tmp_path / "best", "--top-k", 1, "--max-dets", "1,10,100", "--pycocotools")
     again = json.loads((tmp_path / "best/metrics.json").read_text())
-    assert again["panoptic"] == metrics["panoptic"] and again["mask"] == pytest.approx(metrics["mask"])
+    assert again["panoptic"] == metrics["panoptic"] and again["mask"] == metrics["mask"]
 
 
 def test_predict_to_every_form(tmp_path, shapes, weights):

@@ -9,11 +9,13 @@ from scipy import ndimage
 
 from common.data.coco import CocoDataset
 from common.errors import UserError
+from common.evaluation.boundary import strip_of
 from common.evaluation.coco import CocoAP, full_name, lines, summary
 from common.results import Instances
 from common.results.instances import coco_entries, encode_masks
 
 CATEGORY_IDS = [3, 7, 20]
+COCO_NAMES = {"box": "bbox", "mask": "segm"}
 SIZE = (240, 320)
 
 
@@ -35,6 +37,16 @@ def write(path, annotations, images=(1,)):
 
 def rater(path, by_pycocotools=False, **options):
     return CocoAP(CocoDataset(path, path.parent), by_pycocotools, **options)
+
+
+def judged(path, results, kind, limits=(1, 10, 100), evaluate=COCOeval):
+    """pycocotools' own evaluation of results of a file, accumulated."""
+    truth = COCO(path)
+    rated = evaluate(truth, truth.loadRes([dict(each) for each in results]), kind)
+    rated.params.maxDets = list(limits)
+    rated.evaluate()
+    rated.accumulate()
+    return rated
 
 
 def annotation(number, image_id, category, box, **more):
@@ -84,26 +96,43 @@ def results_of(found, shape):
 
 @pytest.mark.parametrize("shape", ["box", "mask"])
 @pytest.mark.parametrize("seed", range(4))
-def test_the_fast_path_equals_pycocotools_in_all_figures(tmp_path, seed, shape):
+def test_the_figures_are_pycocotools_to_the_last_bit(tmp_path, seed, shape):
     annotations, found = random_case(seed)
     path = write(tmp_path / "a.json", annotations, range(1, 13))
     results = results_of(found, shape)
     fast, expected = rater(path).rate(results, shape), rater(path, by_pycocotools=True).rate(results, shape)
-    assert fast == pytest.approx(expected, abs=1e-9, nan_ok=True)
+    own = judged(path, results, COCO_NAMES[shape])
+    own.summarize()
+    assert list(fast.values()) == list(expected.values()) == (100 * own.stats).tolist()
     values = np.array(list(expected.values()))
     # The case says something: no figure is trivial and the areas differ.
     assert np.all((values > 0) & (values < 100))
     assert len(set(values[3:6])) == 3
 
 
+@pytest.mark.parametrize("shape", ["box", "mask"])
+def test_a_breakdown_adds_up_to_the_figures(tmp_path, shape):
+    annotations, found = random_case(2)
+    rate = rater(write(tmp_path / "a.json", annotations, range(1, 13)))
+    results = results_of(found, shape)
+    figures, made = rate.rate(results, shape), rate.analyse(results, shape)
+    assert made.ap50 == pytest.approx(figures["AP50"], abs=1e-9)
+    for name in ("AP", "AP50", "AP75", "AR100"):
+        assert np.mean([each[name] for each in made.classes.values()]) == pytest.approx(figures[name], abs=1e-9)
+    assert np.mean(list(made.curves.values())) == pytest.approx(figures["AP"], abs=1e-3)
+    assert list(made.curves) == [f"{iou:.2f}" for iou in np.arange(0.5, 1, 0.05)]
+    objects = sum(each["iscrowd"] == 0 for each in annotations)
+    assert sum(each["objects"] for each in made.classes.values()) == objects
+    assert sum(map(sum, made.confusion.counts[:-1])) == objects
+    assert made.confusion.names == ["3", "7", "20", "nothing"]
+    assert json.loads(json.dumps(made.plain()))["errors"]["missed"]["count"] > 0
+
+
 def test_the_log_has_the_words_of_pycocotools(tmp_path, capsys):
     annotations, found = random_case(0)
     path, results = write(tmp_path / "a.json", annotations, range(1, 13)), results_of(found, "mask")
     figures = rater(path).rate(results, "mask")
-    truth = COCO(path)
-    rated = COCOeval(truth, truth.loadRes(results), "segm")
-    rated.evaluate()
-    rated.accumulate()
+    rated = judged(path, results, "segm")
     capsys.readouterr()
     rated.summarize()
     printed = capsys.readouterr().out.splitlines()
@@ -128,17 +157,13 @@ def test_other_limits_are_pycocotools_max_dets(tmp_path, capsys, limits, shape):
         )
     path, results = write(tmp_path / "a.json", annotations, range(1, 13)), results_of(found, shape)
     figures = rater(path, limits=limits).rate(results, shape)
-    by_pycocotools = rater(path, by_pycocotools=True, limits=limits)
-    own = COCOeval(by_pycocotools._truth, by_pycocotools._found(results), {"box": "bbox", "mask": "segm"}[shape])
-    own.params.maxDets = list(limits)
-    own.evaluate()
-    own.accumulate()
+    own = judged(path, results, COCO_NAMES[shape], limits)
     capsys.readouterr()
     own.summarize()
     printed = capsys.readouterr().out.splitlines()
     assert summary(figures, shape)[1:] == printed
-    np.testing.assert_allclose(list(figures.values()), 100 * own.stats, atol=1e-9)
-    assert by_pycocotools.rate(results, shape) == pytest.approx(figures, abs=1e-9)
+    assert list(figures.values()) == (100 * own.stats).tolist()
+    assert rater(path, by_pycocotools=True, limits=limits).rate(results, shape) == figures
     assert list(figures)[6:9] == [f"AR{limit}" for limit in limits]
     named = [f"{limit} detections" for limit in (100, *[limits[2]] * 5, *limits, *[limits[2]] * 3)]
     assert all(name in line for name, line in zip(named, lines(figures, shape), strict=True))
@@ -203,6 +228,9 @@ def test_nothing_found_is_zero(tmp_path, by_pycocotools):
     for shape in ("box", "mask"):
         figures = rater(path, by_pycocotools).rate([], shape)
         assert figures["AP"] == 0
+        made = rater(path, by_pycocotools).analyse([], shape)
+        assert made.ap50 == 0 and made.errors["missed"].cost == 100 and made.classes["3"]["found"] == 0
+        assert np.isnan(made.classes["7"]["AP"]) and made.plain()["classes"]["7"]["AP"] is None
 
 
 @pytest.mark.parametrize("by_pycocotools", [False, True])
@@ -260,7 +288,7 @@ def boundary(mask: np.ndarray) -> np.ndarray:
     return mask & (distance <= width)
 
 
-class BoundaryEval(COCOeval):
+class ByDistance(COCOeval):
     """pycocotools' evaluation with the smaller one of two IoUs, but for crowds."""
 
     def computeIoU(self, imgId, catId):
@@ -269,12 +297,12 @@ class BoundaryEval(COCOeval):
         if not len(truth) or not len(found):
             return whole
         found = sorted(found, key=lambda each: -each["score"])[: self.params.maxDets[-1]]
-        strips = [[strip_of(each["segmentation"]) for each in side] for side in (found, truth)]
+        strips = [[strip_by_distance(each["segmentation"]) for each in side] for side in (found, truth)]
         crowds = [each["iscrowd"] for each in truth]
         return np.where(np.array(crowds, bool), whole, np.minimum(whole, rle.iou(*strips, crowds)))
 
 
-def strip_of(packed: dict) -> dict:
+def strip_by_distance(packed: dict) -> dict:
     return rle.encode(np.asfortranarray(boundary(rle.decode(packed).astype(bool)).astype(np.uint8)))
 
 
@@ -285,12 +313,20 @@ def test_boundaries_are_rated_as_an_own_evaluation_does(tmp_path):
         entry for image, instances in found.items() for entry in coco_entries(image, instances, CATEGORY_IDS, "mask")
     ]
     figures = rater(path).rate(results, "boundary")
-    by_pycocotools = rater(path, by_pycocotools=True)
-    own = BoundaryEval(by_pycocotools._truth, by_pycocotools._found(results), "segm")
-    own.evaluate()
-    own.accumulate()
+    own = judged(path, results, "segm", evaluate=ByDistance)
     own.summarize()
     expected = [np.nan if value < 0 else 100 * value for value in own.stats]
-    np.testing.assert_allclose(list(figures.values()), expected, atol=1e-9)
+    assert list(figures.values()) == expected
+    assert rater(path, by_pycocotools=True).rate(results, "boundary") == figures
     whole = rater(path).rate(results, "mask")
     assert 0 < figures["AP"] < whole["AP"] - 1
+
+
+def test_a_strip_is_as_wide_as_a_fiftieth_of_the_diagonal():
+    """240x320 has a diagonal of 400: strips of 8 pixels, along the image's edge, too, and none of nothing."""
+    mask = box_mask(0, 100, 60, 160)
+    expected = mask & ~box_mask(8, 108, 52, 152)
+    (packed,) = encode_masks(mask[None])
+    assert np.array_equal(rle.decode(strip_of(packed)).astype(bool), expected)
+    (empty,) = encode_masks(np.zeros((1, *SIZE), bool))
+    assert rle.area(strip_of(empty)) == 0

@@ -132,6 +132,14 @@ def test_it_is_rated_by_its_own_figures(tmp_path, shapes, weights, capsys):
     assert {entry["light"] for entry in BrightnessKind().read_entries(tmp_path / "light_results.json")} == {0.5}
 
 
+def test_its_report_has_its_figures(tmp_path, shapes, weights):
+    words = ["--data", shapes, "--weights", weights, "--workers", 0, "--output", tmp_path, "--report"]
+    evaluate.main(WING, [commands.MODEL, *map(str, words)])
+    assert json.loads((tmp_path / "metrics.json").read_text()) == {"light": {"mean": 50.0}, "report": {}}
+    page = (tmp_path / "report.html").read_text()
+    assert all(text in page for text in ("mean light</dt><dd>50.0", "<li>mean light 50.0", "light is bright"))
+
+
 def test_training_logs_its_main_figures(tmp_path, shapes):
     words = ["--data", shapes, "--output", tmp_path / "run", "--workers", 0, "--iterations", 1]
     train.main(WING, [commands.MODEL, *map(str, words)])

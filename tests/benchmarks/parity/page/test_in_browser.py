@@ -1,25 +1,14 @@
 """The page in a browser: nothing runs off the screen, every picture is there, and the first departure is in sight."""
 
-import shutil
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
 
 from benchmarks.parity.page import Heading, versions_of, write_page
 from tests.benchmarks.parity.made_up import keep_arrays, made_up_runs
+from tests.browser import open_browser, open_page
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-ARGUMENTS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 WIDTHS = (1280, 400)
 
 pytestmark = pytest.mark.slow
@@ -27,12 +16,8 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def browser():
-    path = next(filter(None, map(shutil.which, BROWSERS)), None)
-    assert path, "there is no browser: apt-get install chromium"
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=path, args=list(ARGUMENTS))
+    with open_browser() as opened:
         yield opened
-        opened.close()
 
 
 @pytest.fixture(scope="module")
@@ -48,15 +33,8 @@ def file(tmp_path_factory) -> Path:
 @pytest.fixture(params=WIDTHS)
 def page(browser, file, request) -> Page:
     """The page in a window of this width; it fails the test at its end if the browser had a complaint."""
-    opened = browser.new_page(viewport={"width": request.param, "height": 900})
-    complaints = []
-    opened.on("console", lambda message: complaints.append(message.text))
-    opened.on("pageerror", lambda error: complaints.append(str(error)))
-    opened.on("requestfailed", lambda asked: complaints.append(asked.url[:80]))
-    opened.goto(file.as_uri())
-    yield opened
-    opened.close()
-    assert complaints == []
+    with open_page(browser, file, request.param) as opened:
+        yield opened
 
 
 def overflow(page: Page) -> int:
