@@ -1,0 +1,148 @@
+"""The page in a browser: every section shows, light and dark, on a phone too, and the filters choose what they say."""
+
+import re
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page
+
+from benchmarks.report.page import write_report
+from tests.benchmarks.report.made_up import IMAGES, write_everything
+
+SECTIONS = ["figures", "parity", "losses", "speed", "growth", "own", "predictions", "missing"]
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory) -> Path:
+    folder = write_everything(tmp_path_factory.mktemp("out"))
+    write_report(folder, folder / "shapes", 24, 0, folder / "report.html")
+    return folder / "report.html"
+
+
+@pytest.fixture
+def opened(browser, file):
+    """opened(width, scheme) is the page in such a window; the test fails if the browser had a complaint."""
+    pages, complaints = [], []
+
+    def open_page(width: int = 1200, scheme: str = "light") -> Page:
+        page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+        pages.append(page)
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("requestfailed", lambda asked: complaints.append(asked.url[:80]))
+        page.on("request", lambda asked: complaints.append(asked.url) if asked.url.startswith("http") else None)
+        page.goto(file.as_uri())
+        return page
+
+    yield open_page
+    for page in pages:
+        page.close()
+    assert complaints == []
+
+
+def chosen(page: Page) -> int:
+    """The number of images in the row from which the reader chooses."""
+    return page.locator(".strip button:visible").count()
+
+
+def shown(page: Page) -> str:
+    """The id of the one image that is shown."""
+    pictures = page.locator(".picture:visible")
+    assert pictures.count() == 1
+    return pictures.get_attribute("id")
+
+
+def kinds(page: Page, framework: int) -> list[str]:
+    """The kinds of the objects that are drawn in a framework's panel of the image that is shown."""
+    objects = page.locator(".picture:visible .framework").nth(framework).locator(".object:visible")
+    return sorted(objects.evaluate_all("all => all.map(each => each.dataset.kind)"))
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1200, "light"), (390, "dark")])
+def test_every_section_shows(opened, width, scheme):
+    page = opened(width, scheme)
+    assert page.locator("main > section").evaluate_all("all => all.map(each => each.id)") == SECTIONS
+    heights = page.locator("main > section").evaluate_all("all => all.map(each => each.offsetHeight)")
+    assert all(height > 60 for height in heights)
+    assert page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") == 0
+    links = page.locator("nav a").evaluate_all("all => all.map(each => each.getAttribute('href'))")
+    assert links == [f"#{name}" for name in SECTIONS]
+    sizes = page.locator(".plot > svg").evaluate_all("all => all.map(each => each.getBBox().width)")
+    assert len(sizes) == 3 + 2 and all(size > 300 for size in sizes)
+    sizes = "all => all.map(each => each.getBBox()).map(({ width, height }) => Math.min(width, height))"
+    lines = page.locator("#losses polyline").evaluate_all(sizes)
+    assert len(lines) == 9 and all(size > 100 for size in lines)
+    bars = page.locator("#speed .bar .fill").evaluate_all("all => all.map(each => each.offsetWidth)")
+    assert len(bars) == 3 and 50 < bars[0] < bars[1] < bars[2]
+    # The text of a plot is not made too small to be read.
+    text = page.locator(".plot text").first.evaluate("each => each.getBoundingClientRect().height")
+    assert text >= 10
+    paper, ink = page.evaluate(
+        "[getComputedStyle(document.body).backgroundColor, getComputedStyle(document.body).color]"
+    )
+    brightness = [sum(map(int, re.findall(r"\d+", color)[:3])) for color in (paper, ink)]
+    assert (brightness[0] > brightness[1] + 400) if scheme == "light" else (brightness[0] < brightness[1] - 400)
+
+
+def test_the_image_lies_under_every_panel(opened):
+    page = opened()
+    boxes = page.locator(".picture:visible .panel svg").evaluate_all(
+        "all => all.map(svg => svg.querySelector('image, use').getBoundingClientRect().width)"
+    )
+    assert len(boxes) == 5 and min(boxes) > 200
+    row = page.locator(".strip use").evaluate_all("all => all.map(each => each.getBoundingClientRect().width)")
+    assert len(row) == IMAGES and min(row) > 40  # also of the images that are not shown
+
+
+def test_the_filters_choose_images_and_objects(opened):
+    page = opened()
+    assert chosen(page) == IMAGES and shown(page) == "picture-0"
+    page.get_by_label("kind").select_option("wrong class")
+    assert chosen(page) == 1 and (kinds(page, 0), kinds(page, 1)) == ([], ["wrong class"])
+    page.get_by_label("kind").select_option("missed")
+    assert chosen(page) == 1 and kinds(page, 2) == ["missed"]
+    page.get_by_label("kind").select_option("duplicate")
+    assert chosen(page) == 1 and kinds(page, 0) == ["duplicate"] and shown(page) != "picture-0"
+    page.get_by_label("score").fill("0.6")  # the duplicates score 0.5
+    assert chosen(page) == 0 and page.locator(".picture:visible").count() == 0
+    assert page.locator("#count").inner_text() == "no image fits the filters"
+    page.get_by_label("score").fill("0.95")  # everything scores 0.9, so that all is missed
+    page.get_by_label("kind").select_option("")
+    assert chosen(page) == IMAGES and set(kinds(page, 0)) == {"missed"}
+    page.get_by_label("score").fill("0.3")
+    page.get_by_label("disagreement").select_option("0")
+    assert chosen(page) == 1 and shown(page) == "picture-0"
+    page.get_by_label("disagreement").select_option("none")
+    page.get_by_label("class").select_option("person")
+    classes = page.locator(".picture:visible .object:visible").evaluate_all(
+        "all => all.map(each => each.dataset.class)"
+    )
+    assert 0 < chosen(page) < IMAGES and set(classes) == {"0"}
+
+
+def test_the_keyboard_leads_through_the_images(opened):
+    page = opened()
+    page.locator("#next").focus()
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.getAttribute('aria-controls')") == "picture-0"
+    outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+    assert outline == "solid"
+    for key, expected in (("ArrowRight", 1), ("ArrowRight", 2), ("ArrowLeft", 1), ("End", IMAGES - 1), ("Home", 0)):
+        page.keyboard.press(key)
+        assert shown(page) == f"picture-{expected}"
+        assert page.evaluate("document.activeElement.getAttribute('aria-controls')") == f"picture-{expected}"
+    page.keyboard.press("ArrowLeft")  # before the first there is none
+    assert shown(page) == "picture-0" and page.locator("#previous").is_disabled()
+    page.get_by_label("score").focus()
+    page.keyboard.press("ArrowRight")
+    assert shown(page) == "picture-0" and page.locator("#threshold").inner_text() == "0.31"
+
+
+def test_without_scripts_all_images_stand_below_each_other(browser, file):
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(file.as_uri())
+    assert page.locator(".picture:visible").count() == IMAGES
+    context.close()
