@@ -23,7 +23,8 @@ class Ratings:
     """The figures of one model's results in each framework.
 
     frameworks: those that have some. rows: the name of a figure and its value in each of them, None where nothing
-    could be rated. spread: the largest difference of a figure between two frameworks, in points; None for a single one.
+    could be rated; what could be rated nowhere has no row. spread: the largest difference of a figure between two
+    frameworks, in points; None for a single one.
     """
 
     frameworks: list[str]
@@ -79,8 +80,9 @@ def read_ratings(folder: Path) -> Ratings | None:
         for rated, name in names
         if _OF_A_CLASS not in name
     ]
+    rows = [(name, values) for name, values in rows if any(value is not None for value in values)]
     known = [[value for value in values if value is not None] for _, values in rows]
-    spread = max((max(values) - min(values) for values in known if values), default=0.0)
+    spread = max((max(values) - min(values) for values in known), default=0.0)
     return Ratings(list(found), rows, spread if len(found) > 1 else None)
 
 

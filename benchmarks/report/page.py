@@ -8,7 +8,7 @@ from typing import Any
 from benchmarks.machine import describe_machine
 from benchmarks.report.albums import Album, make_album
 from benchmarks.report.costs import ModelBars, growth_plots, speed_bars
-from benchmarks.report.losses import Training, read_trainings
+from benchmarks.report.losses import TOTAL, Training, read_trainings
 from benchmarks.report.measured import Ratings, Verdicts, read_ratings, read_tables, read_verdicts
 from benchmarks.report.plots import Plot, draw_lines
 from benchmarks.report.scenes import AGREED_SCORE, LEAST_SCORE, open_predictions
@@ -36,7 +36,8 @@ class Losses:
 
     model: str
     distance: str
-    plots: list[Plot]
+    total: Plot
+    terms: list[Plot]
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ def gather(folder: Path, data: Path, images: int, seed: int) -> Report:
         machine=describe_machine(),
         ratings=ratings,
         verdicts=verdicts,
-        losses=[_draw_losses(training) for training in trainings],
+        losses=list(filter(None, map(_draw_losses, trainings))),
         tables=list(tables.values()),
         bars=speed_bars(tables["speed"]) if "speed" in tables else [],
         growth=growth_plots(tables["growth"]) if "growth" in tables else [],
@@ -118,12 +119,14 @@ def gather(folder: Path, data: Path, images: int, seed: int) -> Report:
     )
 
 
-def _draw_losses(training: Training) -> Losses:
-    plots = [
-        draw_lines(term, {name: sorted(curve.items()) for name, curve in curves.items()}, "step", "loss")
+def _draw_losses(training: Training) -> Losses | None:
+    """None where no loss was above zero, so that nothing can be drawn."""
+    drawn = {
+        term: draw_lines(term, {name: sorted(curve.items()) for name, curve in curves.items()}, "step", "loss")
         for term, curves in training.terms.items()
-    ]
-    return Losses(training.model, training.distance(), [plot for plot in plots if plot])
+    }
+    total = drawn.pop(TOTAL)
+    return total and Losses(training.model, training.distance(), total, [plot for plot in drawn.values() if plot])
 
 
 def _template() -> Any:

@@ -11,7 +11,7 @@ QUALITY = 82  # of its JPEG
 # The outline of a mask may lie so far from its pixels' borders, in parts of the image's longer side.
 TOLERANCE = 1 / 640
 DISAGREES = (230, 30, 30)  # RGB
-LEAST_RINGED = 0.002  # an area smaller than this share of the image is hard to see, and gets a ring
+LEAST_SEEN = 0.005  # where fewer pixels of the image are chosen they are hard to see, and have rings around them
 MOST_RINGS = 40
 
 
@@ -35,14 +35,15 @@ def encode_pixels(chosen: np.ndarray) -> str:
 
 
 def rings(chosen: np.ndarray) -> list[tuple[float, float, float]]:
-    """Circles x, y, radius around the small areas of chosen pixels (H, W) bool, which the eye would not find."""
+    """Circles x, y, radius around the areas of chosen pixels (H, W) bool, where they are so few that none is seen."""
+    if chosen.mean() >= LEAST_SEEN:
+        return []
     count, _, boxes, centres = cv2.connectedComponentsWithStats(chosen.astype(np.uint8))
     least = max(chosen.shape) / 50
     found = []
     for box, (x, y) in zip(boxes[1:count], centres[1:count], strict=True):
-        if box[cv2.CC_STAT_AREA] < LEAST_RINGED * chosen.size:
-            radius = max(box[cv2.CC_STAT_WIDTH], box[cv2.CC_STAT_HEIGHT]) / 2 + least
-            found.append((round(x + 0.5, 1), round(y + 0.5, 1), round(radius, 1)))
+        radius = max(box[cv2.CC_STAT_WIDTH], box[cv2.CC_STAT_HEIGHT]) / 2 + least
+        found.append((round(x + 0.5, 1), round(y + 0.5, 1), round(radius, 1)))
     return found[:MOST_RINGS]
 
 

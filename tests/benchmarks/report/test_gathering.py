@@ -11,7 +11,7 @@ from pycocotools import mask as rle_tools
 
 from benchmarks.report.__main__ import main
 from benchmarks.report.page import gather
-from benchmarks.report.pictures import outline
+from benchmarks.report.pictures import outline, rings
 from common.errors import UserError
 from common.files import write_json
 from tests.benchmarks.report.made_up import (
@@ -41,7 +41,7 @@ def kinds_of(picture) -> dict[str, list[str]]:
 
 def test_the_ratings_stand_beside_one_another(report):
     assert report.ratings.frameworks == ["torch", "jittor", "mindspore"]
-    assert report.ratings.rows == [("mask AP", [31.25, 31.5, 31.5]), ("mask AP_small", [None] * 3)]
+    assert report.ratings.rows == [("mask AP", [31.25, 31.5, 31.5])]
     assert report.ratings.spread == 0.25
 
 
@@ -57,14 +57,14 @@ def test_verdicts_are_those_of_the_comparison(report):
 
 def test_losses_are_drawn_up_to_the_line_that_is_whole(report):
     (model,) = report.losses
-    assert [plot.title for plot in model.plots] == ["total", "box", "mask"]
-    assert [len(line.points.split()) for line in model.plots[0].lines] == [20, 20, 20]
+    assert [model.total.title, *(plot.title for plot in model.terms)] == ["total", "box", "mask"]
+    assert [len(line.points.split()) for line in model.total.lines] == [20, 20, 20]
     assert "jittor's total differs from torch's by 0 % at most" in model.distance
     assert "mindspore's total differs from torch's by 10 % at most (step 19)" in model.distance
 
 
 def test_a_curve_lies_where_its_values_are(report):
-    first, *_, last = report.losses[0].plots[0].lines[0].points.split()
+    first, *_, last = report.losses[0].total.lines[0].points.split()
     (x, y), (end, low) = (map(float, point.split(",")) for point in (first, last))
     assert x < end and y < low  # a loss that falls goes down, in which direction y grows
     one, two = report.growth[0].lines[:2]
@@ -122,6 +122,16 @@ def test_a_panoptic_result_is_held_against_segments(tmp_path):
     assert first.pixels and not second.pixels
     kinds = kinds_of(first)
     assert set(kinds["torch"]) == {"correct"} and len(kinds["mindspore"]) == len(kinds["torch"]) - 1
+
+
+def test_few_pixels_have_rings_around_them_and_many_have_none():
+    chosen = np.zeros((100, 200), bool)
+    chosen[50, 120] = chosen[10:12, 20:26] = True
+    (x, y, radius), (left, top, other) = sorted(rings(chosen), reverse=True)
+    assert (x, y) == (120.5, 50.5) and (left, top) == (23.0, 11.0)
+    assert radius > 2 and other > 3
+    chosen[60:80] = True
+    assert rings(chosen) == []
 
 
 def test_an_outline_has_the_pixels_of_its_mask():

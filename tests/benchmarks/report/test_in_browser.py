@@ -69,6 +69,7 @@ def test_every_section_shows(opened, width, scheme):
     assert page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") == 0
     links = page.locator("nav a").evaluate_all("all => all.map(each => each.getAttribute('href'))")
     assert links == [f"#{name}" for name in SECTIONS]
+    page.locator("#losses summary").click()
     sizes = page.locator(".plot > svg").evaluate_all("all => all.map(each => each.getBBox().width)")
     assert len(sizes) == 3 + 2 and all(size > 300 for size in sizes)
     sizes = "all => all.map(each => each.getBBox()).map(({ width, height }) => Math.min(width, height))"
