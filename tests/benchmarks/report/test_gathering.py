@@ -10,8 +10,10 @@ import pytest
 from pycocotools import mask as rle_tools
 
 from benchmarks.report.__main__ import main
+from benchmarks.report.kinds import Found
 from benchmarks.report.page import gather
 from benchmarks.report.pictures import outline, rings
+from benchmarks.report.scenes import disagreeing_pixels
 from common.errors import UserError
 from common.files import write_json
 from tests.benchmarks.report.made_up import (
@@ -112,6 +114,19 @@ def test_the_pixels_that_disagree_are_those_of_the_changed_object(folder, report
     # Where it lies below another object its class counts no more.
     mask = rle_tools.decode(lost).astype(bool)
     assert drawn.sum() == picture.pixels > 0.5 * mask.sum() and not drawn[~mask].any()
+
+
+def test_where_objects_overlap_the_better_one_counts():
+    left, right = np.zeros((2, 4, 10), np.uint8)
+    left[:, :6], right[:, 4:] = 1, 1
+    masks = [rle_tools.encode(np.asfortranarray(each)) for each in (left, right)]
+    one, other = ([Found(0, first, masks[0]), Found(1, 0.5, masks[1])] for first in (0.9, 0.4))
+    differs = disagreeing_pixels([one, sorted(other, key=lambda each: -each.score)], (4, 10))
+    assert differs[:, 4:6].all() and differs.sum() == 8
+    alone = disagreeing_pixels([one, one[:1]], (4, 10))
+    assert alone[:, 6:].all() and not alone[:, :6].any()
+    # What scores less than 0.3 does not count.
+    assert not disagreeing_pixels([one[:1], [*one[:1], Found(2, 0.29, masks[1])]], (4, 10)).any()
 
 
 def test_a_panoptic_result_is_held_against_segments(tmp_path):
