@@ -1,9 +1,9 @@
 """`python -m benchmarks.report OUT`: one page of HTML on all that other commands have written into the folder OUT.
 
 It shows the tables of figures (OUT/*.json), the ratings and the predictions of a model in each framework
-(OUT/FRAMEWORK, as `X_impl.evaluate --output` writes them), the losses of trainings (OUT/accuracy/MODEL/FRAMEWORK) and
-what `benchmarks.parity --output OUT/parity` found. The page needs nothing but itself, and no network. It names the
-commands of what is not there.
+(OUT/FRAMEWORK, as `X_impl.evaluate --output` writes them), the losses and predictions of trainings
+(OUT/accuracy/MODEL/FRAMEWORK) and what `benchmarks.parity --output OUT/parity` found. The page needs nothing but
+itself, and no network. It names the commands of what is not there.
 """
 
 import argparse
@@ -31,8 +31,14 @@ def main() -> None:
     )
     add = parser.add_argument
     add("folder", type=Path, metavar="OUT", help="the folder that other commands have written into")
-    add("--data", type=Path, metavar="ROOT", help=f"the data set of the predictions; default: OUT/{DEFAULT_DATA}")
-    add("--images", type=at_least(1), default=24, metavar="N", help="images that are shown; default: %(default)s")
+    add("--data", type=Path, metavar="ROOT", help=f"the data set of OUT/FRAMEWORK; default: OUT/{DEFAULT_DATA}")
+    add(
+        "--images",
+        type=at_least(1),
+        default=24,
+        metavar="N",
+        help="images that are shown of a model; default: %(default)s",
+    )
     add("--seed", type=int, default=0, metavar="N", help="of the images among which they are chosen, of a large set")
     add("--output", type=Path, metavar="FILE", help=f"the page; default: OUT/{NAME}")
     arguments = parser.parse_args()

@@ -1,12 +1,12 @@
 "use strict";
-// Shows one image of the album at a time, of those that the filters choose, and in it the objects that they choose.
-(() => {
-  const find = (selector, within = document) => within.querySelector(selector);
-  const findAll = (selector, within = document) => [...within.querySelectorAll(selector)];
-  const section = find("#predictions");
-  const pictures = findAll(".picture", section);
-  const thumbnails = findAll(".strip button", section);
-  const [label, score, kind, disagreement] = ["#class", "#score", "#kind", "#disagreement"].map((name) => find(name));
+// Shows one image of an album at a time, of those that the filters choose, and in it the objects that they choose.
+document.querySelectorAll(".album").forEach((album) => {
+  const find = (selector, within = album) => within.querySelector(selector);
+  const findAll = (selector, within = album) => [...within.querySelectorAll(selector)];
+  const pictures = findAll(".picture");
+  const thumbnails = findAll(".strip button");
+  const filters = find(".filters");
+  const { class: label, score, kind, disagreement } = filters.elements;
   let chosen = [];
   let current = 0;
 
@@ -49,7 +49,7 @@
   }
 
   function filter() {
-    find("#threshold").textContent = Number(score.value).toFixed(2);
+    find(".threshold").textContent = Number(score.value).toFixed(2);
     const filtersObjects = label.value !== "" || kind.value !== "";
     const before = chosen[current];
     chosen = [];
@@ -69,9 +69,9 @@
       thumbnail.setAttribute("aria-selected", String(each === number));
       thumbnail.tabIndex = each === number ? 0 : -1;
     });
-    find("#previous").disabled = current === 0;
-    find("#next").disabled = current >= chosen.length - 1;
-    find("#count").textContent = chosen.length
+    find(".previous").disabled = current === 0;
+    find(".next").disabled = current >= chosen.length - 1;
+    find(".count").textContent = chosen.length
       ? `image ${current + 1} of ${chosen.length}` + (chosen.length < pictures.length ? ` (${pictures.length} in all)` : "")
       : "no image fits the filters";
     const thumbnail = thumbnails[number];
@@ -83,17 +83,17 @@
   }
 
   const places = { ArrowLeft: () => current - 1, ArrowRight: () => current + 1, Home: () => 0, End: () => chosen.length - 1 };
-  section.addEventListener("keydown", (event) => {
+  album.addEventListener("keydown", (event) => {
     const isPlain = !(event.ctrlKey || event.metaKey || event.altKey || event.shiftKey);
     // In a control of the filters the arrow keys change its value.
-    if (!isPlain || !(event.key in places) || event.target.closest("#filters, .wide")) return;
+    if (!isPlain || !(event.key in places) || event.target.closest(".filters")) return;
     event.preventDefault();
     show(places[event.key](), true);
   });
   thumbnails.forEach((thumbnail, number) => thumbnail.addEventListener("click", () => show(chosen.indexOf(number), true)));
-  find("#previous").addEventListener("click", () => show(current - 1));
-  find("#next").addEventListener("click", () => show(current + 1));
-  find("#filters").addEventListener("input", filter);
-  find("#filters").addEventListener("submit", (event) => event.preventDefault());
+  find(".previous").addEventListener("click", () => show(current - 1));
+  find(".next").addEventListener("click", () => show(current + 1));
+  filters.addEventListener("input", filter);
+  filters.addEventListener("submit", (event) => event.preventDefault());
   filter();
-})();
+});

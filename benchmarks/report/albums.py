@@ -65,8 +65,13 @@ class Picture:
 
 @dataclass(frozen=True)
 class Album:
-    """The images of the page. hues: of the classes' colours, in degrees. total: the images of the whole data set."""
+    """The images of one model. hues: of the classes' colours, in degrees. total: the images of the whole data set.
 
+    number: of the album in the page. model: its name; empty where the folder has the results of one model alone.
+    """
+
+    number: int
+    model: str
     frameworks: list[str]
     class_names: list[str]
     hues: list[int]
@@ -77,13 +82,15 @@ class Album:
     panoptic: bool
 
 
-def make_album(predictions: Predictions, count: int, seed: int) -> Album:
+def make_album(number: int, model: str, predictions: Predictions, count: int, seed: int) -> Album:
     """The album of the images that disagree most."""
     names = list(predictions.dataset.class_names)
     scenes = predictions.scenes(count, seed)
-    pictures = [_picture(number, scene, predictions, names) for number, scene in enumerate(scenes)]
+    pictures = [_picture(place, scene, predictions, names) for place, scene in enumerate(scenes)]
     met = {drawn.kind for picture in pictures for panel in picture.panels for drawn in panel.found}
     return Album(
+        number=number,
+        model=model,
         frameworks=predictions.frameworks,
         class_names=names,
         hues=[round(GOLDEN_ANGLE * label + 10) % 360 for label in range(len(names))],

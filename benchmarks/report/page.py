@@ -11,7 +11,7 @@ from benchmarks.report.costs import ModelBars, growth_plots, speed_bars
 from benchmarks.report.losses import TOTAL, Training, read_trainings
 from benchmarks.report.measured import Ratings, Verdicts, read_ratings, read_tables, read_verdicts
 from benchmarks.report.plots import Plot, draw_lines
-from benchmarks.report.scenes import AGREED_SCORE, LEAST_SCORE, open_predictions
+from benchmarks.report.scenes import AGREED_SCORE, LEAST_SCORE, find_results, open_predictions
 from benchmarks.tables import Table, cell
 from common.errors import UserError
 from common.files import atomic_path
@@ -58,7 +58,7 @@ class Report:
     tables: list[Table]
     bars: list[ModelBars]
     growth: list[Plot]
-    album: Album | None
+    albums: list[Album]
     missing: list[tuple[str, str]]
     faults: list[str]
 
@@ -70,7 +70,7 @@ class Report:
             ("parity", "parity", self.verdicts),
             ("losses", "losses", self.losses),
             *((table.name, table.title, table) for table in self.tables),
-            ("predictions", "predictions", self.album),
+            *((f"predictions-{album.number}", f"predictions {album.model}", album) for album in self.albums),
             ("missing", "not in this folder", self.missing or self.faults),
         ]
         return [(name, heading) for name, heading, part in parts if part]
@@ -97,9 +97,9 @@ def write_report(folder: Path, data: Path, images: int, seed: int, path: Path) -
 def gather(folder: Path, data: Path, images: int, seed: int) -> Report:
     """Reads all that a folder has."""
     tables, faults = read_tables(folder)
-    trainings, predictions = read_trainings(folder), open_predictions(folder, data)
+    trainings, albums = read_trainings(folder), make_albums(folder, data, images, seed)
     ratings, verdicts = read_ratings(folder), read_verdicts(folder)
-    found = {"figures": ratings or predictions, "parity": verdicts, "losses": trainings} | tables
+    found = {"figures": ratings or albums, "parity": verdicts, "losses": trainings} | tables
     if not any(found.values()):
         raise UserError(f"{folder}: has nothing that a report shows; {_COMMANDS['speed'][1]} is one that writes some")
     return Report(
@@ -113,10 +113,28 @@ def gather(folder: Path, data: Path, images: int, seed: int) -> Report:
         tables=list(tables.values()),
         bars=speed_bars(tables["speed"]) if "speed" in tables else [],
         growth=growth_plots(tables["growth"]) if "growth" in tables else [],
-        album=predictions and make_album(predictions, images, seed),
+        albums=albums,
         missing=[command for name, command in _COMMANDS.items() if not found.get(name)],
         faults=faults,
     )
+
+
+def make_albums(folder: Path, data: Path, images: int, seed: int) -> list[Album]:
+    """The albums of the results of one model in the folder itself, and of those that `benchmarks.accuracy` has rated.
+
+    data: the data set of the former; that of the latter lies in FOLDER/data.
+    """
+    found = {"": find_results(folder)}
+    found |= {path.name: find_results(path) for path in sorted(folder.glob("accuracy/*/"))}
+    opened = {
+        model: open_predictions(files, folder / "data" / files.kind if model else data)
+        for model, files in found.items()
+        if files
+    }
+    return [
+        make_album(number, model, predictions, images, seed)
+        for number, (model, predictions) in enumerate(opened.items())
+    ]
 
 
 def _draw_losses(training: Training) -> Losses | None:

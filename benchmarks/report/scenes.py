@@ -20,6 +20,8 @@ from common.results.panoptic_files import decode_map
 LEAST_SCORE = 0.1  # what scores less is not shown
 AGREED_SCORE = 0.3  # from this score on an object counts where pixels are compared
 CANDIDATES = 500  # images at most among which those are looked for that disagree most
+# The files of results, by what is rated.
+_FILES = {name: f"{name}_results.json" for name in ("panoptic", "mask", "box")}
 # The keys of an entry of results with masks, of either kind.
 _NEEDED = ({"image_id", "category_id", "segmentation", "score"}, {"image_id", "segments_info"})
 
@@ -88,30 +90,40 @@ class Predictions:
         return self.dataset.image(position).shape[:2] if 0 in size else size
 
 
-def open_predictions(folder: Path, data: Path) -> Predictions | None:
-    """The results that `evaluate --output FOLDER/FRAMEWORK` wrote, and the data set; None where there are no results.
+@dataclass(frozen=True)
+class ResultFiles:
+    """The frameworks' files of results of one model. kind: of the annotations that the model is for."""
 
-    data: the folder of the data set, whose validation part the results are of.
-    """
-    files = {
-        name: {framework: folder / framework / f"{name}_results.json" for framework in FRAMEWORKS}
-        for name in ("panoptic", "mask", "box")
+    kind: DataKind
+    paths: dict[str, Path]
+
+    @property
+    def panoptic(self) -> bool:
+        return self.kind == "panoptic"
+
+
+def find_results(folder: Path) -> ResultFiles | None:
+    """The files that `evaluate --output FOLDER/FRAMEWORK` has written; None where there are none."""
+    have = {
+        name: {framework: path for framework in FRAMEWORKS if (path := folder / framework / file).is_file()}
+        for name, file in _FILES.items()
     }
-    have = {name: [each for each, path in paths.items() if path.is_file()] for name, paths in files.items()}
-    rated = "panoptic" if have["panoptic"] else "mask"
-    if not have[rated]:
-        return None
+    if have["panoptic"]:
+        return ResultFiles("panoptic", have["panoptic"])
     # Without boxes are the results of a model that is told where persons are.
-    kind: DataKind = "panoptic" if have["panoptic"] else "instances" if have["box"] else "person_keypoints"
-    dataset = resolve(data, "val", kind)
+    return ResultFiles("instances" if have["box"] else "person_keypoints", have["mask"]) if have["mask"] else None
+
+
+def open_predictions(files: ResultFiles, data: Path) -> Predictions:
+    """The results with the data set whose validation part they are of; data: its folder."""
+    dataset = resolve(data, "val", files.kind)
     known, entries = set(dataset.image_ids.tolist()), {}
-    for framework in have[rated]:
-        path = files[rated][framework]
-        entries[framework] = _by_image((PANOPTIC if rated == "panoptic" else INSTANCES).read_entries(path), path)
+    for framework, path in files.paths.items():
+        entries[framework] = _by_image((PANOPTIC if files.panoptic else INSTANCES).read_entries(path), path)
         strange = entries[framework].keys() - known
         if strange:
             raise UserError(f"{path}: image {min(strange)} is not in {dataset.annotations}: name its data set, --data")
-    return Predictions(dataset, entries, rated == "panoptic")
+    return Predictions(dataset, entries, files.panoptic)
 
 
 def disagreeing_pixels(found: Sequence[Sequence[Found]], size: tuple[int, int]) -> np.ndarray:

@@ -25,21 +25,22 @@ ODD = '<b>odd</b> & "quoted"'
 
 def write_everything(folder: Path) -> Path:
     """Writes something for every section -> the folder."""
-    write_predictions(folder)
+    write_predictions(folder, folder / "shapes")
+    write_predictions(folder / "accuracy/some_model", folder / "data/instances")
     write_tables(folder)
     write_losses(folder)
     write_parity(folder)
     return folder
 
 
-def write_predictions(folder: Path) -> None:
-    """Writes a set into FOLDER/shapes and the results of the frameworks.
+def write_predictions(folder: Path, data: Path) -> None:
+    """Writes a set into the folder `data`, and the results of the frameworks.
 
     The first image of the set with two objects at least has in Jittor a wrong class, in MindSpore one object less; the
     next such image has in all frameworks a duplicate of a lower score and something that is not there.
     """
-    write_shapes(folder / "shapes", images=1, seed=3, size=(96, 128), val_images=IMAGES)
-    dataset = resolve(folder / "shapes", "val")
+    write_shapes(data, images=1, seed=3, size=(96, 128), val_images=IMAGES)
+    dataset = resolve(data, "val")
     first, second = [position for position in range(len(dataset)) if len(own_objects(dataset, position)) > 1][:2]
     for framework in FRAMEWORKS:
         entries = []
@@ -132,7 +133,7 @@ def write_losses(folder: Path) -> None:
             lines.append({"step": step, "learning_rate": 0.01, "losses": losses})
         lines.append({"step": 20, "evaluation": {"AP": 1.0}})
         path = folder / "accuracy/some_model" / framework / "log.jsonl"
-        path.parent.mkdir(parents=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("".join(json.dumps(line) + "\n" for line in lines) + '{"step": 21, "lo')
 
 

@@ -88,12 +88,14 @@ def test_bars_are_as_long_as_the_times_of_one_task(report):
 def test_known_tables_come_first_and_what_is_missing_is_named(report):
     assert [table.name for table in report.tables] == ["speed", "growth", "own"]
     assert [name for name, _ in report.missing] == ["Accuracy", "Published checkpoints"]
-    assert [name for name, _ in report.headings][-2:] == ["predictions", "missing"]
+    assert [name for name, _ in report.headings][-3:] == ["predictions-0", "predictions-1", "missing"]
+    assert [album.model for album in report.albums] == ["", "some_model"]
 
 
 def test_the_images_that_disagree_come_first_with_their_errors(report):
-    first, *others = report.album.pictures
-    assert len(report.album.pictures) == report.album.total == IMAGES
+    album = report.albums[0]
+    first, *others = album.pictures
+    assert len(album.pictures) == album.total == IMAGES
     assert first.pixels > 0 and not any(picture.pixels for picture in others)
     kinds = kinds_of(first)
     assert set(kinds["torch"]) == set(kinds["mindspore"]) == {"correct"}
@@ -105,7 +107,7 @@ def test_the_images_that_disagree_come_first_with_their_errors(report):
 
 
 def test_the_pixels_that_disagree_are_those_of_the_changed_object(folder, report):
-    picture = report.album.pictures[0]
+    picture = report.albums[0].pictures[0]
     entries = json.loads((folder / "torch/mask_results.json").read_text())
     kept = {json.dumps(each) for each in json.loads((folder / "mindspore/mask_results.json").read_text())}
     (lost,) = [each["segmentation"] for each in entries if json.dumps(each) not in kept]
@@ -131,7 +133,7 @@ def test_where_objects_overlap_the_better_one_counts():
 
 def test_a_panoptic_result_is_held_against_segments(tmp_path):
     write_panoptic_predictions(tmp_path)
-    album = gather(tmp_path, tmp_path / "shapes", 24, 0).album
+    (album,) = gather(tmp_path, tmp_path / "shapes", 24, 0).albums
     assert album.panoptic and {"sky", "grass"} <= set(album.class_names)
     first, second = album.pictures
     assert first.pixels and not second.pixels
@@ -177,7 +179,7 @@ def test_bad_input_gets_one_line(tmp_path, monkeypatch, words, line):
 
 
 def test_results_of_other_images_and_broken_files_are_named(tmp_path):
-    write_predictions(tmp_path)
+    write_predictions(tmp_path, tmp_path / "shapes")
     write_json(tmp_path / "speed.json", {"torch": 1})
     assert "speed.json: not a table of figures" in gather(tmp_path, tmp_path / "shapes", 1, 0).faults[0]
     path = tmp_path / "jittor/mask_results.json"

@@ -4,12 +4,12 @@ import re
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Locator, Page
 
 from benchmarks.report.page import write_report
 from tests.benchmarks.report.made_up import IMAGES, write_everything
 
-SECTIONS = ["figures", "parity", "losses", "speed", "growth", "own", "predictions", "missing"]
+SECTIONS = ["figures", "parity", "losses", "speed", "growth", "own", "predictions-0", "predictions-1", "missing"]
 
 pytestmark = pytest.mark.slow
 
@@ -42,21 +42,25 @@ def opened(browser, file):
     assert complaints == []
 
 
-def chosen(page: Page) -> int:
+def album_of(page: Page, number: int = 0) -> Locator:
+    return page.locator(f"#predictions-{number}")
+
+
+def chosen(album: Locator) -> int:
     """The number of images in the row from which the reader chooses."""
-    return page.locator(".strip button:visible").count()
+    return album.locator(".strip button:visible").count()
 
 
-def shown(page: Page) -> str:
+def shown(album: Locator) -> str:
     """The id of the one image that is shown."""
-    pictures = page.locator(".picture:visible")
+    pictures = album.locator(".picture:visible")
     assert pictures.count() == 1
     return pictures.get_attribute("id")
 
 
-def kinds(page: Page, framework: int) -> list[str]:
+def kinds(album: Locator, framework: int) -> list[str]:
     """The kinds of the objects that are drawn in a framework's panel of the image that is shown."""
-    objects = page.locator(".picture:visible .framework").nth(framework).locator(".object:visible")
+    objects = album.locator(".picture:visible .framework").nth(framework).locator(".object:visible")
     return sorted(objects.evaluate_all("all => all.map(each => each.dataset.kind)"))
 
 
@@ -88,62 +92,65 @@ def test_every_section_shows(opened, width, scheme):
 
 
 def test_the_image_lies_under_every_panel(opened):
-    page = opened()
-    boxes = page.locator(".picture:visible .panel svg").evaluate_all(
+    album = album_of(opened())
+    boxes = album.locator(".picture:visible .panel svg").evaluate_all(
         "all => all.map(svg => svg.querySelector('image, use').getBoundingClientRect().width)"
     )
     assert len(boxes) == 5 and min(boxes) > 200
-    row = page.locator(".strip use").evaluate_all("all => all.map(each => each.getBoundingClientRect().width)")
+    row = album.locator(".strip use").evaluate_all("all => all.map(each => each.getBoundingClientRect().width)")
     assert len(row) == IMAGES and min(row) > 40  # also of the images that are not shown
 
 
 def test_the_filters_choose_images_and_objects(opened):
     page = opened()
-    assert chosen(page) == IMAGES and shown(page) == "picture-0"
-    page.get_by_label("kind").select_option("wrong class")
-    assert chosen(page) == 1 and (kinds(page, 0), kinds(page, 1)) == ([], ["wrong class"])
-    page.get_by_label("kind").select_option("missed")
-    assert chosen(page) == 1 and kinds(page, 2) == ["missed"]
-    page.get_by_label("kind").select_option("duplicate")
-    assert chosen(page) == 1 and kinds(page, 0) == ["duplicate"] and shown(page) != "picture-0"
-    page.get_by_label("score").fill("0.6")  # the duplicates score 0.5
-    assert chosen(page) == 0 and page.locator(".picture:visible").count() == 0
-    assert page.locator("#count").inner_text() == "no image fits the filters"
-    page.get_by_label("score").fill("0.95")  # everything scores 0.9, so that all is missed
-    page.get_by_label("kind").select_option("")
-    assert chosen(page) == IMAGES and set(kinds(page, 0)) == {"missed"}
-    page.get_by_label("score").fill("0.3")
-    page.get_by_label("disagreement").select_option("0")
-    assert chosen(page) == 1 and shown(page) == "picture-0"
-    page.get_by_label("disagreement").select_option("none")
-    page.get_by_label("class").select_option("person")
-    classes = page.locator(".picture:visible .object:visible").evaluate_all(
+    album = album_of(page)
+    assert chosen(album) == IMAGES and shown(album) == "picture-0-0"
+    album.get_by_label("kind").select_option("wrong class")
+    assert chosen(album) == 1 and (kinds(album, 0), kinds(album, 1)) == ([], ["wrong class"])
+    album.get_by_label("kind").select_option("missed")
+    assert chosen(album) == 1 and kinds(album, 2) == ["missed"]
+    album.get_by_label("kind").select_option("duplicate")
+    assert chosen(album) == 1 and kinds(album, 0) == ["duplicate"] and shown(album) != "picture-0-0"
+    album.get_by_label("score").fill("0.6")  # the duplicates score 0.5
+    assert chosen(album) == 0 and album.locator(".picture:visible").count() == 0
+    assert album.locator(".count").inner_text() == "no image fits the filters"
+    album.get_by_label("score").fill("0.95")  # everything scores 0.9, so that all is missed
+    album.get_by_label("kind").select_option("")
+    assert chosen(album) == IMAGES and set(kinds(album, 0)) == {"missed"}
+    album.get_by_label("score").fill("0.3")
+    album.get_by_label("disagreement").select_option("0")
+    assert chosen(album) == 1 and shown(album) == "picture-0-0"
+    album.get_by_label("disagreement").select_option("none")
+    album.get_by_label("class").select_option("person")
+    classes = album.locator(".picture:visible .object:visible").evaluate_all(
         "all => all.map(each => each.dataset.class)"
     )
-    assert 0 < chosen(page) < IMAGES and set(classes) == {"0"}
+    assert 0 < chosen(album) < IMAGES and set(classes) == {"0"}
+    assert chosen(album_of(page, 1)) == IMAGES  # which has filters of its own
 
 
 def test_the_keyboard_leads_through_the_images(opened):
     page = opened()
-    page.locator("#next").focus()
+    album = album_of(page)
+    album.locator(".next").focus()
     page.keyboard.press("Tab")
-    assert page.evaluate("document.activeElement.getAttribute('aria-controls')") == "picture-0"
+    assert page.evaluate("document.activeElement.getAttribute('aria-controls')") == "picture-0-0"
     outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
     assert outline == "solid"
     for key, expected in (("ArrowRight", 1), ("ArrowRight", 2), ("ArrowLeft", 1), ("End", IMAGES - 1), ("Home", 0)):
         page.keyboard.press(key)
-        assert shown(page) == f"picture-{expected}"
-        assert page.evaluate("document.activeElement.getAttribute('aria-controls')") == f"picture-{expected}"
+        assert shown(album) == f"picture-0-{expected}"
+        assert page.evaluate("document.activeElement.getAttribute('aria-controls')") == f"picture-0-{expected}"
     page.keyboard.press("ArrowLeft")  # before the first there is none
-    assert shown(page) == "picture-0" and page.locator("#previous").is_disabled()
-    page.get_by_label("score").focus()
+    assert shown(album) == "picture-0-0" and album.locator(".previous").is_disabled()
+    album.get_by_label("score").focus()
     page.keyboard.press("ArrowRight")
-    assert shown(page) == "picture-0" and page.locator("#threshold").inner_text() == "0.31"
+    assert shown(album) == "picture-0-0" and album.locator(".threshold").inner_text() == "0.31"
 
 
 def test_without_scripts_all_images_stand_below_each_other(browser, file):
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
     page.goto(file.as_uri())
-    assert page.locator(".picture:visible").count() == IMAGES
+    assert album_of(page).locator(".picture:visible").count() == IMAGES
     context.close()
