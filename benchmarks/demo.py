@@ -28,7 +28,7 @@ MODEL = "yolact_tiny"
 FORMATS = {"torch": "torch.pth", "jittor": "jittor.pkl", "mindspore": "mindspore.ckpt"}
 TOLERANCE = 0.1  # points of the main figure
 FIRST_STEPS = 40  # that every framework takes by itself, for the losses over each other
-PARITY_STEPS = 5  # of the optimizer, in which its memory and the weights are compared
+PARITY_STEPS = 3  # of the optimizer, in which its memory and the weights are compared
 
 
 def main() -> None:
