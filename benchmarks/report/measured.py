@@ -55,8 +55,8 @@ def read_tables(folder: Path) -> tuple[dict[str, Table], list[str]]:
     for path in sorted(folder.glob("*.json")):
         try:
             table = read_table(path)
-        except UserError as error:
-            faults.append(str(error))
+        except UserError:
+            faults.append(f"{path.name} is not a table of figures")
         else:
             tables[table.name] = table
     order = [*KNOWN_TABLES, *(name for name in tables if name not in KNOWN_TABLES)]

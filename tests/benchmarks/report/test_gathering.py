@@ -181,7 +181,7 @@ def test_bad_input_gets_one_line(tmp_path, monkeypatch, words, line):
 def test_results_of_other_images_and_broken_files_are_named(tmp_path):
     write_predictions(tmp_path, tmp_path / "shapes")
     write_json(tmp_path / "speed.json", {"torch": 1})
-    assert "speed.json: not a table of figures" in gather(tmp_path, tmp_path / "shapes", 1, 0).faults[0]
+    assert gather(tmp_path, tmp_path / "shapes", 1, 0).faults == ["speed.json is not a table of figures"]
     path = tmp_path / "jittor/mask_results.json"
     entries = json.loads(path.read_text())
     write_json(path, [entries[0] | {"image_id": 7}])
