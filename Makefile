@@ -2,10 +2,20 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 
-.PHONY: demo test test-quick clean
+.PHONY: demo benchmarks test test-quick clean
 
 demo: .venv/compiled
 	$(BIN)/python -m benchmarks.demo
+
+# Everything at full size, for hours on two cores, then the report, and the tables of the pages anew. What does not agree
+# ends parity with an error, and is for the report to tell.
+benchmarks: .venv/compiled
+	$(BIN)/python -m benchmarks.speed --output benchmark_output
+	$(BIN)/python -m benchmarks.speed --growth --output benchmark_output
+	$(BIN)/python -m benchmarks.accuracy --output benchmark_output
+	-$(BIN)/python -m benchmarks.parity --output benchmark_output/parity
+	$(BIN)/python -m benchmarks.report benchmark_output
+	$(BIN)/python -m benchmarks.renew benchmark_output
 
 test: .venv/browser .venv/compiled
 	$(BIN)/python -m tests.run

@@ -1,20 +1,21 @@
 """The main job in one command: train once, carry the weights to every framework, and see the same numbers.
 
 Makes the synthetic set, trains yolact_tiny or another model in PyTorch, writes the weights in Jittor's and MindSpore's
-own formats, evaluates all three and lays their predictions side by side. Exit code 1 when the APs, or a panoptic
-model's PQs, differ by more than 0.1.
+own formats and evaluates all three. Then it holds the trained network's layers, losses, gradients and steps against
+PyTorch's, takes the first steps of a training in each framework, measures their speed, and writes a report with all of
+it. Exit code 1 when the APs, or a panoptic model's PQs, differ by more than 0.1.
 """
 
 import argparse
 import json
+import resource
+import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-import cv2
-import numpy as np
-
+from benchmarks.frameworks import FRAMEWORKS
 from common.config import Settings
 from common.data.shapes import forms_of
 from common.errors import UserError, run_command
@@ -26,7 +27,8 @@ MODEL = "yolact_tiny"
 # How each framework's own weights file is called.
 FORMATS = {"torch": "torch.pth", "jittor": "jittor.pkl", "mindspore": "mindspore.ckpt"}
 TOLERANCE = 0.1  # points of the main figure
-SHOWN = 8  # images in the picture
+FIRST_STEPS = 40  # that every framework takes by itself, for the losses over each other
+PARITY_STEPS = 3  # of the optimizer, in which its memory and the weights are compared
 
 
 def main() -> None:
@@ -44,14 +46,19 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     began = time.monotonic()
-    model, output = arguments.model, arguments.output
-    data = _make_data(load_settings(model), output, arguments.images, arguments.seed)
+    model, output, seed = arguments.model, arguments.output, arguments.seed
+    data = _make_data(load_settings(model), output, arguments.images, seed)
     trained = output / f"training-{int(time.time())}"
     steps = [] if arguments.iterations is None else ["--iterations", arguments.iterations]
-    _run("torch_impl.train", model, "--data", data, "--output", trained, "--seed", arguments.seed, *steps)
-    figures = _rate_everywhere(model, trained / "weights.safetensors", data, output)
-    picture = _side_by_side([output / framework / "images" for framework in FORMATS], output / "side_by_side.png")
-    _report(model, figures, picture, time.monotonic() - began)
+    _run("torch_impl.train", model, "--data", data, "--output", trained, "--seed", seed, *steps)
+    weights = trained / "weights.safetensors"
+    figures = _rate_everywhere(model, weights, data, output)
+    _compare(model, weights, data, output)
+    _take_first_steps(model, data, trained, output, seed)
+    _run("benchmarks.speed", model, "--repetitions", 3, "--warmup", 1, "--output", output)
+    report = output / "report.html"
+    _run("benchmarks.report", output, "--output", report)
+    _conclude(model, figures, report, time.monotonic() - began)
 
 
 def _make_data(settings: Settings, output: Path, images: int, seed: int) -> Path:
@@ -62,7 +69,7 @@ def _make_data(settings: Settings, output: Path, images: int, seed: int) -> Path
 
 
 def _rate_everywhere(model: str, weights: Path, data: Path, output: Path) -> dict[str, dict[str, float]]:
-    """Evaluates the weights in each framework, in its own format, and draws some images -> the main figures of each."""
+    """Evaluates the weights in each framework, in its own format -> the main figures of each."""
     settings = load_settings(model)
     kind = family_of(settings).results(settings)
     figures = {}
@@ -71,44 +78,47 @@ def _rate_everywhere(model: str, weights: Path, data: Path, output: Path) -> dic
         _run("weights_convert", weights, own, "--model", model, "--to", framework)
         results = output / framework
         _run(f"{framework}_impl.evaluate", model, "--data", data, "--weights", own, "--output", results)
-        shown = _some_images(data, output)
-        _run(f"{framework}_impl.predict", model, "--weights", own, shown, "--output", results / "images")
         figures[framework] = kind.main_figures(json.loads((results / "metrics.json").read_text()))
     return figures
 
 
-def _run(module: str, *arguments: object) -> None:
-    """One of the project's commands in a process of its own; its output goes straight to the terminal."""
+def _compare(model: str, weights: Path, data: Path, output: Path) -> None:
+    """Compares the three implementations on the trained weights; the report tells what is found."""
+    material = ("--weights", weights, "--data", data, "--steps", PARITY_STEPS)
+    _run("benchmarks.parity", model, *material, "--output", output / "parity", accepted=(0, 1))
+
+
+def _take_first_steps(model: str, data: Path, trained: Path, output: Path, seed: int) -> None:
+    """Takes the first steps of a training in each framework from the same seed; their logs are for the report."""
+    options = ("--iterations", FIRST_STEPS, "--seed", seed, "--skip-test", "--no-image-check", "schedule.log_every=1")
+    for framework in FRAMEWORKS:
+        run = trained / "first_steps" / framework
+        _run(f"{framework}_impl.train", model, "--data", data, "--output", run, *options)
+        with atomic_path(output / "accuracy" / model / framework / "log.jsonl") as path:
+            shutil.copyfile(run / "log.jsonl", path)
+
+
+def _run(module: str, *arguments: object, accepted: tuple[int, ...] = (0,)) -> None:
+    """One of the project's commands in a process of its own; its output goes straight to the terminal.
+
+    accepted: the exit codes after which the demo goes on.
+    """
     command = [sys.executable, "-m", module, *map(str, arguments)]
     print(f"\n$ python {' '.join(command[1:])}", flush=True)
+    began, busy = time.monotonic(), _processor_seconds()
     code = subprocess.run(command).returncode
-    if code:
+    if code not in accepted:
         raise UserError(f"python -m {module} ended with exit code {code}")
+    print(f"({time.monotonic() - began:.0f} s, {_processor_seconds() - busy:.0f} s of processors' time)", flush=True)
 
 
-def _some_images(data: Path, output: Path) -> Path:
-    """A folder with links to the first images of the validation part."""
-    folder = output / "images"
-    folder.mkdir(parents=True, exist_ok=True)
-    for path in sorted((data / "val").iterdir())[:SHOWN]:
-        link = folder / path.name
-        if not link.exists():
-            link.symlink_to(path.resolve())
-    return folder
+def _processor_seconds() -> float:
+    """The time that processors have worked for the processes that this one has started and seen the end of."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
-def _side_by_side(folders: list[Path], path: Path) -> Path:
-    """One row a framework, one column an image."""
-    rows = []
-    for folder in folders:
-        images = [cv2.imread(str(image)) for image in sorted(folder.glob("*.png"))[:SHOWN]]
-        rows.append(np.hstack(images))
-    with atomic_path(path) as temporary:
-        cv2.imwrite(str(temporary), np.vstack(rows))
-    return path
-
-
-def _report(model: str, figures: dict[str, dict[str, float]], picture: Path, seconds: float) -> None:
+def _conclude(model: str, figures: dict[str, dict[str, float]], report: Path, seconds: float) -> None:
     """Prints the first of the main figures in each framework; ends the program where they are too far apart."""
     title = next(iter(figures["torch"]))
     print(f"\n{title} of {model} with the same weights:")
@@ -116,7 +126,8 @@ def _report(model: str, figures: dict[str, dict[str, float]], picture: Path, sec
         print(f"  {framework:<10} {values[title]:6.2f}")
     found = [values[title] for values in figures.values()]
     spread = max(found) - min(found)
-    print(f"spread {spread:.3f} points (at most {TOLERANCE} is asked), {seconds / 60:.1f} minutes; pictures: {picture}")
+    print(f"spread {spread:.3f} points (at most {TOLERANCE} is asked), {seconds / 60:.1f} minutes")
+    print(f"report: {report.resolve()}")
     if spread > TOLERANCE:
         sys.exit(1)
 

@@ -66,6 +66,15 @@ def _compiling(request, monkeypatch):
         monkeypatch.delenv("MS_JIT", raising=False)
 
 
+@pytest.fixture(scope="module")
+def browser():
+    """The browser that the system has, without a window."""
+    from tests.browser import open_browser  # few tests need it
+
+    with open_browser() as opened:
+        yield opened
+
+
 @pytest.fixture(scope="session")
 def framework(request) -> str:
     """The name of this process's framework."""

@@ -45,11 +45,18 @@ class WindowAttention(nn.Module):
         q, k, v = self.qkv(x).reshape(count, tokens, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
         bias = self.relative_position_bias_table[_positions(self.window, x.device)]
         bias = bias.reshape(1, tokens, tokens, self.heads).permute(0, 3, 1, 2)
-        if kinds is not None:
-            masks = _masks(self.window, self.shift, x.device).to(x.dtype)
-            bias = (bias + masks[:, None])[kinds]
-        x = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
+        masks = None if kinds is None else _masks(self.window, self.shift, x.device).to(x.dtype)[kinds][:, None]
+        x = _attend(q, k, v, bias, masks)
         return self.proj(x.transpose(1, 2).reshape(count, tokens, channels))
+
+
+def _attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor, masks: Tensor | None) -> Tensor:
+    """q, k, v (B, heads, T, C) -> (B, heads, T, C); bias (1, heads, T, T) and masks (B, 1, T, T) join the logits."""
+    if torch.is_grad_enabled() and q.device.type == "cpu":
+        # With a gradient by its bias the fused operation falls back to single ones on the CPU, and to slower ones.
+        logits = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1) + bias
+        return (logits if masks is None else logits + masks).softmax(-1) @ v
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=bias if masks is None else bias + masks)
 
 
 class Mlp(nn.Module):

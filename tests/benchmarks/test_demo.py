@@ -2,12 +2,12 @@
 
 import json
 import sys
+from pathlib import Path
 
-import cv2
-import numpy as np
 import pytest
 
 from benchmarks import demo
+from common.files import write_json
 
 
 @pytest.fixture
@@ -17,20 +17,15 @@ def commands(monkeypatch):
     figures = {"panoptic": {"PQ": 50.0, "PQ_th": 40.0, "PQ_st": 60.0}, "mask": {"AP": 30.0, "AP50": 35.0}}
     figures |= {"box": figures["mask"], "semantic": {"mIoU": 70.0}}
 
-    def run(module, *arguments):
+    def run(module, *arguments, accepted=(0,)):
         words = list(map(str, arguments))
         ran.append((module, words))
-        if module == "common.data.shapes":
-            write_image(arguments[0] / "val/1.png")
-        elif module.endswith(".predict"):
-            write_image(arguments[-1] / "1.png")
+        # A comparison that fails is for the report to tell.
+        assert (1 in accepted) == (module == "benchmarks.parity")
+        if module.endswith(".train"):
+            write_json(Path(words[words.index("--output") + 1]) / "log.jsonl", {"step": module})
         elif module.endswith(".evaluate"):
-            arguments[-1].mkdir()
-            (arguments[-1] / "metrics.json").write_text(json.dumps(figures))
-
-    def write_image(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        cv2.imwrite(str(path), np.zeros((8, 8, 3), np.uint8))
+            write_json(arguments[-1] / "metrics.json", figures)
 
     monkeypatch.setattr(demo, "_run", run)
     return ran
@@ -48,5 +43,21 @@ def test_a_model_gets_its_kind_of_data_and_figure(commands, monkeypatch, tmp_pat
     demo.main()
     assert commands[0] == ("common.data.shapes", [f"{tmp_path}/shapes", "--images", "9", "--seed", "0", *forms])
     assert {words[0] for module, words in commands if "_impl." in module} == {model}
-    assert f"{figure} of {model} with the same weights:" in capsys.readouterr().out
-    assert cv2.imread(str(tmp_path / "side_by_side.png")).shape == (24, 8, 3)
+    out = capsys.readouterr().out
+    assert f"{figure} of {model} with the same weights:" in out
+    assert out.endswith(f"report: {tmp_path}/report.html\n")
+
+
+def test_the_report_comes_last_and_finds_what_the_commands_before_it_left(commands, monkeypatch, tmp_path):
+    monkeypatch.setattr(sys, "argv", ["demo", "--output", str(tmp_path), "--seed", "3"])
+    demo.main()
+    assert commands[-1] == ("benchmarks.report", [str(tmp_path), "--output", f"{tmp_path}/report.html"])
+    outputs = {module: words[words.index("--output") + 1] for module, words in commands if "--output" in words}
+    assert outputs["benchmarks.speed"] == str(tmp_path) and outputs["benchmarks.parity"] == f"{tmp_path}/parity"
+    for framework in ("torch", "jittor", "mindspore"):
+        assert outputs[f"{framework}_impl.evaluate"] == f"{tmp_path}/{framework}"
+        # The first steps of all come from one seed; the log is that of the last training of each.
+        trainings = [words for module, words in commands if module == f"{framework}_impl.train"]
+        assert all(words[words.index("--seed") + 1] == "3" for words in trainings)
+        log = tmp_path / "accuracy/yolact_tiny" / framework / "log.jsonl"
+        assert json.loads(log.read_text()) == {"step": f"{framework}_impl.train"}

@@ -6,16 +6,10 @@ import pytest
 from playwright.sync_api import Page
 
 from common.pages.evaluation import write_evaluation
-from tests.browser import open_browser, open_page
+from tests.browser import open_page
 from tests.common.pages.made_up_evaluation import made_up_evaluation
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with open_browser() as opened:
-        yield opened
 
 
 @pytest.fixture(scope="module")

@@ -7,17 +7,11 @@ from playwright.sync_api import Page
 
 from benchmarks.parity.page import Heading, versions_of, write_page
 from tests.benchmarks.parity.made_up import keep_arrays, made_up_runs
-from tests.browser import open_browser, open_page
+from tests.browser import open_page
 
 WIDTHS = (1280, 400)
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with open_browser() as opened:
-        yield opened
 
 
 @pytest.fixture(scope="module")
