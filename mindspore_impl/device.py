@@ -9,6 +9,7 @@ import mindspore as ms
 from common import kernels
 from common.errors import UserError
 from common.kernels import onednn
+from mindspore_impl._threads import stop_spinning
 
 
 def select(name: str = "auto") -> str:
@@ -23,6 +24,8 @@ def select(name: str = "auto") -> str:
     if chosen == "cpu":
         # Handing each operation to another thread takes longer than most operations do.
         ms.runtime.launch_blocking()
+        (ms.Tensor([0.0, 1.0]) + 1).asnumpy()  # MindSpore's threads are there from its first operation on
+        stop_spinning()
     if threading.current_thread() is threading.main_thread():
         # Once MindSpore has compiled a graph it answers an interrupt with SIGTERM to itself: nothing would be tidied.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -39,17 +42,17 @@ def describe() -> dict:
         works.append("own kernels compiled")
     else:
         lacks[f"{kernels.problem()}, some operations are slow"] = "apt-get install g++"
-    if isinstance(onednn.convolutions(), Path):
-        works.append("oneDNN's convolutions")
+    if isinstance(onednn.compiled(), Path):
+        works.append("oneDNN on")
     elif kernels.problem() is None:
-        lacks[f"{onednn.convolutions()}, convolutions take twice as long"] = onednn.INSTALLATION
+        lacks[f"{onednn.compiled()}, convolutions take twice as long"] = onednn.INSTALLATION
     return {"version": ms.__version__, "device": "ascend" if _ascend() else "cpu", "works": works, "lacks": lacks}
 
 
 def prepare() -> None:
     """Does ahead of time what the first command would wait for: compiles the C++ kernels."""
     kernels.library()
-    onednn.convolutions()
+    onednn.compiled()
 
 
 def _ascend() -> bool:

@@ -10,7 +10,7 @@ from mindspore import Parameter, Tensor, nn
 from mindspore import ops as F
 
 from common.config import FrozenNorm
-from mindspore_impl import _convolution, _kernels, distributed, ops
+from mindspore_impl import _kernels, _onednn, distributed, ops
 from mindspore_impl import _transformer_ops as transformer_ops
 
 _folding = True
@@ -39,8 +39,8 @@ class Conv(nn.Conv2d):
 
     def convolve(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """Runs this convolution with another weight and bias than its own."""
-        if _convolution.library_file() is not None and x.size > 0:
-            return _convolution.convolution(*self._settings)(x, weight, self._no_bias if bias is None else bias)
+        if _onednn.library_file() is not None and x.size > 0:
+            return _onednn.convolution(*self._settings)(x, weight, self._no_bias if bias is None else bias)
         out = self.conv2d(x, weight)
         return out if bias is None else self.bias_add(out, bias)
 
@@ -62,6 +62,20 @@ class Linear(nn.Dense):
 
     def __init__(self, in_channels: int, out_channels: int, bias: bool = True):
         super().__init__(in_channels, out_channels, "zeros", "zeros", bias)
+        self._no_bias = Tensor(np.zeros(out_channels, np.float32))
+
+    def construct(self, x: Tensor) -> Tensor:
+        if _onednn.library_file() is None or x.size == 0:
+            return super().construct(x)
+        return linear(x, self.weight, self.bias if self.has_bias else self._no_bias)
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """x (..., K), weight (N, K), bias (N,) -> (..., N)"""
+    if _onednn.library_file() is None or x.size == 0:
+        return F.matmul(x, F.transpose(weight, (1, 0))) + bias
+    rows = F.reshape(x, (-1, x.shape[-1]))
+    return F.reshape(_onednn.linear()(rows, weight, bias), (*x.shape[:-1], weight.shape[0]))
 
 
 class PointConv(nn.Cell):
@@ -220,7 +234,7 @@ class MultiHeadAttention(nn.Cell):
         """(N, T, C) -> (N, T, C), by the rows of queries, keys or values."""
         channels = x.shape[2]
         rows = slice(part * channels, (part + 1) * channels)
-        return F.matmul(x, F.transpose(self.in_proj.weight[rows], (1, 0))) + self.in_proj.bias[rows]
+        return linear(x, self.in_proj.weight[rows], self.in_proj.bias[rows])
 
 
 def norm_class(frozen: FrozenNorm, learning: type[BatchNorm] = BatchNorm) -> type[BatchNorm]:

@@ -1,4 +1,4 @@
-"""oneDNN as its wheels bring it: where it lies, and the convolutions that are compiled against it for MindSpore."""
+"""oneDNN as its wheels bring it: where it lies, and what is compiled against it for MindSpore."""
 
 from pathlib import Path
 
@@ -20,10 +20,10 @@ def installed_file(wheel: str, name: str) -> Path | None:
     return found if found is not None and found.is_file() else None
 
 
-def convolutions() -> Path | str:
-    """The library of `convolution.cpp`, or in one line why it cannot be had."""
+def compiled() -> Path | str:
+    """The library of `onednn.cpp`, or in one line why it cannot be had."""
     library, header = installed_file(LIBRARY, "libdnnl.so"), installed_file(HEADERS, "mkldnn.hpp")
     if library is None or header is None:
         return f"{LIBRARY} and {HEADERS} are not installed"
     folder = str(library.parent)
-    return compile_library("convolution", (f"-I{header.parent}", f"-L{folder}", "-ldnnl", f"-Wl,-rpath,{folder}"))
+    return compile_library("onednn", (f"-I{header.parent}", f"-L{folder}", "-ldnnl", f"-Wl,-rpath,{folder}"))

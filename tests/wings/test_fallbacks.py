@@ -42,7 +42,7 @@ def no_kernels(monkeypatch, framework, wing):
         yield
         return
     if framework == "mindspore":
-        monkeypatch.setattr(wing("_convolution"), "library_file", no_library)
+        monkeypatch.setattr(wing("_onednn"), "library_file", no_library)
     wing("_kernels").library_file.cache_clear()
     yield
     wing("_kernels").library_file.cache_clear()

@@ -1,7 +1,7 @@
-"""Convolutions by oneDNN's own library on the CPU, which takes half the time of MindSpore's operation there.
+"""Convolutions and linear layers by oneDNN itself on the CPU, in two thirds of the time of MindSpore's operations.
 
 MindSpore's oneDNN has the processor's newest instructions switched off (see `mindspore_impl`), and only one way of
-convolving is left to it then. Elsewhere, and where the library is not installed, MindSpore's operation does it.
+convolving is left to it then. Elsewhere, and where the library is not installed, MindSpore's operations do it.
 """
 
 import functools
@@ -16,8 +16,8 @@ from mindspore_impl._kernels import custom
 
 @functools.cache
 def library_file() -> str | None:
-    """The compiled convolutions' file, or None where they cannot take MindSpore's arrays."""
-    found = onednn.convolutions() if ms.get_context("device_target") == "CPU" else ""
+    """The compiled library's file, or None where they cannot take MindSpore's arrays."""
+    found = onednn.compiled() if ms.get_context("device_target") == "CPU" else ""
     return str(found) if not isinstance(found, str) else None
 
 
@@ -52,6 +52,30 @@ class Convolution(nn.Cell):
     def bprop(self, x, weight, bias, out, gradient):
         dweight, dbias = self.grad_weight(gradient, x, self.settings, weight)
         return self.grad_input(gradient, weight, self.settings, x), dweight, dbias
+
+
+@functools.cache
+def linear() -> "Linear":
+    """The operator of linear layers: a cell keeps what is compiled for it."""
+    return Linear()
+
+
+class Linear(nn.Cell):
+    """x (M, K), weight (N, K), bias (N,) -> (M, N)"""
+
+    def __init__(self):
+        super().__init__()
+        file = library_file()
+        self.multiply = custom("linear", lambda x, w, b: (x[0], w[0]), _first, file)
+        self.grad_input = custom("linear_grad_input", lambda g, w: (g[0], w[1]), _first, file)
+        self.grad_weight = custom("linear_grad_weight", lambda g, x: ((g[1], x[1]), (g[1],)), lambda g, x: (g, g), file)
+
+    def construct(self, x, weight, bias):
+        return self.multiply(x, weight, bias)
+
+    def bprop(self, x, weight, bias, out, gradient):
+        dweight, dbias = self.grad_weight(gradient, x)
+        return self.grad_input(gradient, weight), dweight, dbias
 
 
 def _first(*values):

@@ -1,7 +1,8 @@
-// Convolutions by oneDNN, in the form in which MindSpore calls ahead-of-time custom operators: the inputs, then the
-// outputs, with their shapes. All arrays are float32 and contiguous, but for the settings.
+// Convolutions and linear layers by oneDNN, in the form in which MindSpore calls ahead-of-time custom operators: the
+// inputs, then the outputs, with their shapes. All arrays are float32 and contiguous, but for the settings.
 //
-// settings (4,) int32: stride, padding, dilation, groups; the same along both axes.
+// settings (4,) int32 of a convolution: stride, padding, dilation, groups; the same along both axes.
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <mutex>
@@ -162,6 +163,50 @@ void convolve_grad_weight(void** params, int64_t** shapes) {
     take(stream, result, weight);
 }
 
+// c (M, N) = a (M, K) b (K, N), where a letter is T of an array that is given the other way round
+void multiply(char a_form, char b_form, int64_t m, int64_t n, int64_t k, const float* a, const float* b, float beta,
+              float* c) {
+    const auto done = dnnl::sgemm(a_form, b_form, m, n, k, 1.0f, a, a_form == 'T' ? m : k, b, b_form == 'T' ? k : n,
+                                  beta, c, n);
+    if (done != dnnl::status::success) throw dnnl::error(dnnl_runtime_error, "sgemm");
+}
+
+float* floats(void** params, int index) { return static_cast<float*>(params[index]); }
+
+// x (M, K), weight (N, K), bias (N,) -> (M, N)
+void linear(void** params, int64_t** shapes) {
+    const int64_t rows = shapes[0][0], inputs = shapes[0][1], outputs = shapes[1][0];
+    const float* bias = floats(params, 2);
+    float* y = floats(params, 3);
+    #pragma omp parallel for schedule(static)
+    for (int64_t row = 0; row < rows; ++row) std::copy(bias, bias + outputs, y + row * outputs);
+    multiply('N', 'T', rows, outputs, inputs, floats(params, 0), floats(params, 1), 1.0f, y);
+}
+
+// the gradient of y (M, N), weight (N, K) -> the gradient of x (M, K)
+void linear_grad_input(void** params, int64_t** shapes) {
+    const int64_t rows = shapes[0][0], outputs = shapes[0][1], inputs = shapes[1][1];
+    multiply('N', 'N', rows, inputs, outputs, floats(params, 0), floats(params, 1), 0.0f, floats(params, 2));
+}
+
+// the gradient of y (M, N), x (M, K) -> the gradients of weight (N, K) and bias (N,)
+void linear_grad_weight(void** params, int64_t** shapes) {
+    const int64_t rows = shapes[0][0], outputs = shapes[0][1], inputs = shapes[1][1];
+    const float* gradient = floats(params, 0);
+    float* bias = floats(params, 3);
+    multiply('T', 'N', outputs, inputs, rows, gradient, floats(params, 1), 0.0f, floats(params, 2));
+    constexpr int64_t width = 64;  // of the columns that a thread adds up together
+    #pragma omp parallel for schedule(static)
+    for (int64_t first = 0; first < outputs; first += width) {
+        const int64_t count = std::min(width, outputs - first);
+        double sums[width] = {};
+        for (int64_t row = 0; row < rows; ++row) {
+            for (int64_t i = 0; i < count; ++i) sums[i] += gradient[row * outputs + first + i];
+        }
+        for (int64_t i = 0; i < count; ++i) bias[first + i] = float(sums[i]);
+    }
+}
+
 // 1 where oneDNN cannot, of which MindSpore makes an error.
 int guarded(void (*kernel)(void**, int64_t**), void** params, int64_t** shapes) {
     try {
@@ -186,6 +231,18 @@ int triseg_convolution_grad_input_aot(int, void** params, int*, int64_t** shapes
 
 int triseg_convolution_grad_weight_aot(int, void** params, int*, int64_t** shapes, const char**, void*, void*) {
     return guarded(convolve_grad_weight, params, shapes);
+}
+
+int triseg_linear_aot(int, void** params, int*, int64_t** shapes, const char**, void*, void*) {
+    return guarded(linear, params, shapes);
+}
+
+int triseg_linear_grad_input_aot(int, void** params, int*, int64_t** shapes, const char**, void*, void*) {
+    return guarded(linear_grad_input, params, shapes);
+}
+
+int triseg_linear_grad_weight_aot(int, void** params, int*, int64_t** shapes, const char**, void*, void*) {
+    return guarded(linear_grad_weight, params, shapes);
 }
 
 }  // extern "C"
