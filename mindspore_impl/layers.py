@@ -40,7 +40,9 @@ class Conv(nn.Conv2d):
     def convolve(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """Runs this convolution with another weight and bias than its own."""
         if _onednn.library_file() is not None and x.size > 0:
-            return _onednn.convolution(*self._settings)(x, weight, self._no_bias if bias is None else bias)
+            out = _onednn.convolution(*self._settings)(x, weight, self._no_bias)
+            # In a compiled network a custom operator's output is overwritten before gradients need it; a sum is not.
+            return self.bias_add(out, self._no_bias if bias is None else bias)
         out = self.conv2d(x, weight)
         return out if bias is None else self.bias_add(out, bias)
 

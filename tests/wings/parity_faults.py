@@ -184,12 +184,11 @@ def _spoil_group(wing, patch, framework, decay, rate):
     def jittor_sgd(optimizer, name, parameter, gradient, learning_rate, weight_decay, original):
         return original(optimizer, name, parameter, gradient, *spoiled(name, learning_rate, weight_decay))
 
-    def mindspore_sgd(optimizer, parameter, gradient, learning_rate, weight_decay, *others, original):
-        given = spoiled(parameter.name, learning_rate, weight_decay)
-        return original(optimizer, parameter, gradient, *given, *others)
+    def mindspore_step(optimizer, library, tensors, scale, learning_rate, weight_decay, original):
+        return original(optimizer, library, tensors, scale, *spoiled(tensors[0].name, learning_rate, weight_decay))
 
-    chosen = jittor_sgd if framework == "jittor" else mindspore_sgd
-    wrap(patch, wing("_optimizers").Optimizer, "_sgd", chosen)
+    name, step = ("_sgd", jittor_sgd) if framework == "jittor" else ("_step_by_kernel", mindspore_step)
+    wrap(patch, wing("_optimizers").Optimizer, name, step)
 
 
 def smaller_biases(wing, patch, framework):
