@@ -69,13 +69,14 @@ class Linear(nn.Dense):
     def construct(self, x: Tensor) -> Tensor:
         if _onednn.library_file() is None or x.size == 0:
             return super().construct(x)
-        return linear(x, self.weight, self.bias if self.has_bias else self._no_bias)
+        return _linear(x, self.weight, self.bias if self.has_bias else self._no_bias)
 
 
-def linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+def _linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """x (..., K), weight (N, K), bias (N,) -> (..., N)"""
     if _onednn.library_file() is None or x.size == 0:
         return F.matmul(x, F.transpose(weight, (1, 0))) + bias
+    # What reads the answer in a compiled network may be no custom operator with a gradient: see `Conv.convolve`.
     rows = F.reshape(x, (-1, x.shape[-1]))
     return F.reshape(_onednn.linear()(rows, weight, bias), (*x.shape[:-1], weight.shape[0]))
 
@@ -236,7 +237,7 @@ class MultiHeadAttention(nn.Cell):
         """(N, T, C) -> (N, T, C), by the rows of queries, keys or values."""
         channels = x.shape[2]
         rows = slice(part * channels, (part + 1) * channels)
-        return linear(x, self.in_proj.weight[rows], self.in_proj.bias[rows])
+        return _linear(x, self.in_proj.weight[rows], self.in_proj.bias[rows])
 
 
 def norm_class(frozen: FrozenNorm, learning: type[BatchNorm] = BatchNorm) -> type[BatchNorm]:

@@ -98,8 +98,10 @@ def test_a_wing_imports_its_own_framework_alone(wing):
 @pytest.mark.parametrize("package", ["common", "weights_convert", "benchmarks"])
 def test_neutral_packages_import_no_framework_and_no_wing(package):
     strays = {file: imports(tree) & (FRAMEWORKS | set(WINGS)) for file, tree in sources(package).items()}
-    # The parts of the GPU's check measure frameworks themselves; each is held to one of them below.
-    assert not {file: found for file, found in strays.items() if found and not file.startswith("gpu/")}
+    # The parts of the GPU's check measure frameworks themselves; each is held to one of them below. The speed of a
+    # network alone is measured by each framework's own calls, which are imported in its process.
+    themselves = ("gpu/", "speed/forward.py")
+    assert not {file: found for file, found in strays.items() if found and not file.startswith(themselves)}
 
 
 def test_a_part_of_the_gpu_check_imports_one_framework():
