@@ -8,17 +8,16 @@ it. Exit code 1 when the APs, or a panoptic model's PQs, differ by more than 0.1
 
 import argparse
 import json
-import resource
 import shutil
-import subprocess
 import sys
 import time
 from pathlib import Path
 
 from benchmarks.frameworks import FRAMEWORKS
+from benchmarks.running import run_module
 from common.config import Settings
 from common.data.shapes import forms_of
-from common.errors import UserError, run_command
+from common.errors import run_command
 from common.families import family_of
 from common.files import atomic_path
 from common.models import load_settings
@@ -99,23 +98,12 @@ def _take_first_steps(model: str, data: Path, trained: Path, output: Path, seed:
 
 
 def _run(module: str, *arguments: object, accepted: tuple[int, ...] = (0,)) -> None:
-    """One of the project's commands in a process of its own; its output goes straight to the terminal.
+    """One of the project's commands in a process of its own, and what it took.
 
     accepted: the exit codes after which the demo goes on.
     """
-    command = [sys.executable, "-m", module, *map(str, arguments)]
-    print(f"\n$ python {' '.join(command[1:])}", flush=True)
-    began, busy = time.monotonic(), _processor_seconds()
-    code = subprocess.run(command).returncode
-    if code not in accepted:
-        raise UserError(f"python -m {module} ended with exit code {code}")
-    print(f"({time.monotonic() - began:.0f} s, {_processor_seconds() - busy:.0f} s of processors' time)", flush=True)
-
-
-def _processor_seconds() -> float:
-    """The time that processors have worked for the processes that this one has started and seen the end of."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
+    cost = run_module(module, *arguments, accepted=accepted)
+    print(f"({60 * cost.minutes:.0f} s, {60 * cost.cpu_minutes:.0f} s of processors' time)", flush=True)
 
 
 def _conclude(model: str, figures: dict[str, dict[str, float]], report: Path, seconds: float) -> None:

@@ -20,13 +20,13 @@ class Cost:
     cpu_minutes: float
 
 
-def run_module(module: str, *arguments: object) -> Cost:
-    """Runs `python -m module` with its output on the terminal; refuses to go on where it fails."""
+def run_module(module: str, *arguments: object, accepted: tuple[int, ...] = (0,)) -> Cost:
+    """Runs `python -m module` with its output on the terminal; refuses to go on after another exit code."""
     command = [sys.executable, "-m", module, *map(str, arguments)]
     print(f"\n$ python {' '.join(command[1:])}", flush=True)
     began, cpu_began = time.monotonic(), _children_seconds()
     code = subprocess.run(command).returncode
-    if code:
+    if code not in accepted:
         raise UserError(f"python -m {module} ended with exit code {code}")
     return Cost((time.monotonic() - began) / 60, (_children_seconds() - cpu_began) / 60)
 

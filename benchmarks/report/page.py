@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from benchmarks.machine import describe_machine
 from benchmarks.report.albums import Album, make_album
@@ -16,6 +15,7 @@ from benchmarks.tables import Table, cell
 from common.errors import UserError
 from common.files import atomic_path
 from common.packages import import_package
+from common.pages.templates import open_template
 
 FIRST_SCORE = 0.3  # the threshold with which the album opens
 # What makes the parts of a report; OUT is the report's folder.
@@ -87,7 +87,7 @@ def write_report(folder: Path, data: Path, images: int, seed: int, path: Path) -
     data: the data set of the predictions. images: how many of it are shown; seed: of those among which they are chosen.
     """
     report = gather(folder, data, images, seed)
-    page = _template().render(
+    page = open_template(Path(__file__).parent / "page.html").render(
         report=report, cell=cell, least_score=LEAST_SCORE, agreed_score=AGREED_SCORE, first_score=FIRST_SCORE
     )
     with atomic_path(path) as temporary:
@@ -145,15 +145,3 @@ def _draw_losses(training: Training) -> Losses | None:
     }
     total = drawn.pop(TOTAL)
     return total and Losses(training.model, training.distance(), total, [plot for plot in drawn.values() if plot])
-
-
-def _template() -> Any:
-    jinja2 = import_package("jinja2", "jinja2", "the report")
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    return environment.get_template("page.html")
