@@ -11,7 +11,7 @@ import numpy as np
 from mindspore import Tensor, nn
 
 from common.kernels import onednn
-from mindspore_impl._kernels import custom
+from mindspore_impl._kernels import custom, first
 
 
 @functools.cache
@@ -40,7 +40,7 @@ class Convolution(nn.Cell):
             sides = [(x[i] + 2 * padding - dilation * (weight[i] - 1) - 1) // stride + 1 for i in (2, 3)]
             return (x[0], weight[0], *sides)
 
-        self.convolve = custom("convolution", shape, _first, file, **settings)
+        self.convolve = custom("convolution", shape, first, file, **settings)
         self.grad_input = custom("convolution_grad_input", _last, _last, file)
         self.grad_weight = custom(
             "convolution_grad_weight", lambda g, x, s, w: (w, w[:1]), lambda g, x, s, w: (w, w), file
@@ -66,8 +66,8 @@ class Linear(nn.Cell):
     def __init__(self):
         super().__init__()
         file = library_file()
-        self.multiply = custom("linear", lambda x, w, b: (x[0], w[0]), _first, file)
-        self.grad_input = custom("linear_grad_input", lambda g, w: (g[0], w[1]), _first, file)
+        self.multiply = custom("linear", lambda x, w, b: (x[0], w[0]), first, file)
+        self.grad_input = custom("linear_grad_input", lambda g, w: (g[0], w[1]), first, file)
         self.grad_weight = custom("linear_grad_weight", lambda g, x: ((g[1], x[1]), (g[1],)), lambda g, x: (g, g), file)
 
     def construct(self, x, weight, bias):
@@ -76,10 +76,6 @@ class Linear(nn.Cell):
     def bprop(self, x, weight, bias, out, gradient):
         dweight, dbias = self.grad_weight(gradient, x)
         return self.grad_input(gradient, weight), dweight, dbias
-
-
-def _first(*values):
-    return values[0]
 
 
 def _last(*values):
